@@ -1,0 +1,147 @@
+"""The n-th element of a shuffled pool, without the shuffled pool.
+
+Everything random in mmdefect is a pure function of (seed, what it is for, position),
+so any position can be reached at once and nothing has to be stored or replayed.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from functools import lru_cache
+
+import numpy as np
+
+# Positions and elements are kept in 32 bits.
+MAX_SIZE = 1 << 32
+# Up to this size a pass is sorted out in full: exactly uniform, and cheaper.
+SMALL = 1024
+# Four rounds make a Feistel network indistinguishable from a random permutation to
+# whoever sees both directions (Luby and Rackoff, 1988); two more are spare.
+ROUNDS = 6
+
+
+def random_words(
+    seed: int, purpose: str, start: int, count: int, lane: int = 0, epoch: int = 0
+) -> np.ndarray:
+    """Words ``start … start + count - 1`` of an endless stream of random words.
+
+    Philox, a counter-based generator (Salmon et al., "Parallel Random Numbers: As Easy
+    as 1, 2, 3", SC 2011): word ``n`` costs the same for any ``n``. Its raw words are
+    the same in every release of NumPy, which NumPy does not promise of anything
+    derived from them.
+
+    Args:
+        seed (int): Seed of the run, ``0 … 2**64 - 1``.
+        purpose (str): What the words are for. Each purpose is a stream of its own.
+        start (int): Position of the first word.
+        count (int): Number of words.
+        lane (int): One of 2**64 further streams of the purpose.
+        epoch (int): One of 2**64 further streams of the lane.
+
+    Returns:
+        np.ndarray: uint64 of shape (count,).
+    """
+    block, skip = divmod(start, 4)
+    key = np.array([seed, zlib.crc32(purpose.encode())], np.uint64)
+    counter = np.array([block, 0, lane, epoch], np.uint64)
+    return np.random.Philox(key=key, counter=counter).random_raw(skip + count)[skip:]
+
+
+def below(words: np.ndarray, bound: int) -> np.ndarray:
+    """Map random words to integers that are uniform over ``0 … bound - 1``.
+
+    Multiplies instead of dividing (Lemire, "Fast Random Integer Generation in an
+    Interval", 2019). The bias left is under ``bound / 2**32``.
+
+    Args:
+        words (np.ndarray): uint64, any shape.
+        bound (int): At most 2**32.
+
+    Returns:
+        np.ndarray: int64, same shape.
+    """
+    high = words >> np.uint64(32)
+    return ((high * np.uint64(bound)) >> np.uint64(32)).view(np.int64)
+
+
+def shuffled(positions: np.ndarray, size: int, seed: int, purpose: str) -> np.ndarray:
+    """Elements of an endless row of passes, each a fresh shuffle of ``range(size)``.
+
+    Position ``p`` is element ``p % size`` of pass ``p // size``.
+
+    Args:
+        positions (np.ndarray): int64, any shape, not negative.
+        size (int): Number of elements, ``1 … 2**32``.
+        seed (int): Seed of the run.
+        purpose (str): What is shuffled. Each purpose has its own passes.
+
+    Returns:
+        np.ndarray: int64, same shape as ``positions``.
+    """
+    first, last = int(positions.min()) // size, int(positions.max()) // size
+    offsets = positions - first * size
+    if size <= SMALL:
+        return _sorted_passes(size, seed, purpose, first, last).take(offsets)
+    if first == last:
+        return _Feistel.of(size, seed, purpose, first)(offsets)
+    passes, offsets = np.divmod(offsets, size)
+    elements = np.empty_like(offsets)
+    for number in range(last - first + 1):
+        here = passes == number
+        elements[here] = _Feistel.of(size, seed, purpose, first + number)(offsets[here])
+    return elements
+
+
+def _sorted_passes(
+    size: int, seed: int, purpose: str, first: int, last: int
+) -> np.ndarray:
+    words = random_words(seed, purpose, first * size, (last - first + 1) * size)
+    return words.reshape(-1, size).argsort(axis=1, kind='stable').ravel()
+
+
+class _Feistel:
+    """A pseudo-random permutation of ``range(size)``, computed position by position.
+
+    A Feistel network over a grid of ``rows x columns`` cells, hardly more than
+    ``size``; what falls outside ``range(size)`` goes through the network again until
+    it is inside (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002).
+    Its round functions are tables of random numbers with one entry a row or column,
+    so it stores about ``6 * sqrt(size)`` numbers instead of ``size``.
+    """
+
+    def __init__(self, size: int, seed: int, purpose: str, number: int) -> None:
+        self.size = size
+        self.bits = math.ceil(math.log2(size) / 2)
+        columns = 1 << self.bits
+        self.rows = -(-size // columns)
+        width = max(columns, self.rows)
+        words = random_words(seed, purpose, 0, ROUNDS * width, lane=number)
+        tables = words.reshape(ROUNDS, width)
+        self.row_shifts = below(tables[0::2, :columns], self.rows)
+        self.column_masks = below(tables[1::2, : self.rows], columns)
+
+    @staticmethod
+    @lru_cache(maxsize=8)
+    def of(size: int, seed: int, purpose: str, number: int) -> _Feistel:
+        """The permutation of one pass, made once."""
+        return _Feistel(size, seed, purpose, number)
+
+    def __call__(self, elements: np.ndarray) -> np.ndarray:
+        row = elements >> self.bits
+        column = elements & ((1 << self.bits) - 1)
+        for row_shift, column_mask in zip(self.row_shifts, self.column_masks):
+            row += row_shift.take(column)
+            _wrap(row, self.rows)
+            column ^= column_mask.take(row)
+        elements = (row << self.bits) | column
+        outside = np.flatnonzero(elements >= self.size)
+        if outside.size:
+            elements.ravel()[outside] = self(elements.ravel()[outside])
+        return elements
+
+
+def _wrap(values: np.ndarray, bound: int) -> None:
+    # Faster than %: a value below the bound becomes huge when the bound is taken off.
+    unsigned = values.view(np.uint64)
+    np.minimum(unsigned, unsigned - np.uint64(bound), out=unsigned)

@@ -1,0 +1,369 @@
+"""The two classes that a config names."""
+
+from __future__ import annotations
+
+import logging
+import os
+import zlib
+from operator import length_hint
+from typing import Any, Iterator, Mapping, Sequence
+
+import numpy as np
+from mmengine.dist import get_dist_info, sync_random_seed
+from mmengine.logging import MessageHub, print_log
+from mmengine.registry import DATA_SAMPLERS
+from torch.utils.data import Sampler
+
+from mmdefect.checks import (
+    check_defect_classes,
+    check_pool_names,
+    check_pools,
+    missing_pools,
+)
+from mmdefect.plan import Plan, Quota
+from mmdefect.pools import make_pools, read_pool, scan
+from mmdefect.weights import read_weights
+
+CONFIG_LINES = (
+    "    sampler=dict(type='DefectPoolSampler'),\n"
+    "    batch_sampler=dict(type='QuotaBatchSampler', quota=...)"
+)
+
+
+@DATA_SAMPLERS.register_module()
+class DefectPoolSampler(Sampler):
+    """Knows which images of a dataset show a defect.
+
+    Iterated alone it yields this rank's share of one plain shuffled epoch, like
+    MMEngine's ``DefaultSampler``. ``QuotaBatchSampler`` does not iterate it: it draws
+    from its ``pools``.
+
+    Args:
+        dataset (Sized): The dataset, or the outermost wrapper around it.
+        seed (int, optional): Seed of all draws, the same on all ranks. None is agreed
+            on between the ranks. Defaults to None.
+        defect_classes (Sequence[str], optional): Names of the classes that count as
+            defects. None is every class of the dataset. Defaults to None.
+        replacement (bool): Whether each draw from a pool is independent of the others.
+            False goes through the pool in reshuffled cycles, so that every image is
+            drawn equally often, give or take one. Defaults to True.
+        pools (dict, optional): Further pools by name, hard negatives for example: a
+            text file with one file name or image id a line, or a list of indices.
+            Their images leave ``normal``. Defaults to None.
+        weights (str | Callable, optional): How often each image is to be drawn
+            relative to the others of its pool: a text file with one file name or image
+            id and its weight a line (the others weigh 1), or a function, or its dotted
+            name, that takes the image's ``data_info`` and returns the weight. None is
+            equally often. Defaults to None.
+
+    Attributes:
+        pools (dict[str, np.ndarray]): Sorted int64 indices by pool name: ``normal``,
+            ``defect``, each defect class, each further pool.
+        rank (int): This process's rank.
+        world_size (int): Number of ranks.
+        seed (int): The seed in use.
+        epoch (int): The epoch that the next iteration belongs to.
+
+    Raises:
+        TypeError: If an argument is of another type than said here.
+        ValueError: If a class or image is unknown, or a pool without images.
+        FileNotFoundError: If a file of ``pools`` or ``weights`` is missing.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        seed: int | None = None,
+        defect_classes: Sequence[str] | None = None,
+        replacement: bool = True,
+        pools: Mapping[str, str | os.PathLike | Sequence[int]] | None = None,
+        weights: Any | None = None,
+    ) -> None:
+        if not isinstance(replacement, bool):
+            raise TypeError(
+                f'replacement={replacement!r}: expected True or False; '
+                'set train_dataloader.sampler.replacement'
+            )
+        if weights is not None and not replacement:
+            raise ValueError(
+                'weights go with replacement=True only: cycles draw every image '
+                'equally often; take one of both out of train_dataloader.sampler'
+            )
+        if pools is not None and not isinstance(pools, Mapping):
+            raise TypeError(
+                f'pools={pools!r}: expected a dict, name -> text file or list of '
+                'indices; set train_dataloader.sampler.pools'
+            )
+        self.rank, self.world_size = get_dist_info()
+        self.seed = _checked_seed(sync_random_seed() if seed is None else seed)
+        self.epoch = 0
+        self.dataset = dataset
+        self.replacement = replacement
+
+        scanned = scan(dataset)
+        self.defect_classes = check_defect_classes(defect_classes, scanned)
+        check_pool_names(pools or {}, scanned)
+        extra = {name: read_pool(name, x, dataset) for name, x in (pools or {}).items()}
+        self.pools = make_pools(scanned, self.defect_classes, extra)
+        check_pools(self.pools, self.defect_classes, dataset)
+        self.num_ignored = len(scanned.ignored)
+        self.weights = None if weights is None else read_weights(weights, dataset)
+        self._has_quota = False
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch that the next iteration belongs to.
+
+        Args:
+            epoch (int): The epoch.
+        """
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Number of images on this rank in a plain epoch."""
+        return -(-len(self.dataset) // self.world_size)
+
+    def __iter__(self) -> Iterator[int]:
+        if not self._has_quota and MessageHub.get_current_instance().get_info('cfg'):
+            raise ValueError(
+                'DefectPoolSampler trains without a quota: no QuotaBatchSampler was '
+                'built on it. Write into train_dataloader:\n' + CONFIG_LINES
+            )
+        plan = Plan(
+            {'all': range(len(self.dataset))},
+            quota=None,
+            batch_size=1,
+            world_size=self.world_size,
+            seed=self.seed,
+            drop_last=False,
+        )
+        for _, rows in plan.chunks(self.epoch, self.rank):
+            yield from rows.ravel().tolist()
+
+
+@DATA_SAMPLERS.register_module()
+class QuotaBatchSampler(Sampler):
+    """Batches with a fixed number of images from each pool, on every rank.
+
+    An epoch goes through the normal images once, without replacement and over all
+    ranks together; the other pools are drawn from, for as long as that takes. Batches
+    are computed, not collected: see :mod:`mmdefect.plan`.
+
+    Args:
+        sampler (DefectPoolSampler): Knows the pools.
+        batch_size (int): Images a batch on one rank.
+        quota (int | float | dict | None): Images of a batch that come from ``defect``;
+            a float in (0, 1) is their share of the batch; a dict gives the images of a
+            batch by pool name, such as ``dict(crack=2, dent=1)``. The rest is
+            ``normal``. 0 is no defects. None is no quota: plain shuffled batches of
+            all images.
+        drop_last (bool): Whether to leave out the tail of a pass that fills no whole
+            step. False fills the last step from the head of the same pass. Batches are
+            never short. Defaults to True.
+        num_batches (int, optional): Steps in an epoch. None is one pass over the
+            normal images; with a number the pass goes on from epoch to epoch. Defaults
+            to None.
+        infinite (bool): Whether to go on into the next epoch without ending, for
+            ``IterBasedTrainLoop``. Defaults to False.
+
+    Raises:
+        TypeError: If an argument is of another type than said here.
+        ValueError: If the quota does not fit the batch or the pools.
+    """
+
+    def __init__(
+        self,
+        sampler: DefectPoolSampler,
+        batch_size: int,
+        quota: Quota,
+        drop_last: bool = True,
+        num_batches: int | None = None,
+        infinite: bool = False,
+    ) -> None:
+        if not isinstance(sampler, DefectPoolSampler):
+            raise TypeError(
+                f'QuotaBatchSampler got a {type(sampler).__name__}, which does not '
+                'know the defect images. Write into train_dataloader:\n' + CONFIG_LINES
+            )
+        for name, flag in (('drop_last', drop_last), ('infinite', infinite)):
+            if not isinstance(flag, bool):
+                raise TypeError(
+                    f'{name}={flag!r}: expected True or False; '
+                    f'set train_dataloader.batch_sampler.{name}'
+                )
+        self.plan = Plan(
+            {**sampler.pools, 'all': range(len(sampler.dataset))},
+            quota,
+            batch_size,
+            world_size=sampler.world_size,
+            seed=sampler.seed,
+            drop_last=drop_last,
+            num_batches=num_batches,
+            replacement=sampler.replacement,
+            weights=sampler.weights,
+        )
+        self.sampler = sampler
+        self.batch_size = self.plan.batch_size
+        self.quota = quota
+        self.drop_last = drop_last
+        self.infinite = infinite
+        sampler._has_quota = True
+        # epoch, step after the planned batches, and the iterator of their indices
+        self._position: Any = (0, 0, iter(()))
+        self._resume_at: tuple | None = None
+        self._pools_digest: int | None = None
+        print_log(self._summary(), logger='current')
+        self._warn_of_missing()
+
+    def __len__(self) -> int:
+        """Batches in an epoch on this rank, the same on every rank."""
+        return len(self.plan)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        epoch, step = self.sampler.epoch, 0
+        if self._resume_at and self._resume_at[0] == epoch:
+            step = self._resume_at[1]
+        self._resume_at = None
+        self._position = (epoch, step, iter(()))
+        return self._iterate(epoch, step)
+
+    def _iterate(self, epoch: int, step: int) -> Iterator[list[int]]:
+        while True:
+            for stop, rows in self.plan.chunks(epoch, self.sampler.rank, step):
+                indices = iter(rows.ravel().tolist())
+                self._position = (epoch, stop, indices)
+                # Cutting one flat list is cheaper than turning rows into lists.
+                yield from map(list, zip(*[indices] * self.batch_size))
+            if not self.infinite:
+                return
+            epoch, step = epoch + 1, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the iteration is, for ``torchdata``'s ``StatefulDataLoader``.
+
+        Returns:
+            dict: ``epoch`` and ``step``, the next batch, and ``fingerprint``, all that
+            the batches depend on.
+        """
+        epoch, stop, indices = self._position
+        if self._resume_at:
+            epoch, step = self._resume_at
+        else:
+            step = stop - length_hint(indices) // self.batch_size
+        return dict(epoch=epoch, step=step, fingerprint=self._fingerprint())
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved place: the next iteration starts there.
+
+        The number of ranks may differ, as long as the global batch is the same.
+
+        Args:
+            state (dict): What ``state_dict`` returned.
+
+        Raises:
+            ValueError: If it was saved with other data or settings.
+        """
+        missing = {'epoch', 'step', 'fingerprint'} - set(state)
+        if missing:
+            raise ValueError(
+                f'no state of QuotaBatchSampler: {", ".join(sorted(missing))} missing'
+            )
+        now, then = self._fingerprint(), state['fingerprint']
+        differ = [
+            f'{key} was {then.get(key)!r} and is {value!r}'
+            for key, value in now.items()
+            if then.get(key) != value
+        ]
+        if differ:
+            raise ValueError(
+                'the state belongs to other batches: ' + '; '.join(differ) + '. '
+                'Restore the data and train_dataloader as they were, or start anew'
+            )
+        epoch, step = state['epoch'], state['step']
+        if step >= len(self):
+            epoch, step = epoch + 1, 0
+        self.sampler.set_epoch(epoch)
+        self._resume_at = (epoch, step)
+
+    def _fingerprint(self) -> dict[str, Any]:
+        plan = self.plan
+        if self._pools_digest is None:
+            self._pools_digest = 0
+            arrays = [
+                self.sampler.pools[share.pool]
+                for share in plan.shares
+                if share.pool != 'all'
+            ]
+            if self.sampler.weights is not None:
+                arrays.append(self.sampler.weights)
+            for array in arrays:
+                self._pools_digest = zlib.crc32(array.data, self._pools_digest)
+        return {
+            'images': len(self.sampler.dataset),
+            'pools': {name: len(pool) for name, pool in self.sampler.pools.items()},
+            'indices in the pools (checksum)': self._pools_digest,
+            'images per step over all ranks': {
+                share.pool: share.images * plan.world_size for share in plan.shares
+            },
+            'draws': {share.pool: share.draw for share in plan.shares},
+            'steps per epoch': len(plan),
+            'drop_last': plan.drop_last,
+            'seed': plan.seed,
+        }
+
+    def _summary(self) -> str:
+        plan, pools = self.plan, self.sampler.pools
+        total = len(self.sampler.dataset)
+        defects = len(pools['defect'])
+        share = defects / total
+        parts = [
+            f'{len(pools["normal"]):,} normal + {defects:,} defect images '
+            f'({share:.1%})'.replace('%', ' %')
+        ]
+        if self.sampler.num_ignored:
+            parts[0] += f', {self.sampler.num_ignored:,} with ignored instances only'
+        counts = {s.pool: s.images for s in plan.shares}
+        rest = 'all' if self.quota is None else 'normal'
+        order = [rest] + [name for name in counts if name != rest]
+        parts.append(
+            f'each batch of {plan.batch_size}'
+            + (f' on each of {plan.world_size} ranks' if plan.world_size > 1 else '')
+            + ' = '
+            + ' + '.join(f'{counts[name]} {name}' for name in order)
+        )
+        parts.append(f'{len(plan):,} batches per epoch')
+        for name in order[1:]:
+            draws = counts[name] * plan.world_size * len(plan) / len(pools[name])
+            parts.append(f'each {name} image drawn about {draws:,.3g} times per epoch')
+        none = (1 - share) ** plan.batch_size
+        parts.append(
+            f'without a quota {none:.0%} of batches would hold no defect'.replace(
+                '%', ' %'
+            )
+        )
+        return '; '.join(parts)
+
+    def _warn_of_missing(self) -> None:
+        counts = {s.pool: s.images for s in self.plan.shares}
+        if self.quota is None or self.plan.batch_size == counts['normal']:
+            return
+        missing = missing_pools(self.sampler.pools, counts)
+        if missing:
+            print_log(
+                'never drawn, because no quota reaches them: '
+                + ', '.join(f'{count:,} {name}' for name, count in missing.items())
+                + ' images; name their pools in train_dataloader.batch_sampler.quota',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+
+def _checked_seed(seed: Any) -> int:
+    if isinstance(seed, (bool, float, str)) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(
+            f'seed={seed!r}: expected an int or None; set train_dataloader.sampler.seed'
+        )
+    if not 0 <= seed < 2**64:
+        raise ValueError(
+            f'seed={seed}: expected 0 … 2**64 - 1; set train_dataloader.sampler.seed'
+        )
+    return int(seed)
