@@ -153,6 +153,8 @@ class Plan:
             through each in reshuffled cycles.
         weights (np.ndarray, optional): How often each image of the dataset is to be
             drawn, relative to the others of its pool. Needs ``replacement``.
+        first_step (int): Step of the run from which this plan counts its places.
+        used (dict[str, int], optional): Places of each pool used up before that step.
 
     Raises:
         TypeError: If an argument is of another type than said here.
@@ -171,6 +173,8 @@ class Plan:
         num_batches: int | None = None,
         replacement: bool = True,
         weights: np.ndarray | None = None,
+        first_step: int = 0,
+        used: Mapping[str, int] | None = None,
     ) -> None:
         counts = share_batch(quota, batch_size, pools)
         self.pools = pools
@@ -178,6 +182,10 @@ class Plan:
         self.world_size = world_size
         self.seed = seed
         self.drop_last = drop_last
+        self.replacement = replacement
+        self.weights = weights
+        self.first_step = first_step
+        self.used = dict(used or {})
         rest = 'all' if quota is None else 'normal'
         if num_batches is None:
             num_batches, rest_draw = self._steps_of_one_pass(rest, counts[rest]), 'pass'
@@ -220,6 +228,37 @@ class Plan:
         """Number of steps in an epoch, the same on every rank."""
         return self.num_batches
 
+    def switch(self, quota: Quota, step: int) -> Plan:
+        """The plan with another quota that takes over at a step of the run.
+
+        Its epochs have as many steps as those of this plan, and its passes go on where
+        those of this plan stop; so ``num_batches`` must have been given to this one.
+
+        Args:
+            quota (int | float | dict | None): See :func:`share_batch`.
+            step (int): The step, counted from the beginning of the run.
+
+        Returns:
+            Plan: To be asked for batches from that step on.
+        """
+        used = dict(self.used)
+        for share in self.shares:
+            drawn = (step - self.first_step) * share.images * self.world_size
+            used[share.pool] = used.get(share.pool, 0) + drawn
+        return Plan(
+            self.pools,
+            quota,
+            self.batch_size,
+            self.world_size,
+            self.seed,
+            self.drop_last,
+            len(self),
+            self.replacement,
+            self.weights,
+            step,
+            used,
+        )
+
     def batches(self, epoch: int, rank: int, start: int, stop: int) -> np.ndarray:
         """The batches of steps ``start … stop - 1``.
 
@@ -256,24 +295,26 @@ class Plan:
         return (keys & low).view(np.int64)
 
     def chunks(
-        self, epoch: int, rank: int, start: int = 0
+        self, epoch: int, rank: int, start: int = 0, stop: int | None = None
     ) -> Iterator[tuple[int, np.ndarray]]:
-        """Batches of one rank, from step ``start`` to the end of the epoch.
+        """Batches of one rank, from step ``start`` on.
 
         Args:
             epoch (int): The epoch.
             rank (int): The rank.
             start (int): First step. Any step is reached at the same cost.
+            stop (int, optional): Step to end before. None is the end of the epoch.
 
         Yields:
             tuple[int, np.ndarray]: The step after the chunk, and the chunk's batches:
             int64 indices of shape (steps, batch_size).
         """
         images = FIRST_CHUNK
-        while start < len(self):
-            stop = min(start + -(-images // self.batch_size), len(self))
-            yield stop, self.batches(epoch, rank, start, stop)
-            start, images = stop, min(8 * images, LAST_CHUNK)
+        stop = len(self) if stop is None else stop
+        while start < stop:
+            end = min(start + -(-images // self.batch_size), stop)
+            yield end, self.batches(epoch, rank, start, end)
+            start, images = end, min(8 * images, LAST_CHUNK)
 
 
 def _independent(
@@ -294,7 +335,9 @@ def _weighted(
 def _cycles(
     plan: Plan, share: Share, epoch: int, steps: np.ndarray, slots: np.ndarray
 ) -> np.ndarray:
-    places = (epoch * len(plan) + steps) * share.images * plan.world_size + slots
+    steps = epoch * len(plan) + steps - plan.first_step
+    places = steps * share.images * plan.world_size + slots
+    places += plan.used.get(share.pool, 0)
     return shuffled(places, len(plan.pools[share.pool]), plan.seed, share.pool)
 
 

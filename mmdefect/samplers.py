@@ -190,7 +190,7 @@ class QuotaBatchSampler(Sampler):
                     f'{name}={flag!r}: expected True or False; '
                     f'set train_dataloader.batch_sampler.{name}'
                 )
-        self.plan = Plan(
+        plan = Plan(
             {**sampler.pools, 'all': range(len(sampler.dataset))},
             quota,
             batch_size,
@@ -202,7 +202,9 @@ class QuotaBatchSampler(Sampler):
             weights=sampler.weights,
         )
         self.sampler = sampler
-        self.batch_size = self.plan.batch_size
+        self.batch_size = plan.batch_size
+        # From which step of the run on each plan holds.
+        self._plans: list[tuple[int, Plan]] = [(0, plan)]
         self.quota = quota
         self.drop_last = drop_last
         self.infinite = infinite
@@ -213,6 +215,49 @@ class QuotaBatchSampler(Sampler):
         self._pools_digest: int | None = None
         print_log(self._summary(), logger='current')
         self._warn_of_missing()
+
+    @property
+    def plan(self) -> Plan:
+        """Plan: The plan that the run begins with."""
+        return self._plans[0][1]
+
+    def set_schedule(self, milestones: Sequence[tuple[int, Quota]]) -> None:
+        """Change the quota at given steps of the run.
+
+        The number of batches in an epoch stays what it is. The pass over the normal
+        images goes on from epoch to epoch, as with ``num_batches``.
+
+        Args:
+            milestones (Sequence[tuple]): Pairs of a step, counted from the beginning
+                of the run, and the quota from there on. Steps rise and are above 0.
+
+        Raises:
+            TypeError: If a quota is of another type than ``quota`` takes.
+            ValueError: If a quota does not fit, or the steps do not rise.
+        """
+        plans = [(0, self.plan.switch(self.quota, 0))]
+        for step, quota in milestones:
+            if step <= plans[-1][0]:
+                raise ValueError(
+                    f'milestones {list(milestones)}: expected steps that rise and are '
+                    'above 0; the quota of step 0 is '
+                    'train_dataloader.batch_sampler.quota'
+                )
+            plans.append((step, plans[-1][1].switch(quota, step)))
+        self._plans = plans
+
+    def plan_at(self, epoch: int, step: int) -> Plan:
+        """The plan in force at a step.
+
+        Args:
+            epoch (int): The epoch.
+            step (int): The step within the epoch.
+
+        Returns:
+            Plan: What the step's batches are taken from.
+        """
+        now = epoch * len(self) + step
+        return next(plan for first, plan in reversed(self._plans) if first <= now)
 
     def __len__(self) -> int:
         """Batches in an epoch on this rank, the same on every rank."""
@@ -228,14 +273,22 @@ class QuotaBatchSampler(Sampler):
 
     def _iterate(self, epoch: int, step: int) -> Iterator[list[int]]:
         while True:
-            for stop, rows in self.plan.chunks(epoch, self.sampler.rank, step):
-                indices = iter(rows.ravel().tolist())
-                self._position = (epoch, stop, indices)
-                # Cutting one flat list is cheaper than turning rows into lists.
-                yield from map(list, zip(*[indices] * self.batch_size))
+            for plan, start, stop in self._stretches(epoch, step):
+                for end, rows in plan.chunks(epoch, self.sampler.rank, start, stop):
+                    indices = iter(rows.ravel().tolist())
+                    self._position = (epoch, end, indices)
+                    # Cutting one flat list is cheaper than turning rows into lists.
+                    yield from map(list, zip(*[indices] * self.batch_size))
             if not self.infinite:
                 return
             epoch, step = epoch + 1, 0
+
+    def _stretches(self, epoch: int, step: int) -> Iterator[tuple[Plan, int, int]]:
+        # What is left of the epoch, cut where the quota changes.
+        cuts = [first - epoch * len(self) for first, _ in self._plans]
+        cuts = [step] + [cut for cut in cuts if step < cut < len(self)] + [len(self)]
+        for start, stop in zip(cuts, cuts[1:]):
+            yield self.plan_at(epoch, start), start, stop
 
     def state_dict(self) -> dict[str, Any]:
         """Where the iteration is, for ``torchdata``'s ``StatefulDataLoader``.
@@ -288,11 +341,7 @@ class QuotaBatchSampler(Sampler):
         plan = self.plan
         if self._pools_digest is None:
             self._pools_digest = 0
-            arrays = [
-                self.sampler.pools[share.pool]
-                for share in plan.shares
-                if share.pool != 'all'
-            ]
+            arrays = [pool for _, pool in sorted(self.sampler.pools.items())]
             if self.sampler.weights is not None:
                 arrays.append(self.sampler.weights)
             for array in arrays:
@@ -301,9 +350,10 @@ class QuotaBatchSampler(Sampler):
             'images': len(self.sampler.dataset),
             'pools': {name: len(pool) for name, pool in self.sampler.pools.items()},
             'indices in the pools (checksum)': self._pools_digest,
-            'images per step over all ranks': {
-                share.pool: share.images * plan.world_size for share in plan.shares
-            },
+            'images per step over all ranks': [
+                (first, {s.pool: s.images * plan.world_size for s in plan.shares})
+                for first, plan in self._plans
+            ],
             'draws': {share.pool: share.draw for share in plan.shares},
             'steps per epoch': len(plan),
             'drop_last': plan.drop_last,
