@@ -55,6 +55,9 @@ class DefectPoolSampler(Sampler):
             id and its weight a line (the others weigh 1), or a function, or its dotted
             name, that takes the image's ``data_info`` and returns the weight. None is
             equally often. Defaults to None.
+        shuffle (bool): Only True. It is there because a config inherits
+            ``sampler=dict(type='DefaultSampler', shuffle=True)`` and MMEngine merges
+            what the user writes into it. Defaults to True.
 
     Attributes:
         pools (dict[str, np.ndarray]): Sorted int64 indices by pool name: ``normal``,
@@ -78,7 +81,13 @@ class DefectPoolSampler(Sampler):
         replacement: bool = True,
         pools: Mapping[str, str | os.PathLike | Sequence[int]] | None = None,
         weights: Any | None = None,
+        shuffle: bool = True,
     ) -> None:
+        if shuffle is not True:
+            raise ValueError(
+                f'shuffle={shuffle!r}: expected True, the batches are drawn at random; '
+                'take it out of train_dataloader.sampler'
+            )
         if not isinstance(replacement, bool):
             raise TypeError(
                 f'replacement={replacement!r}: expected True or False; '
