@@ -1,0 +1,136 @@
+# YOLOX with a fixed number of defect images in every batch.
+# Train: mim train mmdet configs/defect_yolox.py
+_base_ = 'mmdet::yolox/yolox_tiny_8xb8-300e_coco.py'
+custom_imports = dict(imports=['mmdefect'], allow_failed_imports=False)
+
+# What you edit ---------------------------------------------------------------
+data_root = 'data/synthetic/'  # made by `python tools/make_dataset.py`
+train_ann, train_images = 'annotations/train.json', 'train/'
+val_ann, val_images = 'annotations/val.json', 'val/'
+classes = ('scratch', 'pit', 'dent')  # category names of the annotation file
+img_scale = (160, 160)  # width, height in pixels, multiples of 32
+batch_size = 8
+quota = 3  # defect images in every batch
+max_epochs = 10  # an epoch shows every normal image once
+num_last_epochs = 2  # the last ones go without Mosaic
+# -----------------------------------------------------------------------------
+
+metainfo = dict(classes=classes)
+
+# Small enough to train on two CPU cores. For a GPU: deepen_factor=0.33,
+# widen_factor=0.5, channels 128/256/512 and 128 are YOLOX-s.
+model = dict(
+    data_preprocessor=dict(
+        batch_augments=[
+            dict(
+                type='BatchSyncRandomResize',
+                random_size_range=(img_scale[0] - 32, img_scale[0] + 32),
+                size_divisor=32,
+                interval=10,
+            )
+        ]
+    ),
+    backbone=dict(deepen_factor=0.33, widen_factor=0.25),
+    neck=dict(in_channels=[64, 128, 256], out_channels=64),
+    bbox_head=dict(num_classes=len(classes), in_channels=64, feat_channels=64),
+)
+
+train_pipeline = [
+    dict(type='Mosaic', img_scale=img_scale, pad_val=114.0),
+    dict(
+        type='RandomAffine',
+        scaling_ratio_range=(0.5, 1.5),
+        border=(-img_scale[0] // 2, -img_scale[1] // 2),
+    ),
+    dict(type='YOLOXHSVRandomAug'),
+    dict(type='RandomFlip', prob=0.5, direction=['horizontal', 'vertical']),
+    dict(type='Resize', scale=img_scale, keep_ratio=True),
+    dict(type='Pad', pad_to_square=True, pad_val=dict(img=(114.0, 114.0, 114.0))),
+    dict(type='FilterAnnotations', min_gt_bbox_wh=(1, 1), keep_empty=False),
+    dict(type='PackDetInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=img_scale, keep_ratio=True),
+    dict(type='Pad', pad_to_square=True, pad_val=dict(img=(114.0, 114.0, 114.0))),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(
+        type='PackDetInputs',
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
+    ),
+]
+
+train_dataloader = dict(
+    batch_size=batch_size,
+    num_workers=2,
+    sampler=dict(type='DefectPoolSampler'),
+    batch_sampler=dict(type='QuotaBatchSampler', quota=quota),
+    dataset=dict(
+        dataset=dict(
+            data_root=data_root,
+            ann_file=train_ann,
+            data_prefix=dict(img=train_images),
+            metainfo=metainfo,
+            filter_cfg=dict(filter_empty_gt=False, min_size=1),
+        ),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    num_workers=2,
+    dataset=dict(
+        data_root=data_root,
+        ann_file=val_ann,
+        data_prefix=dict(img=val_images),
+        metainfo=metainfo,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + val_ann)
+test_evaluator = val_evaluator
+
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs // 2)
+base_lr = 0.005
+optim_wrapper = dict(optimizer=dict(lr=base_lr))
+param_scheduler = [
+    dict(
+        type='mmdet.QuadraticWarmupLR',
+        by_epoch=True,
+        begin=0,
+        end=1,
+        convert_to_iter_based=True,
+    ),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min=base_lr * 0.05,
+        begin=1,
+        T_max=max_epochs - num_last_epochs,
+        end=max_epochs - num_last_epochs,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+    dict(
+        type='ConstantLR',
+        by_epoch=True,
+        factor=1,
+        begin=max_epochs - num_last_epochs,
+        end=max_epochs,
+    ),
+]
+default_hooks = dict(
+    checkpoint=dict(interval=1, max_keep_ckpts=2, save_best='coco/bbox_mAP_50')
+)
+custom_hooks = [
+    dict(type='YOLOXModeSwitchHook', num_last_epochs=num_last_epochs, priority=48),
+    dict(type='SyncNormHook', priority=48),
+    dict(
+        type='EMAHook',
+        ema_type='ExpMomentumEMA',
+        momentum=0.001,
+        gamma=200,
+        update_buffers=True,
+        priority=49,
+    ),
+]
+auto_scale_lr = dict(enable=False, base_batch_size=8)
