@@ -6,7 +6,6 @@ so any position can be reached at once and nothing has to be stored or replayed.
 
 from __future__ import annotations
 
-import math
 import zlib
 from functools import lru_cache
 
@@ -16,9 +15,10 @@ import numpy as np
 MAX_SIZE = 1 << 32
 # Up to this size a pass is sorted out in full: exactly uniform, and cheaper.
 SMALL = 1024
-# Four rounds make a Feistel network indistinguishable from a random permutation to
-# whoever sees both directions (Luby and Rackoff, 1988); two more are spare.
-ROUNDS = 6
+# How many images of one half of the pool fall into one half of a pass scatters over
+# seeds as in a uniform shuffle. Measured for 2048 images, the smallest grid: 4 rounds
+# have 3 times that variance, 6 rounds 1.07 times; 8 cannot be told from it.
+ROUNDS = 8
 
 
 def random_words(
@@ -107,12 +107,13 @@ class _Feistel:
     ``size``; what falls outside ``range(size)`` goes through the network again until
     it is inside (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002).
     Its round functions are tables of random numbers with one entry a row or column,
-    so it stores about ``6 * sqrt(size)`` numbers instead of ``size``.
+    so it stores about ``8 * sqrt(size)`` numbers instead of ``size``.
     """
 
     def __init__(self, size: int, seed: int, purpose: str, number: int) -> None:
         self.size = size
-        self.bits = math.ceil(math.log2(size) / 2)
+        # As square as can be: the short side is what limits the mixing.
+        self.bits = size.bit_length() // 2
         columns = 1 << self.bits
         self.rows = -(-size // columns)
         width = max(columns, self.rows)
@@ -137,7 +138,7 @@ class _Feistel:
         elements = (row << self.bits) | column
         outside = np.flatnonzero(elements >= self.size)
         if outside.size:
-            elements.ravel()[outside] = self(elements.ravel()[outside])
+            elements.flat[outside] = self(elements.flat[outside])
         return elements
 
 
