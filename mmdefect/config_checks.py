@@ -1,0 +1,391 @@
+"""What silently breaks a quota in MMDetection: where it stands, and the fix.
+
+Datasets are checked as built objects, which tell what a config really came to; only
+what never reaches an object is read from the config.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, Mapping, NamedTuple
+
+WRAPPER = 'DefectPreservingDataset'
+DATASET = 'train_dataloader.dataset'
+
+# Transforms that can take the last box of an image away, or most of it.
+CUTTING = (
+    'Mosaic',
+    'RandomAffine',
+    'RandomCrop',
+    'MinIoURandomCrop',
+    'RandomCenterCropPad',
+    'CenterCrop',
+    'GeomTransform',
+    'CopyPaste',
+)
+# Arguments by which a transform returns None, and what makes it do so.
+REFUSING = {
+    'FilterAnnotations': (
+        'keep_empty',
+        True,
+        'returns None when it removes the last box, for which MMDetection silently '
+        'takes another image at random; False keeps the image, although the name '
+        'reads the other way round',
+    ),
+    'RandomCrop': (
+        'allow_negative_crop',
+        False,
+        'returns None for every image without a box, so that MMDetection silently '
+        'replaces normal images until it has found one with a defect',
+    ),
+    'Albu': (
+        'skip_img_without_anno',
+        True,
+        'returns None for every image without a box, so that MMDetection silently '
+        'replaces normal images until it has found one with a defect',
+    ),
+    'LoadImageFromFile': (
+        'ignore_empty',
+        True,
+        'returns None for an image that cannot be read, for which MMDetection '
+        'silently takes another image at random',
+    ),
+}
+
+
+class Finding(NamedTuple):
+    """Something in a config that breaks a quota.
+
+    Args:
+        where (str): The key of the config, such as ``train_dataloader.sampler``.
+        what (str): What stands there.
+        why (str): What it does to the quota.
+        fix (str): What to write instead, as an argument of what ``where`` stands in.
+            ``_base_`` is the config as it is.
+        breaks (bool): False for what costs time only.
+    """
+
+    where: str
+    what: str
+    why: str
+    fix: str
+    breaks: bool = True
+
+
+def walk_datasets(dataset: Any, where: str = DATASET) -> Iterator[tuple[str, Any]]:
+    """A dataset and all that it wraps, outermost first.
+
+    Args:
+        dataset: The outermost dataset.
+        where (str): Its key in the config.
+
+    Yields:
+        tuple[str, Any]: The key and the dataset.
+    """
+    yield where, dataset
+    held = vars(dataset)
+    if '_dataset' in held:  # MMEngine's slice, which the config does not show
+        yield from walk_datasets(held['_dataset'], where)
+    elif 'dataset' in held:
+        yield from walk_datasets(held['dataset'], f'{where}.dataset')
+    for number, part in enumerate(held.get('datasets', ())):
+        yield from walk_datasets(part, f'{where}.datasets[{number}]')
+
+
+def walk_transforms(pipeline: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """The transforms of a pipeline and all that they hold, where they may run.
+
+    Args:
+        pipeline: A list of transforms, or a ``Compose``.
+        where (str): Its key in the config.
+
+    Yields:
+        tuple[str, Any]: The key and the transform.
+    """
+    if type(pipeline).__name__ == 'Compose':
+        pipeline = pipeline.transforms
+    if isinstance(pipeline, (list, tuple)):
+        for number, transform in enumerate(pipeline):
+            yield from walk_transforms(transform, f'{where}[{number}]')
+    elif getattr(pipeline, 'prob', None) != 0:
+        yield where, pipeline
+        if hasattr(pipeline, 'transforms'):
+            yield from walk_transforms(pipeline.transforms, f'{where}.transforms')
+
+
+def cutting_transforms(dataset: Any) -> list[tuple[str, str]]:
+    """The transforms of a dataset that may take defects away.
+
+    Args:
+        dataset: The outermost dataset.
+
+    Returns:
+        list[tuple[str, str]]: Of each, its key in the config and its name.
+    """
+    return [
+        found for where, part in _pipelines(dataset) for found in _cuts(part, where)
+    ]
+
+
+def check_dataset(dataset: Any) -> list[Finding]:
+    """Check a dataset, through all wrappers, and its pipelines.
+
+    Args:
+        dataset: The outermost dataset, as built.
+
+    Returns:
+        list[Finding]: What breaks a quota.
+    """
+    findings = []
+    for where, part in walk_datasets(dataset):
+        if '_dataset' in vars(part):
+            findings.append(_sliced(len(part)))
+        if dict(vars(part).get('filter_cfg') or {}).get('filter_empty_gt'):
+            findings.append(
+                Finding(
+                    f'{where}.filter_cfg',
+                    'filter_empty_gt=True',
+                    'MMDetection drops every image without a box while loading, and '
+                    'so the normal images',
+                    'filter_cfg=dict(filter_empty_gt=False)',
+                )
+            )
+        if _is(part, WRAPPER) and part is not dataset:
+            findings.append(
+                Finding(
+                    where,
+                    f'{WRAPPER} inside another dataset',
+                    'it retries an image for the indices of the sampler, which are '
+                    'those of the outermost dataset; it stands there, once',
+                    f'{where.rsplit(".", 1)[-1]}=dict(_delete_=True, '
+                    f'**_base_.{where}.dataset)',
+                )
+            )
+    preserved = _is(dataset, WRAPPER)
+    for where, pipeline in _pipelines(dataset):
+        findings += check_pipeline(pipeline, where, preserved)
+    return findings
+
+
+def check_pipeline(pipeline: Any, where: str, preserved: bool) -> list[Finding]:
+    """Check one pipeline.
+
+    Args:
+        pipeline: A list of transforms, or a ``Compose``.
+        where (str): Its key in the config.
+        preserved (bool): Whether ``DefectPreservingDataset`` is around it.
+
+    Returns:
+        list[Finding]: What breaks a quota.
+    """
+    findings = []
+    for place, transform in walk_transforms(pipeline, where):
+        for name, (argument, value, why) in REFUSING.items():
+            if _is(transform, name) and getattr(transform, argument, None) is value:
+                findings.append(
+                    Finding(
+                        place,
+                        f'{type(transform).__name__}({argument}={value})',
+                        why,
+                        f'{argument}={not value}',
+                    )
+                )
+    cuts = _cuts(pipeline, where)
+    if cuts and not preserved:
+        names = ', '.join(dict.fromkeys(name for _, name in cuts))
+        findings.append(
+            Finding(
+                where,
+                f'{names} without {WRAPPER}',
+                'they move, cut or cover boxes, so that some of the drawn defect '
+                'images reach the model without their defect',
+                f"dataset=dict(_delete_=True, type='{WRAPPER}', "
+                f'dataset=_base_.{DATASET})',
+            )
+        )
+    return findings
+
+
+def check_config(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
+    """Check what a config says around its training dataset.
+
+    Args:
+        cfg (Config): The config.
+        dataset: Its training dataset, as built.
+
+    Returns:
+        list[Finding]: What breaks a quota.
+    """
+    return [
+        *check_dataloader(cfg),
+        *check_dataset(dataset),
+        *_check_hooks(cfg, dataset),
+    ]
+
+
+def check_dataloader(cfg: Mapping[str, Any]) -> list[Finding]:
+    """Check the training dataloader of a config.
+
+    Args:
+        cfg (Config): The config.
+
+    Returns:
+        list[Finding]: What breaks a quota.
+    """
+    loader, findings = cfg['train_dataloader'], []
+    sampler, batch_sampler = loader.get('sampler'), loader.get('batch_sampler')
+    key = 'train_dataloader'
+    if _type(sampler) != 'DefectPoolSampler':
+        findings.append(
+            Finding(
+                f'{key}.sampler',
+                f'{_type(sampler) or "nothing"} instead of DefectPoolSampler',
+                'it does not know the defect images',
+                "sampler=dict(_delete_=True, type='DefectPoolSampler')",
+            )
+        )
+    if _type(batch_sampler) != 'QuotaBatchSampler':
+        findings.append(
+            Finding(
+                f'{key}.batch_sampler',
+                f'{_type(batch_sampler) or "nothing"} instead of QuotaBatchSampler',
+                'without it no batch has a quota'
+                + ('; it comes from the base config' if batch_sampler else ''),
+                "batch_sampler=dict(_delete_=True, type='QuotaBatchSampler', quota=1)",
+            )
+        )
+    elif 'batch_size' not in loader:
+        findings.append(
+            Finding(
+                f'{key}.batch_size',
+                'no batch size',
+                'MMEngine hands it on to QuotaBatchSampler',
+                'batch_size=8',
+            )
+        )
+    if batch_sampler:
+        for name in ('drop_last', 'shuffle'):
+            if loader.get(name):
+                findings.append(
+                    Finding(
+                        f'{key}.{name}',
+                        f'{name}={loader[name]} beside a batch sampler',
+                        'torch refuses both at once; QuotaBatchSampler shuffles, and '
+                        'has a drop_last of its own',
+                        f'{name}=False',
+                    )
+                )
+    if loader.get('num_batch_per_epoch'):
+        findings.append(_sliced(loader['num_batch_per_epoch'], 'batches'))
+    loop, infinite = _loop(cfg), bool(dict(batch_sampler or {}).get('infinite'))
+    if infinite and loop == 'EpochBasedTrainLoop':
+        findings.append(
+            Finding(
+                f'{key}.batch_sampler.infinite',
+                'infinite=True in an EpochBasedTrainLoop',
+                'the first epoch never ends',
+                'infinite=False',
+            )
+        )
+    if not infinite and loop == 'IterBasedTrainLoop':
+        findings.append(
+            Finding(
+                f'{key}.batch_sampler.infinite',
+                'infinite=False in an IterBasedTrainLoop',
+                'it restarts the workers and sleeps two seconds at the end of each '
+                'pass; the quota holds',
+                'infinite=True',
+                breaks=False,
+            )
+        )
+    return findings
+
+
+def _check_hooks(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
+    from mmengine.dataset import Compose
+
+    findings = []
+    outermost = type(dataset).__name__
+    for number, hook in enumerate(cfg.get('custom_hooks') or ()):
+        where = f'custom_hooks[{number}]'
+        if _type(hook) == 'PipelineSwitchHook':
+            pipeline = Compose(hook['switch_pipeline'])
+            findings += check_pipeline(
+                pipeline, f'{where}.switch_pipeline', _is(dataset, WRAPPER)
+            )
+            if not hasattr(dataset, 'pipeline'):
+                findings.append(
+                    Finding(
+                        where,
+                        f'PipelineSwitchHook on a {outermost}',
+                        'it sets the pipeline of the outermost dataset, which has '
+                        'none, so that nothing is switched',
+                        _without_wrapper(dataset),
+                    )
+                )
+        elif _type(hook) == 'YOLOXModeSwitchHook' and not hasattr(
+            dataset, 'update_skip_type_keys'
+        ):
+            findings.append(
+                Finding(
+                    where,
+                    f'YOLOXModeSwitchHook on a {outermost}',
+                    'it calls update_skip_type_keys of the outermost dataset, which '
+                    'has none: training stops when Mosaic is to end',
+                    _without_wrapper(dataset),
+                )
+            )
+    return findings
+
+
+def _without_wrapper(dataset: Any) -> str:
+    if 'dataset' in vars(dataset):
+        return f'dataset=dict(_delete_=True, **_base_.{DATASET}.dataset)'
+    return f"dataset=dict(_delete_=True, type='{WRAPPER}', dataset=_base_.{DATASET})"
+
+
+def _sliced(number: int, unit: str = 'images') -> Finding:
+    return Finding(
+        'train_dataloader.num_batch_per_epoch',
+        f'num_batch_per_epoch keeps the first {number:,} {unit} of the dataset',
+        'the pools hold no other image, in every epoch',
+        'num_batch_per_epoch=None, batch_sampler=dict(num_batches=...)',
+    )
+
+
+def _pipelines(dataset: Any) -> Iterator[tuple[str, Any]]:
+    for where, part in walk_datasets(dataset):
+        held = vars(part)
+        pipeline = held.get('pipeline')
+        if pipeline is None:
+            continue
+        skipped = held.get('_skip_type_keys') or ()
+        if skipped:
+            kinds = zip(pipeline, held['pipeline_types'])
+            pipeline = [None if kind in skipped else step for step, kind in kinds]
+        yield f'{where}.pipeline', pipeline
+
+
+def _cuts(pipeline: Any, where: str) -> list[tuple[str, str]]:
+    return [
+        (place, type(transform).__name__)
+        for place, transform in walk_transforms(pipeline, where)
+        if any(_is(transform, name) for name in CUTTING)
+    ]
+
+
+def _is(thing: Any, name: str) -> bool:
+    # By name, so that neither MMDetection nor MMCV has to be imported.
+    return any(kind.__name__ == name for kind in type(thing).__mro__)
+
+
+def _type(cfg: Any) -> str:
+    kind = (cfg or {}).get('type', '')
+    return kind.rsplit('.', 1)[-1] if isinstance(kind, str) else kind.__name__
+
+
+def _loop(cfg: Mapping[str, Any]) -> str:
+    train_cfg = cfg.get('train_cfg') or {}
+    if 'type' in train_cfg:
+        return _type(train_cfg)
+    by_epoch = train_cfg.get('by_epoch', True)
+    return 'EpochBasedTrainLoop' if by_epoch else 'IterBasedTrainLoop'
