@@ -338,7 +338,8 @@ def _cycles(
     steps = epoch * len(plan) + steps - plan.first_step
     places = steps * share.images * plan.world_size + slots
     places += plan.used.get(share.pool, 0)
-    return shuffled(places, len(plan.pools[share.pool]), plan.seed, share.pool)
+    size, purpose = len(plan.pools[share.pool]), f'pass {share.pool}'
+    return shuffled(places, size, plan.seed, purpose)
 
 
 def _one_pass(
@@ -348,7 +349,7 @@ def _one_pass(
     places = steps * (share.images * plan.world_size) + slots
     if places[-1, -1] >= size:  # only the last step without drop_last
         places %= size
-    return shuffled(places + epoch * size, size, plan.seed, share.pool)
+    return shuffled(places + epoch * size, size, plan.seed, f'pass {share.pool}')
 
 
 # How a pool's share is drawn: places in the pool, of shape (steps, slots).
