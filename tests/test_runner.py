@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -12,21 +11,6 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 from runner_configs import ROOT, RecordBatches, point_to, small_config
-
-
-@pytest.fixture(scope='session')
-def synthetic(tmp_path_factory):
-    path = tmp_path_factory.mktemp('data') / 'synthetic'
-    tool = ROOT / 'tools/make_dataset.py'
-    command = [sys.executable, str(tool), str(path), '--train', '300', '--val', '40']
-    subprocess.run(command, check=True, capture_output=True)
-    return path
-
-
-@pytest.fixture(scope='session')
-def defect_ids(synthetic):
-    annotations = json.loads((synthetic / 'annotations/train.json').read_text())
-    return {annotation['image_id'] for annotation in annotations['annotations']}
 
 
 def train(cfg):

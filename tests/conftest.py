@@ -1,0 +1,199 @@
+"""What several test modules share: small datasets, the log, how hypothesis searches."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from mmengine.logging import MMLogger
+from runner_configs import ROOT
+
+# Each run tries the same examples, so that a failure is never a matter of luck.
+# `pytest --hypothesis-profile=search` looks for new ones.
+settings.register_profile(
+    'same',
+    derandomize=True,
+    deadline=None,
+    max_examples=50,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile('search', deadline=None, max_examples=1000)
+settings.load_profile('same')
+
+
+class Annotated:
+    """A user's own dataset: labels by image, in MMDetection's format.
+
+    Args:
+        images (Sequence[Sequence[int]]): Labels of the instances of each image; a
+            negative label ``-1 - n`` is an ignored instance of class ``n``.
+        classes (Sequence[str]): Class names.
+    """
+
+    def __init__(self, images, classes=('crack', 'dent')):
+        self.images = images
+        self.metainfo = dict(classes=tuple(classes))
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return index
+
+    def get_data_info(self, index):
+        instances = [
+            dict(bbox_label=max(n, -1 - n), ignore_flag=int(n < 0))
+            for n in self.images[index]
+        ]
+        # Ids that are no indices: what mistakes one for the other is found out.
+        path = f'line{index % 2}/{index:04d}.png'
+        return dict(img_id=9000 - 7 * index, img_path=path, instances=instances)
+
+
+@pytest.fixture(scope='session')
+def annotated():
+    return Annotated
+
+
+@pytest.fixture(scope='session')
+def few_defects():
+    """52 images: every 13th shows a crack, every 17th a dent, so image 0 shows both."""
+    images = [[] for _ in range(52)]
+    for index in range(0, 52, 13):
+        images[index].append(0)
+    for index in range(0, 52, 17):
+        images[index].append(1)
+    return Annotated(images)
+
+
+@pytest.fixture
+def log():
+    """Messages of MMEngine's logger since the test began."""
+    messages = []
+
+    class Keep(logging.Handler):
+        def emit(self, record):
+            messages.append(record.getMessage())
+
+    logger, handler = MMLogger.get_current_instance(), Keep()
+    logger.addHandler(handler)
+    yield messages
+    logger.removeHandler(handler)
+
+
+class CocoFiles(NamedTuple):
+    """A small set of real files in the format of COCO.
+
+    Args:
+        root (Path): Holds ``train.json`` and the folder ``images``.
+        ids (list[int]): Image ids in the order of the file: sparse, not sorted.
+        labels (dict[int, list[str]]): By image id, the classes of the instances that
+            count.
+        ignored (list[int]): Ids of the images that have crowd instances only.
+        tiny (list[int]): Ids of the images of 8 x 8 pixels, without defect.
+    """
+
+    root: Path
+    ids: list
+    labels: dict
+    ignored: list
+    tiny: list
+
+    def dataset(self, **options):
+        """MMDetection's dataset over the files, normal images kept, tiny ones not."""
+        from mmdet.datasets import CocoDataset
+
+        settings = dict(
+            ann_file='train.json',
+            data_root=str(self.root),
+            data_prefix=dict(img='images/'),
+            metainfo=dict(classes=('crack', 'dent')),
+            filter_cfg=dict(filter_empty_gt=False, min_size=16),
+            pipeline=[],
+        )
+        return CocoDataset(**{**settings, **options})
+
+
+@pytest.fixture(scope='session')
+def coco(tmp_path_factory):
+    root = tmp_path_factory.mktemp('coco')
+    (root / 'images').mkdir()
+    rng = np.random.default_rng(0)
+    ids = rng.choice(np.arange(1001, 9999), 60, replace=False).tolist()
+    # category ids are neither contiguous nor in the order of the classes
+    categories = {'dent': 3, 'crack': 7, 'stain': 12}
+    files = CocoFiles(root, ids, {i: [] for i in ids}, [], [])
+    images, annotations = [], []
+
+    def annotate(image, name, **flags):
+        box = [int(v) for v in (*rng.integers(4, 20, 2), *rng.integers(6, 16, 2))]
+        annotations.append(
+            dict(
+                id=len(annotations) + 1,
+                image_id=image,
+                category_id=categories[name],
+                bbox=box,
+                area=box[2] * box[3],
+                **{'iscrowd': 0, **flags},
+            )
+        )
+        return box
+
+    for position, image in enumerate(ids):
+        pixels = rng.integers(90, 130, (40, 48, 3)).astype(np.uint8)
+        if position in (5, 40):
+            pixels = pixels[:8, :8]
+            files.tiny.append(image)
+        elif position % 10 == 1:
+            names = {11: ['dent'], 31: ['crack', 'dent'], 41: ['crack', 'crack']}
+            for name in names.get(position, ['crack']):
+                x, y, w, h = annotate(image, name)
+                cv2.rectangle(pixels, (x, y), (x + w, y + h), (0, 0, 0), -1)
+                files.labels[image].append(name)
+            annotate(image, 'dent', iscrowd=1)
+        elif position % 20 == 3:
+            annotate(image, 'dent', iscrowd=1)
+            files.ignored.append(image)
+        elif position % 20 == 7:
+            annotate(image, 'crack', ignore=1)
+        elif position % 20 == 9:
+            annotate(image, 'stain')
+        height, width = pixels.shape[:2]
+        name = f'{image % 97:02d}_{image}.png'
+        cv2.imwrite(str(root / 'images' / name), pixels)
+        images.append(dict(id=image, file_name=name, height=height, width=width))
+
+    rng.shuffle(annotations)
+    content = dict(
+        images=images,
+        annotations=list(annotations),
+        categories=[dict(id=n, name=name) for name, n in categories.items()],
+    )
+    (root / 'train.json').write_text(json.dumps(content))
+    return files
+
+
+@pytest.fixture(scope='session')
+def synthetic(tmp_path_factory):
+    """What ``tools/make_dataset.py`` makes: 300 training images, 40 for validation."""
+    path = tmp_path_factory.mktemp('data') / 'synthetic'
+    tool = ROOT / 'tools/make_dataset.py'
+    command = [sys.executable, str(tool), str(path), '--train', '300', '--val', '40']
+    subprocess.run(command, check=True, capture_output=True)
+    return path
+
+
+@pytest.fixture(scope='session')
+def defect_ids(synthetic):
+    """Ids of the training images of ``synthetic`` that show a defect."""
+    annotations = json.loads((synthetic / 'annotations/train.json').read_text())
+    return {annotation['image_id'] for annotation in annotations['annotations']}
