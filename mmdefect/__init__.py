@@ -12,7 +12,8 @@ except ImportError:
         "'mmdefect[onedl]'"
     ) from None
 
+from mmdefect.resume import QuotaResumeHook
 from mmdefect.samplers import DefectPoolSampler, QuotaBatchSampler
 from mmdefect.version import __version__
 
-__all__ = ['DefectPoolSampler', 'QuotaBatchSampler', '__version__']
+__all__ = ['DefectPoolSampler', 'QuotaBatchSampler', 'QuotaResumeHook', '__version__']

@@ -10,18 +10,12 @@ from typing import Any, Iterator, Mapping, NamedTuple
 
 WRAPPER = 'DefectPreservingDataset'
 DATASET = 'train_dataloader.dataset'
+WRAP = f"dataset=dict(_delete_=True, type='{WRAPPER}', dataset=_base_.{DATASET})"
 
-# Transforms that can take the last box of an image away, or most of it.
-CUTTING = (
-    'Mosaic',
-    'RandomAffine',
-    'RandomCrop',
-    'MinIoURandomCrop',
-    'RandomCenterCropPad',
-    'CenterCrop',
-    'GeomTransform',
-    'CopyPaste',
-)
+# Transforms that can take the last box of an image away, or shrink it to nothing.
+CUTTING = ('Mosaic', 'RandomAffine', 'RandomCrop', 'GeomTransform', 'CopyPaste')
+# Transforms that keep one box of an image, whichever class it is of.
+SPARING = ('MinIoURandomCrop', 'RandomCenterCropPad', 'RandomShift')
 # Arguments by which a transform returns None, and what makes it do so.
 REFUSING = {
     'FilterAnnotations': (
@@ -50,6 +44,19 @@ REFUSING = {
         'silently takes another image at random',
     ),
 }
+# Hooks that reach for the outermost dataset, for what, and what comes of it.
+REACHING = (
+    (
+        'PipelineSwitchHook',
+        'pipeline',
+        'it has none, so that nothing is ever switched',
+    ),
+    (
+        'YOLOXModeSwitchHook',
+        'update_skip_type_keys',
+        'it has none, so that training stops with an error when Mosaic is to end',
+    ),
+)
 
 
 class Finding(NamedTuple):
@@ -57,11 +64,12 @@ class Finding(NamedTuple):
 
     Args:
         where (str): The key of the config, such as ``train_dataloader.sampler``.
-        what (str): What stands there.
+        what (str): What is wrong there.
         why (str): What it does to the quota.
-        fix (str): What to write instead, as an argument of what ``where`` stands in.
-            ``_base_`` is the config as it is.
-        breaks (bool): False for what costs time only.
+        fix (str): What to write there instead, as an argument. ``_base_`` is the config
+            as it is, as in a config that inherits it.
+        breaks (bool): False for what leaves a quota of defect images as it is, such as
+            lost time.
     """
 
     where: str
@@ -69,6 +77,9 @@ class Finding(NamedTuple):
     why: str
     fix: str
     breaks: bool = True
+
+    def __str__(self) -> str:
+        return f'{self.where}: {self.what}; {self.why}. Write there: {self.fix}'
 
 
 def walk_datasets(dataset: Any, where: str = DATASET) -> Iterator[tuple[str, Any]]:
@@ -121,9 +132,8 @@ def cutting_transforms(dataset: Any) -> list[tuple[str, str]]:
     Returns:
         list[tuple[str, str]]: Of each, its key in the config and its name.
     """
-    return [
-        found for where, part in _pipelines(dataset) for found in _cuts(part, where)
-    ]
+    pipelines = _pipelines(dataset)
+    return [cut for where, steps in pipelines for cut in _find(CUTTING, steps, where)]
 
 
 def check_dataset(dataset: Any) -> list[Finding]:
@@ -183,25 +193,20 @@ def check_pipeline(pipeline: Any, where: str, preserved: bool) -> list[Finding]:
             if _is(transform, name) and getattr(transform, argument, None) is value:
                 findings.append(
                     Finding(
-                        place,
+                        f'{place}.{argument}',
                         f'{type(transform).__name__}({argument}={value})',
                         why,
                         f'{argument}={not value}',
                     )
                 )
-    cuts = _cuts(pipeline, where)
-    if cuts and not preserved:
-        names = ', '.join(dict.fromkeys(name for _, name in cuts))
-        findings.append(
-            Finding(
-                where,
-                f'{names} without {WRAPPER}',
-                'they move, cut or cover boxes, so that some of the drawn defect '
-                'images reach the model without their defect',
-                f"dataset=dict(_delete_=True, type='{WRAPPER}', "
-                f'dataset=_base_.{DATASET})',
-            )
-        )
+    for kinds, breaks, why in (
+        (CUTTING, True, 'drawn defect images may reach the model without a defect'),
+        (SPARING, False, 'an image drawn for one class may keep only a box of another'),
+    ):
+        names = [name for _, name in _find(kinds, pipeline, where)]
+        if names and not preserved:
+            what = f'no {WRAPPER} around {", ".join(dict.fromkeys(names))} of {where}'
+            findings.append(Finding(DATASET, what, why, WRAP, breaks))
     return findings
 
 
@@ -303,52 +308,28 @@ def check_dataloader(cfg: Mapping[str, Any]) -> list[Finding]:
 def _check_hooks(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
     from mmengine.dataset import Compose
 
-    findings = []
-    outermost = type(dataset).__name__
+    findings, kind = [], type(dataset).__name__
     for number, hook in enumerate(cfg.get('custom_hooks') or ()):
-        where = f'custom_hooks[{number}]'
-        if _type(hook) == 'PipelineSwitchHook':
-            pipeline = Compose(hook['switch_pipeline'])
-            findings += check_pipeline(
-                pipeline, f'{where}.switch_pipeline', _is(dataset, WRAPPER)
-            )
-            if not hasattr(dataset, 'pipeline'):
-                findings.append(
-                    Finding(
-                        where,
-                        f'PipelineSwitchHook on a {outermost}',
-                        'it sets the pipeline of the outermost dataset, which has '
-                        'none, so that nothing is switched',
-                        _without_wrapper(dataset),
-                    )
-                )
-        elif _type(hook) == 'YOLOXModeSwitchHook' and not hasattr(
-            dataset, 'update_skip_type_keys'
-        ):
-            findings.append(
-                Finding(
-                    where,
-                    f'YOLOXModeSwitchHook on a {outermost}',
-                    'it calls update_skip_type_keys of the outermost dataset, which '
-                    'has none: training stops when Mosaic is to end',
-                    _without_wrapper(dataset),
-                )
-            )
+        where, name = f'custom_hooks[{number}]', _type(hook)
+        if name == 'PipelineSwitchHook':
+            pipeline, key = Compose(hook['switch_pipeline']), f'{where}.switch_pipeline'
+            findings += check_pipeline(pipeline, key, _is(dataset, WRAPPER))
+        for hook_type, attribute, why in REACHING:
+            if name == hook_type and not hasattr(dataset, attribute):
+                what = f'{name} of {where} reaches for the {attribute} of a {kind}'
+                inside = f'dataset=dict(_delete_=True, **_base_.{DATASET}.dataset)'
+                fix = inside if 'dataset' in vars(dataset) else WRAP
+                findings.append(Finding(DATASET, what, why, fix))
     return findings
-
-
-def _without_wrapper(dataset: Any) -> str:
-    if 'dataset' in vars(dataset):
-        return f'dataset=dict(_delete_=True, **_base_.{DATASET}.dataset)'
-    return f"dataset=dict(_delete_=True, type='{WRAPPER}', dataset=_base_.{DATASET})"
 
 
 def _sliced(number: int, unit: str = 'images') -> Finding:
     return Finding(
         'train_dataloader.num_batch_per_epoch',
-        f'num_batch_per_epoch keeps the first {number:,} {unit} of the dataset',
-        'the pools hold no other image, in every epoch',
-        'num_batch_per_epoch=None, batch_sampler=dict(num_batches=...)',
+        f'it keeps the first {number:,} {unit} of the dataset and no other',
+        'the pools never hold the rest; num_batches of QuotaBatchSampler shortens an '
+        'epoch without that',
+        'num_batch_per_epoch=None',
     )
 
 
@@ -365,11 +346,11 @@ def _pipelines(dataset: Any) -> Iterator[tuple[str, Any]]:
         yield f'{where}.pipeline', pipeline
 
 
-def _cuts(pipeline: Any, where: str) -> list[tuple[str, str]]:
+def _find(kinds: tuple[str, ...], pipeline: Any, where: str) -> list[tuple[str, str]]:
     return [
         (place, type(transform).__name__)
         for place, transform in walk_transforms(pipeline, where)
-        if any(_is(transform, name) for name in CUTTING)
+        if any(_is(transform, kind) for kind in kinds)
     ]
 
 

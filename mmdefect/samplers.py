@@ -9,7 +9,7 @@ from operator import length_hint
 from typing import Any, Iterator, Mapping, Sequence
 
 import numpy as np
-from mmengine.dist import get_dist_info, sync_random_seed
+from mmengine.dist import all_gather_object, get_dist_info, sync_random_seed
 from mmengine.logging import MessageHub, print_log
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
@@ -20,6 +20,7 @@ from mmdefect.checks import (
     check_pools,
     missing_pools,
 )
+from mmdefect.config_checks import check_dataset
 from mmdefect.plan import Plan, Quota
 from mmdefect.pools import make_pools, read_pool, scan
 from mmdefect.weights import read_weights
@@ -222,13 +223,20 @@ class QuotaBatchSampler(Sampler):
         self._position: Any = (0, 0, iter(()))
         self._resume_at: tuple | None = None
         self._pools_digest: int | None = None
+        self._check_ranks_agree()
         print_log(self._summary(), logger='current')
         self._warn_of_missing()
+        self._warn_of_findings()
 
     @property
     def plan(self) -> Plan:
         """Plan: The plan that the run begins with."""
         return self._plans[0][1]
+
+    @property
+    def plans(self) -> list[tuple[int, Plan]]:
+        """list[tuple]: From which step of the run on, counted from 0, each plan holds."""
+        return list(self._plans)
 
     def set_schedule(self, milestones: Sequence[tuple[int, Quota]]) -> None:
         """Change the quota at given steps of the run.
@@ -273,14 +281,10 @@ class QuotaBatchSampler(Sampler):
         return len(self.plan)
 
     def __iter__(self) -> Iterator[list[int]]:
-        epoch, step = self.sampler.epoch, 0
-        if self._resume_at and self._resume_at[0] == epoch:
-            step = self._resume_at[1]
+        # Runs at the first batch, not at iter(): a DataLoader with workers calls iter()
+        # twice and uses the second.
+        epoch, step = self._resume_at or (self.sampler.epoch, 0)
         self._resume_at = None
-        self._position = (epoch, step, iter(()))
-        return self._iterate(epoch, step)
-
-    def _iterate(self, epoch: int, step: int) -> Iterator[list[int]]:
         while True:
             for plan, start, stop in self._stretches(epoch, step):
                 for end, rows in plan.chunks(epoch, self.sampler.rank, start, stop):
@@ -329,22 +333,35 @@ class QuotaBatchSampler(Sampler):
             raise ValueError(
                 f'no state of QuotaBatchSampler: {", ".join(sorted(missing))} missing'
             )
-        now, then = self._fingerprint(), state['fingerprint']
-        differ = [
-            f'{key} was {then.get(key)!r} and is {value!r}'
-            for key, value in now.items()
-            if then.get(key) != value
-        ]
+        differ = _differences('then', state['fingerprint'], 'now', self._fingerprint())
         if differ:
             raise ValueError(
-                'the state belongs to other batches: ' + '; '.join(differ) + '. '
+                f'the state belongs to other batches: {differ}. '
                 'Restore the data and train_dataloader as they were, or start anew'
             )
-        epoch, step = state['epoch'], state['step']
+        self.start_at(state['epoch'], state['step'])
+
+    def start_at(self, epoch: int, step: int) -> None:
+        """Let the next iteration start at a step.
+
+        Args:
+            epoch (int): The epoch.
+            step (int): The step, ``0 … len(self)``; the last is the next epoch.
+        """
         if step >= len(self):
             epoch, step = epoch + 1, 0
         self.sampler.set_epoch(epoch)
         self._resume_at = (epoch, step)
+
+    def reseed(self, seed: int) -> None:
+        """Take another seed, that of a run to be resumed for example.
+
+        Args:
+            seed (int): The seed, the same on all ranks.
+        """
+        self.sampler.seed = seed
+        for _, plan in self._plans:
+            plan.seed = seed
 
     def _fingerprint(self) -> dict[str, Any]:
         plan = self.plan
@@ -368,6 +385,21 @@ class QuotaBatchSampler(Sampler):
             'drop_last': plan.drop_last,
             'seed': plan.seed,
         }
+
+    def _check_ranks_agree(self) -> None:
+        # Otherwise they would hang at the end of an epoch, or train on the same images.
+        if self.sampler.world_size == 1:
+            return
+        mine = self._fingerprint()
+        for rank, other in enumerate(all_gather_object(mine)):
+            differ = _differences(
+                f'rank {self.sampler.rank}', mine, f'rank {rank}', other
+            )
+            if differ:
+                raise ValueError(
+                    f'the ranks do not train on the same batches: {differ}. '
+                    'Give every rank the same data and the same config'
+                )
 
     def _summary(self) -> str:
         plan, pools = self.plan, self.sampler.pools
@@ -414,6 +446,20 @@ class QuotaBatchSampler(Sampler):
                 logger='current',
                 level=logging.WARNING,
             )
+
+    def _warn_of_findings(self) -> None:
+        for finding in check_dataset(self.sampler.dataset):
+            print_log(str(finding), logger='current', level=logging.WARNING)
+
+
+def _differences(
+    one: str, settings: Mapping[str, Any], two: str, others: Mapping[str, Any]
+) -> str:
+    return '; '.join(
+        f'{key} {one} {settings.get(key)!r}, {two} {value!r}'
+        for key, value in others.items()
+        if settings.get(key) != value
+    )
 
 
 def _checked_seed(seed: Any) -> int:

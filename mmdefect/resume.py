@@ -1,0 +1,121 @@
+"""An interrupted run goes on with the very next batch."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.registry import HOOKS
+
+from mmdefect.checkpoints import allow_checkpoint_types
+from mmdefect.samplers import CONFIG_LINES, QuotaBatchSampler
+
+KEY = 'quota_batch_sampler'
+
+
+@HOOKS.register_module()
+class QuotaResumeHook(Hook):
+    """Resumes a run of ``QuotaBatchSampler`` exactly, and at once.
+
+    MMEngine's epoch loop begins an interrupted epoch anew, and the iteration loop of
+    MMEngine 0.10 loads every batch that was already trained on, to throw it away. This
+    hook saves what the batches depend on with each checkpoint, checks it on resuming
+    and starts the batches at the iteration count of the checkpoint.
+
+    It also lets torch >= 2.6 read MMEngine's checkpoints: see
+    :func:`mmdefect.checkpoints.allow_checkpoint_types`.
+
+    Raises:
+        ValueError: If the train dataloader has no ``QuotaBatchSampler``, or the
+            checkpoint belongs to other data or settings.
+    """
+
+    # After a schedule was set, which the check compares.
+    priority = 'HIGH'
+
+    def __init__(self) -> None:
+        allow_checkpoint_types()
+        self._state: dict[str, Any] | None = None
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Add what the batches depend on.
+
+        Args:
+            runner (Runner): The runner.
+            checkpoint (dict): What is about to be saved.
+        """
+        checkpoint[KEY] = _batch_sampler(runner).state_dict()
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Keep what was saved until training begins.
+
+        Args:
+            runner (Runner): The runner.
+            checkpoint (dict): What was loaded.
+        """
+        self._state = checkpoint.get(KEY)
+
+    def before_train(self, runner: Any) -> None:
+        """Start at the iteration count of the checkpoint.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        sampler, done = _batch_sampler(runner), runner.iter
+        if not done:
+            return
+        epoch, step = divmod(done, len(sampler))
+        if self._state is None:
+            print_log(
+                'the checkpoint holds no state of QuotaBatchSampler: going on from its '
+                f'iteration count, {done}, without a check of data and settings',
+                logger='current',
+                level=logging.WARNING,
+            )
+            sampler.start_at(epoch, step)
+        else:
+            if runner.cfg.get('randomness', {}).get('seed') is None:
+                sampler.reseed(self._state['fingerprint']['seed'])
+            # The sampler runs ahead of training, so its own position does not count.
+            sampler.load_state_dict({**self._state, 'epoch': epoch, 'step': step})
+        loop = runner.train_loop
+        if hasattr(loop, 'dataloader_iterator'):
+            batches = type(loop.dataloader_iterator)(loop.dataloader)
+            batches._epoch = epoch
+            loop.dataloader_iterator = _Resumed(batches, done)
+        else:
+            # A checkpoint of an epoch's last iteration still counts that epoch.
+            loop._epoch = epoch
+
+
+class _Resumed:
+    """Batches that are there from the start, for a loop that first skips some."""
+
+    def __init__(self, batches: Any, skip: int) -> None:
+        self.batches = batches
+        self.skip = skip
+
+    def __iter__(self) -> _Resumed:
+        return self
+
+    def __next__(self) -> Any:
+        if self.skip:
+            self.skip -= 1
+            return None
+        return next(self.batches)
+
+    def skip_iter(self, num_iters: int) -> None:
+        """What onedl-mmengine calls to skip."""
+        self.skip = 0
+
+
+def _batch_sampler(runner: Any) -> QuotaBatchSampler:
+    sampler = runner.train_dataloader.batch_sampler
+    if not isinstance(sampler, QuotaBatchSampler):
+        raise ValueError(
+            'QuotaResumeHook needs a QuotaBatchSampler, but the train dataloader has a '
+            f'{type(sampler).__name__}. Write into train_dataloader:\n{CONFIG_LINES}'
+        )
+    return sampler
