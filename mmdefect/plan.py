@@ -71,19 +71,21 @@ def share_batch(
         return {'all': batch_size}
     if isinstance(quota, Mapping):
         counts = {name: _quota(n, batch_size, name) for name, n in quota.items()}
+        quota = counts
     else:
         counts = {'defect': _quota(quota, batch_size)}
     line = 'train_dataloader.batch_sampler.quota'
+    known = [pool for pool in pools if pool not in ('normal', 'all')]
     for name, count in counts.items():
-        known = ', '.join(repr(pool) for pool in pools if pool != 'normal')
         if name == 'normal':
             raise ValueError(
-                f"quota={dict(counts)}: 'normal' fills what the other pools leave "
+                f"quota={counts}: 'normal' fills what the other pools leave "
                 f'of the batch; take it out of {line}'
             )
-        if name not in pools:
+        if name not in known:
             raise ValueError(
-                f'quota names the pool {name!r}, but the pools are {known}; set {line}'
+                f'quota names the pool {name!r}, but the pools are '
+                f'{", ".join(map(repr, known))}; set {line}'
             )
         if count and not len(pools[name]):
             raise ValueError(
@@ -92,7 +94,7 @@ def share_batch(
             )
     if sum(counts.values()) >= batch_size:
         raise ValueError(
-            f'quota={quota!r} takes {sum(counts.values())} of a batch of {batch_size}: '
+            f'quota={quota} takes {sum(counts.values())} of a batch of {batch_size}: '
             f'expected at most {batch_size - 1}, so that normal images keep a place; '
             f'set {line}, or a larger train_dataloader.batch_size'
         )
@@ -110,11 +112,11 @@ def _quota(quota: Any, batch_size: int, name: str = '') -> int:
                 f'0 and 1; for a number of images, {line} to an int'
             )
         count = round(quota * batch_size)
-        if abs(count - quota * batch_size) > 1e-6:
+        if not count or abs(count - quota * batch_size) > 1e-6:
             raise ValueError(
                 f'quota={quota!r} of a batch of {batch_size} is '
                 f'{quota * batch_size:g} images: expected a whole number; '
-                f'{line} to {max(count, 1)}'
+                f'{line} to {min(max(count, 1), batch_size - 1)}'
             )
         return count
     count = _whole(quota, key, f'{line} to a number of images a batch')
