@@ -12,8 +12,16 @@ except ImportError:
         "'mmdefect[onedl]'"
     ) from None
 
+from mmdefect.hooks import QuotaMonitorHook, QuotaScheduleHook
 from mmdefect.resume import QuotaResumeHook
 from mmdefect.samplers import DefectPoolSampler, QuotaBatchSampler
 from mmdefect.version import __version__
 
-__all__ = ['DefectPoolSampler', 'QuotaBatchSampler', 'QuotaResumeHook', '__version__']
+__all__ = [
+    'DefectPoolSampler',
+    'QuotaBatchSampler',
+    'QuotaMonitorHook',
+    'QuotaResumeHook',
+    'QuotaScheduleHook',
+    '__version__',
+]

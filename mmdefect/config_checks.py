@@ -6,11 +6,11 @@ what never reaches an object is read from the config.
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Mapping, NamedTuple
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 WRAPPER = 'DefectPreservingDataset'
 DATASET = 'train_dataloader.dataset'
-WRAP = f"dataset=dict(_delete_=True, type='{WRAPPER}', dataset=_base_.{DATASET})"
+WRAP = f"dataset=dict(_delete_=True, type='{WRAPPER}', dataset=...)"
 
 # Transforms that can take the last box of an image away, or shrink it to nothing.
 CUTTING = ('Mosaic', 'RandomAffine', 'RandomCrop', 'GeomTransform', 'CopyPaste')
@@ -66,8 +66,8 @@ class Finding(NamedTuple):
         where (str): The key of the config, such as ``train_dataloader.sampler``.
         what (str): What is wrong there.
         why (str): What it does to the quota.
-        fix (str): What to write there instead, as an argument. ``_base_`` is the config
-            as it is, as in a config that inherits it.
+        fix (str): What to write there instead, as an argument. ``...`` stands for what
+            is there now.
         breaks (bool): False for what leaves a quota of defect images as it is, such as
             lost time.
     """
@@ -100,6 +100,24 @@ def walk_datasets(dataset: Any, where: str = DATASET) -> Iterator[tuple[str, Any
         yield from walk_datasets(held['dataset'], f'{where}.dataset')
     for number, part in enumerate(held.get('datasets', ())):
         yield from walk_datasets(part, f'{where}.datasets[{number}]')
+
+
+def class_names(dataset: Any) -> Sequence[str]:
+    """Names of the classes that the labels of a dataset count.
+
+    Args:
+        dataset: The outermost dataset.
+
+    Returns:
+        Sequence[str]: The names, none where the dataset does not tell.
+    """
+    for _, part in walk_datasets(dataset):
+        metainfo = getattr(part, 'metainfo', None)
+        # A ConcatDataset of unlike parts has a list of their metainfo.
+        if isinstance(metainfo, Mapping) and metainfo.get('classes'):
+            names = metainfo['classes']
+            return (names,) if isinstance(names, str) else names
+    return ()
 
 
 def walk_transforms(pipeline: Any, where: str) -> Iterator[tuple[str, Any]]:
@@ -165,9 +183,8 @@ def check_dataset(dataset: Any) -> list[Finding]:
                     where,
                     f'{WRAPPER} inside another dataset',
                     'it retries an image for the indices of the sampler, which are '
-                    'those of the outermost dataset; it stands there, once',
-                    f'{where.rsplit(".", 1)[-1]}=dict(_delete_=True, '
-                    f'**_base_.{where}.dataset)',
+                    'those of the outermost dataset: it stands there, and only there',
+                    _unwrap(part, where),
                 )
             )
     preserved = _is(dataset, WRAPPER)
@@ -317,10 +334,14 @@ def _check_hooks(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
         for hook_type, attribute, why in REACHING:
             if name == hook_type and not hasattr(dataset, attribute):
                 what = f'{name} of {where} reaches for the {attribute} of a {kind}'
-                inside = f'dataset=dict(_delete_=True, **_base_.{DATASET}.dataset)'
-                fix = inside if 'dataset' in vars(dataset) else WRAP
+                fix = _unwrap(dataset) if 'dataset' in vars(dataset) else WRAP
                 findings.append(Finding(DATASET, what, why, fix))
     return findings
+
+
+def _unwrap(dataset: Any, where: str = DATASET) -> str:
+    kind, key = type(dataset.dataset).__name__, where.rsplit('.', 1)[-1]
+    return f"{key}=dict(_delete_=True, type='{kind}', ...)"
 
 
 def _sliced(number: int, unit: str = 'images') -> Finding:

@@ -235,7 +235,7 @@ class QuotaBatchSampler(Sampler):
 
     @property
     def plans(self) -> list[tuple[int, Plan]]:
-        """list[tuple]: From which step of the run on, counted from 0, each plan holds."""
+        """list[tuple]: Plans, each with the step of the run from which it holds."""
         return list(self._plans)
 
     def set_schedule(self, milestones: Sequence[tuple[int, Quota]]) -> None:
