@@ -16,13 +16,14 @@ from torch.utils.data import Sampler
 
 from mmdefect.checks import (
     check_defect_classes,
+    check_labels,
     check_pool_names,
     check_pools,
     missing_pools,
 )
 from mmdefect.config_checks import check_dataset
 from mmdefect.plan import Plan, Quota
-from mmdefect.pools import make_pools, read_pool, scan
+from mmdefect.pools import annotated_normals, make_pools, read_pool, scan
 from mmdefect.weights import read_weights
 
 CONFIG_LINES = (
@@ -112,11 +113,14 @@ class DefectPoolSampler(Sampler):
 
         scanned = scan(dataset)
         self.defect_classes = check_defect_classes(defect_classes, scanned)
+        check_labels(dataset, self.defect_classes)
         check_pool_names(pools or {}, scanned)
         extra = {name: read_pool(name, x, dataset) for name, x in (pools or {}).items()}
         self.pools = make_pools(scanned, self.defect_classes, extra)
         check_pools(self.pools, self.defect_classes, dataset)
-        self.num_ignored = len(scanned.ignored)
+        self.annotated_normals = annotated_normals(
+            scanned, self.pools['normal'], self.defect_classes
+        )
         self.weights = None if weights is None else read_weights(weights, dataset)
         self._has_quota = False
 
@@ -410,8 +414,8 @@ class QuotaBatchSampler(Sampler):
             f'{len(pools["normal"]):,} normal + {defects:,} defect images '
             f'({share:.1%})'.replace('%', ' %')
         ]
-        if self.sampler.num_ignored:
-            parts[0] += f', {self.sampler.num_ignored:,} with ignored instances only'
+        for what, number in self.sampler.annotated_normals.items():
+            parts[0] += f', {number:,} normal with {what} only'
         counts = {s.pool: s.images for s in plan.shares}
         rest = 'all' if self.quota is None else 'normal'
         order = [rest] + [name for name in counts if name != rest]
