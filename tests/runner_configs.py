@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,10 @@ def small_config(data_root, work_dir, **options) -> Config:
     for name in ('val_dataloader', 'val_cfg', 'val_evaluator'):
         cfg[name] = cfg[f'test{name[3:]}'] = None
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=-1)
-    cfg.merge_from_dict({key.replace('__', '.'): v for key, v in options.items()})
+    cfg.merge_from_dict(
+        # MMEngine takes `_delete_` out of what it merges.
+        {key.replace('__', '.'): deepcopy(v) for key, v in options.items()}
+    )
     return cfg
 
 
