@@ -56,7 +56,7 @@ def check_defect_classes(defect_classes: Any, scanned: Scan) -> tuple[str, ...]:
             raise ValueError(
                 f'defect_classes names {name!r}, which is no class of the dataset'
                 + (f'; did you mean {near[0]!r}?' if near else '')
-                + f' The classes are {", ".join(known)}; {line}'
+                + f' (the classes are {", ".join(known)}); {line}'
             )
     return names
 

@@ -431,9 +431,8 @@ def read_pool(
     line = f'train_dataloader.sampler.pools[{name!r}]'
     if isinstance(listing, (str, os.PathLike)):
         entries = read_lines(listing, line)
-        refuse_repeats(entries, str(listing), line)
-        found = find_images(entries, dataset, str(listing), line)
-        return np.unique(np.concatenate(list(found.values())))
+        found = find_images(entries, dataset, os.fspath(listing), line)
+        return np.sort(np.concatenate(list(found.values())))
     try:
         indices = np.asarray(listing)
         if indices.size and indices.dtype.kind not in 'iu':
@@ -452,8 +451,14 @@ def read_pool(
             f'pools[{name!r}] names {len(outside)} indices outside the dataset of '
             f'{len(dataset):,} images, the first {outside[:3]}; set {line}'
         )
-    refuse_repeats(indices.tolist(), f'pools[{name!r}]', line)
-    return np.sort(indices)
+    unique, times = np.unique(indices, return_counts=True)
+    twice = unique[times > 1].tolist()
+    if twice:
+        raise ValueError(
+            f'pools[{name!r}] names {len(twice)} images twice, the first {twice[:3]}; '
+            f'set {line}'
+        )
+    return unique
 
 
 def read_lines(path: str | os.PathLike, line: str) -> list[str]:
@@ -483,29 +488,6 @@ def read_lines(path: str | os.PathLike, line: str) -> list[str]:
     return lines
 
 
-def refuse_repeats(entries: Sequence[Any], source: str, line: str) -> None:
-    """Refuse a list that names something twice.
-
-    Args:
-        entries (Sequence): The list.
-        source (str): Where it comes from.
-        line (str): The config line that names it.
-
-    Raises:
-        ValueError: If an entry stands there twice.
-    """
-    seen, twice = set(), []
-    for entry in entries:
-        if entry in seen:
-            twice.append(entry)
-        seen.add(entry)
-    if twice:
-        raise ValueError(
-            f'{source} names {len(twice)} images twice, the first {twice[:3]}; '
-            f'mend it or set {line}'
-        )
-
-
 def find_images(
     entries: Sequence[str], dataset: Any, source: str, line: str
 ) -> dict[str, np.ndarray]:
@@ -523,7 +505,8 @@ def find_images(
         a wrapper repeats it.
 
     Raises:
-        ValueError: If an entry fits no image, or fits different ones.
+        ValueError: If an entry fits no image, or fits different ones, or two of them
+            fit the same one.
     """
     wanted = set(entries)
     found: dict[str, dict[str, list[int]]] = {entry: {} for entry in entries}
@@ -545,6 +528,15 @@ def find_images(
                 f'{source} names {len(bad)} images {problem}, the first {bad[:3]}; '
                 f'mend it or set {line}'
             )
+    names_of = defaultdict(list)
+    for entry in entries:
+        names_of[tuple(*found[entry].values())].append(entry)
+    twice = [names for names in names_of.values() if len(names) > 1]
+    if twice:
+        raise ValueError(
+            f'{source} names {len(twice)} images twice, the first {twice[0]}; '
+            f'mend it or set {line}'
+        )
     indices = np.argsort(origin, kind='stable')
     ends = np.searchsorted(origin[indices], np.arange(sum(map(len, leaves)) + 1))
 

@@ -8,7 +8,7 @@ from typing import Any, Callable
 import numpy as np
 from mmengine.utils import get_object_from_string
 
-from mmdefect.pools import find_images, read_lines, refuse_repeats
+from mmdefect.pools import find_images, read_lines, unwrap
 
 LINE = 'train_dataloader.sampler.weights'
 
@@ -42,8 +42,9 @@ def read_weights(
     if isinstance(source, (str, os.PathLike)):
         weights = _weights_of_file(source, dataset)
     elif callable(source):
-        values = [source(dataset.get_data_info(i)) for i in range(len(dataset))]
-        weights = _numbers(values)
+        leaves, origin = unwrap(dataset)
+        infos = (leaf.get_data_info(i) for leaf in leaves for i in range(len(leaf)))
+        weights = _numbers([source(info) for info in infos])[origin]
     else:
         raise TypeError(
             f'weights={source!r}: expected a text file or a function; set {LINE}'
@@ -66,7 +67,6 @@ def _weights_of_file(path: str | os.PathLike, dataset: Any) -> np.ndarray:
                 f'image id and a weight; mend it or set {LINE}'
             )
     entries = [entry for entry, _ in pairs]
-    refuse_repeats(entries, os.fspath(path), LINE)
     images = find_images(entries, dataset, os.fspath(path), LINE)
     weights = np.ones(len(dataset))
     for (entry, _), value in zip(pairs, _numbers([value for _, value in pairs])):
