@@ -87,7 +87,9 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(ann_file=data_root + val_ann)
+val_evaluator = dict(
+    ann_file=data_root + val_ann,
+    metric_items=['mAP', 'mAP_50', 'mAP_75', 'AR@100'])
 test_evaluator = val_evaluator
 
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs // 2)

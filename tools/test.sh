@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Makes the environment where it is missing, then checks the code and runs the tests.
+set -euo pipefail
+
+help='usage: bash tools/test.sh [openmmlab|onedl] [--slow] [PYTEST_ARGUMENT...]
+
+Runs ruff, mypy (default stack only) and the fast tests; --slow runs the slow
+tests instead. Paths among the pytest arguments start at the project'\''s root.
+
+  bash tools/test.sh
+  bash tools/test.sh onedl --slow -k resume'
+
+stack=openmmlab
+case ${1-} in
+  -h | --help) echo "$help"; exit ;;
+  openmmlab | onedl) stack=$1; shift ;;
+esac
+case $stack in
+  openmmlab) bin=.venv/bin ;;
+  onedl) bin=.venv-onedl/bin ;;
+esac
+
+arguments=()
+for argument; do
+  case $argument in
+    --slow) arguments+=(-m slow) ;;
+    *) arguments+=("$argument") ;;
+  esac
+done
+
+unset CDPATH VIRTUAL_ENV PYTHONPATH PYTHONHOME
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+bash tools/setup_env.sh "$stack"
+if [ "$stack" = openmmlab ]; then
+  "$bin/ruff" check mmdefect configs tools tests
+  "$bin/ruff" format --check mmdefect configs tools tests
+  "$bin/mypy"
+fi
+"$bin/python" -m pytest ${arguments[@]+"${arguments[@]}"}
