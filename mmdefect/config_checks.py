@@ -6,7 +6,7 @@ what never reaches an object is read from the config.
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Iterator, Mapping, NamedTuple
 
 WRAPPER = 'DefectPreservingDataset'
 DATASET = 'train_dataloader.dataset'
@@ -16,33 +16,12 @@ WRAP = f"dataset=dict(_delete_=True, type='{WRAPPER}', dataset=...)"
 CUTTING = ('Mosaic', 'RandomAffine', 'RandomCrop', 'GeomTransform', 'CopyPaste')
 # Transforms that keep one box of an image, whichever class it is of.
 SPARING = ('MinIoURandomCrop', 'RandomCenterCropPad', 'RandomShift')
-# Arguments by which a transform returns None, and what makes it do so.
+# Arguments by which a transform returns None, and for which images.
 REFUSING = {
-    'FilterAnnotations': (
-        'keep_empty',
-        True,
-        'returns None when it removes the last box, for which MMDetection silently '
-        'takes another image at random; False keeps the image, although the name '
-        'reads the other way round',
-    ),
-    'RandomCrop': (
-        'allow_negative_crop',
-        False,
-        'returns None for every image without a box, so that MMDetection silently '
-        'replaces normal images until it has found one with a defect',
-    ),
-    'Albu': (
-        'skip_img_without_anno',
-        True,
-        'returns None for every image without a box, so that MMDetection silently '
-        'replaces normal images until it has found one with a defect',
-    ),
-    'LoadImageFromFile': (
-        'ignore_empty',
-        True,
-        'returns None for an image that cannot be read, for which MMDetection '
-        'silently takes another image at random',
-    ),
+    'FilterAnnotations': ('keep_empty', True, 'a defect image whose last box it drops'),
+    'RandomCrop': ('allow_negative_crop', False, 'every normal image'),
+    'Albu': ('skip_img_without_anno', True, 'every normal image'),
+    'LoadImageFromFile': ('ignore_empty', True, 'an image that cannot be read'),
 }
 # Hooks that reach for the outermost dataset, for what, and what comes of it.
 REACHING = (
@@ -100,24 +79,6 @@ def walk_datasets(dataset: Any, where: str = DATASET) -> Iterator[tuple[str, Any
         yield from walk_datasets(held['dataset'], f'{where}.dataset')
     for number, part in enumerate(held.get('datasets', ())):
         yield from walk_datasets(part, f'{where}.datasets[{number}]')
-
-
-def class_names(dataset: Any) -> Sequence[str]:
-    """Names of the classes that the labels of a dataset count.
-
-    Args:
-        dataset: The outermost dataset.
-
-    Returns:
-        Sequence[str]: The names, none where the dataset does not tell.
-    """
-    for _, part in walk_datasets(dataset):
-        metainfo = getattr(part, 'metainfo', None)
-        # A ConcatDataset of unlike parts has a list of their metainfo.
-        if isinstance(metainfo, Mapping) and metainfo.get('classes'):
-            names = metainfo['classes']
-            return (names,) if isinstance(names, str) else names
-    return ()
 
 
 def walk_transforms(pipeline: Any, where: str) -> Iterator[tuple[str, Any]]:
@@ -184,7 +145,8 @@ def check_dataset(dataset: Any) -> list[Finding]:
                     f'{WRAPPER} inside another dataset',
                     'it retries an image for the indices of the sampler, which are '
                     'those of the outermost dataset: it stands there, and only there',
-                    _unwrap(part, where),
+                    f'{where.rsplit(".", 1)[-1]}=dict(_delete_=True, '
+                    f"type='{type(part.dataset).__name__}', ...)",
                 )
             )
     preserved = _is(dataset, WRAPPER)
@@ -206,16 +168,16 @@ def check_pipeline(pipeline: Any, where: str, preserved: bool) -> list[Finding]:
     """
     findings = []
     for place, transform in walk_transforms(pipeline, where):
-        for name, (argument, value, why) in REFUSING.items():
-            if _is(transform, name) and getattr(transform, argument, None) is value:
-                findings.append(
-                    Finding(
-                        f'{place}.{argument}',
-                        f'{type(transform).__name__}({argument}={value})',
-                        why,
-                        f'{argument}={not value}',
-                    )
-                )
+        for name, (argument, value, images) in REFUSING.items():
+            if not _is(transform, name) or getattr(transform, argument, None) != value:
+                continue
+            why = f'it returns None for {images}, and MMDetection takes any other'
+            if preserved:
+                why = f'{WRAPPER} then leaves out crops and mixing for normal images'
+            if not preserved or 'normal' in images:
+                what = f'{type(transform).__name__}({argument}={value})'
+                fix = f'{argument}={not value}'
+                findings.append(Finding(f'{place}.{argument}', what, why, fix))
     for kinds, breaks, why in (
         (CUTTING, True, 'drawn defect images may reach the model without a defect'),
         (SPARING, False, 'an image drawn for one class may keep only a box of another'),
@@ -241,6 +203,7 @@ def check_config(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
         *check_dataloader(cfg),
         *check_dataset(dataset),
         *_check_hooks(cfg, dataset),
+        *_check_defect_classes(cfg, dataset),
     ]
 
 
@@ -272,7 +235,10 @@ def check_dataloader(cfg: Mapping[str, Any]) -> list[Finding]:
                 f'{_type(batch_sampler) or "nothing"} instead of QuotaBatchSampler',
                 'without it no batch has a quota'
                 + ('; it comes from the base config' if batch_sampler else ''),
-                "batch_sampler=dict(_delete_=True, type='QuotaBatchSampler', quota=1)",
+                'batch_sampler=dict('
+                # With a base config's `batch_sampler=None` no dict can be merged.
+                + ('_delete_=True, ' if 'batch_sampler' in loader else '')
+                + "type='QuotaBatchSampler', quota=1)",
             )
         )
     elif 'batch_size' not in loader:
@@ -334,14 +300,24 @@ def _check_hooks(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
         for hook_type, attribute, why in REACHING:
             if name == hook_type and not hasattr(dataset, attribute):
                 what = f'{name} of {where} reaches for the {attribute} of a {kind}'
-                fix = _unwrap(dataset) if 'dataset' in vars(dataset) else WRAP
-                findings.append(Finding(DATASET, what, why, fix))
+                findings.append(Finding(DATASET, what, why, WRAP))
     return findings
 
 
-def _unwrap(dataset: Any, where: str = DATASET) -> str:
-    kind, key = type(dataset.dataset).__name__, where.rsplit('.', 1)[-1]
-    return f"{key}=dict(_delete_=True, type='{kind}', ...)"
+def _check_defect_classes(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
+    drawn = cfg['train_dataloader'].get('sampler', {}).get('defect_classes')
+    kept = getattr(dataset, 'defect_classes', None)
+    if not _is(dataset, WRAPPER) or set(drawn or ()) == set(kept or ()):
+        return []
+    drawn = list(drawn) if drawn else None
+    return [
+        Finding(
+            f'{DATASET}.defect_classes',
+            f'{WRAPPER} keeps {kept}, DefectPoolSampler draws {drawn}',
+            'an image may lose the defect that it was drawn for and keep another',
+            f'defect_classes={drawn}',
+        )
+    ]
 
 
 def _sliced(number: int, unit: str = 'images') -> Finding:

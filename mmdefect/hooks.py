@@ -12,9 +12,9 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 
-from mmdefect.config_checks import check_dataset, class_names, cutting_transforms
+from mmdefect.config_checks import check_dataset, cutting_transforms
 from mmdefect.plan import Quota, share_batch
-from mmdefect.pools import RESERVED
+from mmdefect.pools import RESERVED, class_names, unwrap
 from mmdefect.samplers import CONFIG_LINES, QuotaBatchSampler
 
 # MMDetection's longest stock schedules (YOLOX, RTMDet) train 300 epochs: no image is
@@ -77,9 +77,10 @@ class QuotaMonitorHook(Hook):
         self._interval, self._ignore_last = _logging_interval(runner)
         # After QuotaResumeHook, batches are counted from the step resumed at.
         self._resumed_at = self._batch_sampler.state_dict()
+        leaves, _ = unwrap(runner.train_dataloader.dataset)
         self._classes = {
             label: name
-            for label, name in enumerate(class_names(runner.train_dataloader.dataset))
+            for label, name in enumerate(class_names(leaves[0]))
             if name in self._batch_sampler.sampler.defect_classes
         }
         self._slots: dict[Any, int] | None = None
