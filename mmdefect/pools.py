@@ -7,6 +7,7 @@ import pickle
 from array import array
 from collections import defaultdict
 from itertools import chain, compress
+from reprlib import repr as shorten
 from time import monotonic
 from typing import (
     Any,
@@ -435,14 +436,14 @@ def read_pool(
         return np.sort(np.concatenate(list(found.values())))
     try:
         indices = np.asarray(listing)
-        if indices.size and indices.dtype.kind not in 'iu':
+        if indices.ndim != 1 or (indices.size and indices.dtype.kind not in 'iu'):
             raise TypeError
     except (TypeError, ValueError):
         raise TypeError(
-            f'pools[{name!r}]={listing!r}: expected a text file or a list of indices; '
-            f'set {line}'
+            f'pools[{name!r}]={shorten(listing)}: expected a text file or a list of '
+            f'indices; set {line}'
         ) from None
-    indices = indices.astype(np.int64).ravel()
+    indices = indices.astype(np.int64)
     if not indices.size:
         raise ValueError(f'pools[{name!r}] is empty: expected indices; set {line}')
     outside = indices[(indices < 0) | (indices >= len(dataset))].tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from reprlib import repr as shorten
 from typing import Any, Callable
 
 import numpy as np
@@ -47,7 +48,7 @@ def read_weights(
         weights = _numbers([source(info) for info in infos])[origin]
     else:
         raise TypeError(
-            f'weights={source!r}: expected a text file or a function; set {LINE}'
+            f'weights={shorten(source)}: expected a text file or a function; set {LINE}'
         )
     bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(bad):
