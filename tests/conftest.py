@@ -116,7 +116,7 @@ class CocoFiles(NamedTuple):
             ann_file='train.json',
             data_root=str(self.root),
             data_prefix=dict(img='images/'),
-            metainfo=dict(classes=('crack', 'dent')),
+            metainfo=dict(classes=('dent', 'crack')),
             filter_cfg=dict(filter_empty_gt=False, min_size=16),
             pipeline=[],
         )
@@ -129,7 +129,7 @@ def coco(tmp_path_factory):
     (root / 'images').mkdir()
     rng = np.random.default_rng(0)
     ids = rng.choice(np.arange(1001, 9999), 60, replace=False).tolist()
-    # category ids are neither contiguous nor in the order of the classes
+    # not contiguous, and in no alphabetical order
     categories = {'dent': 3, 'crack': 7, 'stain': 12}
     files = CocoFiles(root, ids, {i: [] for i in ids}, [], [])
     images, annotations = [], []
