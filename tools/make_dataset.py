@@ -23,6 +23,7 @@ from typing import Any, Callable, Iterable, Iterator, Sequence, Tuple, TypeVar
 
 import cv2
 import numpy as np
+from pycocotools import mask as coco_mask
 from rich.console import Console
 from rich.progress import track
 
@@ -32,7 +33,7 @@ except ImportError:  # Windows: what a killed run leaves there stays.
     fcntl = None  # type: ignore[assignment]
 
 GENERATOR = 'mmdefect/tools/make_dataset.py'
-VERSION = 1  # Raise it with every change that changes a byte of the result.
+VERSION = 2  # Raise it with every change that changes a byte of the result.
 MARKER = 'dataset.json'
 SPLITS = ('train', 'val')
 BASE_SIZE = 160  # The image size, in pixels, in which lengths below are given.
@@ -250,6 +251,16 @@ def render(
     return picture, instances
 
 
+def segment(changed: np.ndarray, box: Box) -> dict:
+    """Return the `changed` pixels in `box`, as COCO's run-length encoding."""
+    x, y, width, height = box
+    mask = np.zeros(changed.shape, np.uint8, order='F')
+    where = np.s_[y : y + height, x : x + width]
+    mask[where] = changed[where]
+    encoded = coco_mask.encode(mask)
+    return {**encoded, 'counts': encoded['counts'].decode()}
+
+
 # --- The data set --------------------------------------------------------------------
 
 
@@ -309,12 +320,16 @@ def make(root: Path, options: dict) -> None:
         (root / split / file_name(number)).write_bytes(data.tobytes())
         image = {'id': next(ids), 'file_name': file_name(number)}
         coco[split]['images'].append({**image, 'width': size, 'height': size})
+        if instances:
+            changed = picture != render(seed, split, number, (), size)[0]
         for name, box in instances:
+            mask = segment(changed, box)
             annotation = {
                 'image_id': image['id'],
                 'category_id': list(DEFECTS).index(name) + 1,
                 'bbox': list(box),
-                'area': box[2] * box[3],
+                'segmentation': mask,
+                'area': int(coco_mask.area(mask)),
                 'iscrowd': 0,
             }
             coco[split]['annotations'].append(annotation)
@@ -506,8 +521,8 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="""\
 what is made:
   OUT/train/*.png  OUT/val/*.png   grey pictures
-  OUT/annotations/train.json       COCO boxes of scratch, pit and dent;
-  OUT/annotations/val.json         image ids are sparse and in no order
+  OUT/annotations/train.json       COCO boxes and masks of scratch, pit and
+  OUT/annotations/val.json         dent; image ids are sparse and in no order
   OUT/dataset.json                 the options, and the proof of who made OUT
 
 The same options give the same bytes (with the same NumPy and OpenCV).

@@ -170,6 +170,23 @@ def test_boxes_are_tight_on_the_pixels_that_the_defects_changed(default, split):
         assert not changed[covered == 0].any()
 
 
+def test_masks_are_the_pixels_that_the_defects_changed(small):
+    coco_module = pytest.importorskip('pycocotools.coco')
+    for split in make_dataset.SPLITS:
+        with contextlib.redirect_stdout(io.StringIO()):
+            loaded = coco_module.COCO(str(small / 'annotations' / f'{split}.json'))
+        for image in loaded.imgs.values():
+            path = small / split / image['file_name']
+            shown = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            clean, _ = make_dataset.render(0, split, int(path.stem), (), shown.shape[0])
+            annotations = loaded.imgToAnns[image['id']]
+            masks = [loaded.annToMask(annotation) for annotation in annotations]
+            assert (sum(masks, np.zeros(shown.shape, int)) == (shown != clean)).all()
+            for annotation, mask in zip(annotations, masks):
+                assert annotation['bbox'] == list(cv2.boundingRect(mask))
+                assert annotation['area'] == mask.sum()
+
+
 @pytest.mark.parametrize('name', sorted(CLASSES))
 @pytest.mark.parametrize('size', [64, 160, 333, 640])
 def test_every_defect_stands_out_at_every_size(name, size):
