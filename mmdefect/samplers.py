@@ -122,7 +122,6 @@ class DefectPoolSampler(Sampler):
             scanned, self.pools['normal'], self.defect_classes
         )
         self.weights = None if weights is None else read_weights(weights, dataset)
-        self._has_quota = False
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch that the next iteration belongs to.
@@ -137,7 +136,9 @@ class DefectPoolSampler(Sampler):
         return -(-len(self.dataset) // self.world_size)
 
     def __iter__(self) -> Iterator[int]:
-        if not self._has_quota and MessageHub.get_current_instance().get_info('cfg'):
+        # The config of the Runner at work, or of the last one in this process.
+        config = MessageHub.get_current_instance().get_info('cfg') or ''
+        if 'DefectPoolSampler' in config and 'QuotaBatchSampler' not in config:
             raise ValueError(
                 'DefectPoolSampler trains without a quota: no QuotaBatchSampler was '
                 'built on it. Write into train_dataloader:\n' + CONFIG_LINES
@@ -222,7 +223,6 @@ class QuotaBatchSampler(Sampler):
         self.quota = quota
         self.drop_last = drop_last
         self.infinite = infinite
-        sampler._has_quota = True
         # epoch, step after the planned batches, and the iterator of their indices
         self._position: Any = (0, 0, iter(()))
         self._resume_at: tuple | None = None
@@ -317,6 +317,8 @@ class QuotaBatchSampler(Sampler):
         epoch, stop, indices = self._position
         if self._resume_at:
             epoch, step = self._resume_at
+        elif self.sampler.epoch > epoch:
+            epoch, step = self.sampler.epoch, 0
         else:
             step = stop - length_hint(indices) // self.batch_size
         return dict(epoch=epoch, step=step, fingerprint=self._fingerprint())
@@ -381,7 +383,7 @@ class QuotaBatchSampler(Sampler):
             'pools': {name: len(pool) for name, pool in self.sampler.pools.items()},
             'indices in the pools (checksum)': self._pools_digest,
             'images per step over all ranks': [
-                (first, {s.pool: s.images * plan.world_size for s in plan.shares})
+                [first, {s.pool: s.images * plan.world_size for s in plan.shares}]
                 for first, plan in self._plans
             ],
             'draws': {share.pool: share.draw for share in plan.shares},
