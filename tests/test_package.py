@@ -1,0 +1,107 @@
+"""Installing and importing: light, and clear about what is missing."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mmdefect
+
+ROOT = Path(__file__).parents[1]
+
+
+def python(code):
+    return subprocess.run(
+        [sys.executable, '-c', code],
+        cwd=ROOT,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_importing_it_imports_neither_mmdet_nor_mmcv():
+    code = (
+        'import sys; before = set(sys.modules); import mmdefect;'
+        "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}))"
+    )
+    result = python(code)
+    assert result.returncode == 0, result.stderr
+    imported = result.stdout.splitlines()[-1].split()
+    assert {'mmdefect', 'mmengine', 'numpy', 'torch'} <= set(imported)
+    assert not {'mmdet', 'mmcv', 'pycocotools'} & set(imported)
+
+
+BLOCKED = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] == 'mmengine':
+            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+
+sys.meta_path.insert(0, Blocked())
+try:
+    import mmdefect
+except ImportError as error:
+    print(error)
+    assert error.__cause__ is None and error.__suppress_context__
+assert 'torch' not in sys.modules
+"""
+
+
+def test_without_mmengine_one_line_says_what_to_install():
+    result = python(BLOCKED)
+    assert result.returncode == 0, result.stderr
+    (line,) = result.stdout.splitlines()
+    assert 'mmdefect needs MMEngine: pip install' in line
+    for extra in ('openmmlab', 'onedl'):
+        assert f"'mmdefect[{extra}]'" in line
+        assert re.search(rf'^{extra} = ', (ROOT / 'pyproject.toml').read_text(), re.M)
+
+
+def test_a_config_finds_the_samplers_by_name():
+    from mmengine.registry import DATA_SAMPLERS
+
+    for name in ('DefectPoolSampler', 'QuotaBatchSampler'):
+        assert DATA_SAMPLERS.get(name) is getattr(mmdefect, name)
+
+
+@pytest.mark.parametrize('name', mmdefect.__all__)
+def test_all_that_it_offers_is_there(name):
+    assert getattr(mmdefect, name) is not None
+
+
+def test_the_changelog_knows_the_version():
+    assert re.fullmatch(r'\d+\.\d+\.\d+', mmdefect.__version__)
+    changelog = (ROOT / 'CHANGELOG.md').read_text()
+    assert f'## {mmdefect.__version__}' in changelog
+
+
+def test_type_checkers_are_told_that_it_is_typed():
+    assert (Path(mmdefect.__file__).parent / 'py.typed').is_file()
+
+
+IMPORTS = {
+    'permutation': set(),
+    'plan': {'permutation'},
+    'pools': set(),
+}
+
+
+@pytest.mark.parametrize('name', IMPORTS)
+def test_who_reads_the_plan_needs_nothing_else_open(name):
+    text = (ROOT / 'mmdefect' / f'{name}.py').read_text()
+    assert (
+        set(re.findall(r'^(?:from|import) mmdefect\.(\w+)', text, re.M))
+        == (IMPORTS[name])
+    )
+    if name != 'pools':
+        assert not re.search(r'^(from|import) (torch|mmengine)', text, re.M)
+    assert 'dist' not in re.findall(r'mmengine\.(\w+)', text)
