@@ -24,7 +24,9 @@ def small_config(data_root, work_dir, **options) -> Config:
     Returns:
         Config: To be passed to ``Runner.from_cfg``.
     """
-    cfg = Config.fromfile(str(ROOT / 'configs/defect_yolox.py'))
+    # A Runner prints its config five times; to format it takes longer than to train.
+    path = str(ROOT / 'configs/defect_yolox.py')
+    cfg = Config.fromfile(path, format_python_code=False)
     cfg.work_dir = str(work_dir)
     point_to(cfg, data_root)
     cfg.merge_from_dict(
