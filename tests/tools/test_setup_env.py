@@ -161,11 +161,11 @@ def write_wheel(folder: Path, name: str, version: str, files: dict[str, str]):
     info = f'{name}-{version}.dist-info'
     requires = '' if name != 'torch' else 'Requires-Dist: packaging\n'
     files = {
-        **files,
         f'{info}/METADATA': f'Metadata-Version: 2.1\nName: {name}\n'
         f'Version: {version}\n{requires}',
         f'{info}/WHEEL': 'Wheel-Version: 1.0\nGenerator: test\n'
         'Root-Is-Purelib: true\nTag: py3-none-any\n',
+        **files,
     }
     record = ''.join(f'{path},,\n' for path in [*files, f'{info}/RECORD'])
     wheel = folder / f'{name}-{version}-py3-none-any.whl'
@@ -355,6 +355,21 @@ def test_killed_at_any_moment_and_continued(complete_machine, clone):
     assert code == 0, output
     pip = [clone / '.venv' / 'bin' / 'python', '-m', 'pip']
     subprocess.run([*pip, 'check'], check=True)
+
+
+@pytest.mark.slow
+def test_half_written_package_is_not_taken_for_installed(complete_machine, clone):
+    files = {f'mmdet/{number}.txt': '' for number in range(5000)}
+    files['mmdet/__init__.py'] = ''
+    write_wheel(complete_machine.packages, 'mmdet', '3.3.0', files)
+    site = clone / '.venv' / 'lib' / f'python{VERSION}' / 'site-packages'
+    process = complete_machine.start(clone)
+    wait_for((site / 'mmdet-3.3.0.dist-info' / 'METADATA').exists, process)
+    kill(process)
+    assert not (site / 'mmdet' / '__init__.py').exists()
+    code, output = complete_machine.run(clone)
+    assert code == 0, output
+    assert (site / 'mmdet' / '__init__.py').exists()
 
 
 @pytest.mark.slow
