@@ -26,7 +26,8 @@ def small_config(data_root, work_dir, **options) -> Config:
     """
     # A Runner prints its config five times; to format it takes longer than to train.
     path = str(ROOT / 'configs/defect_yolox.py')
-    cfg = Config.fromfile(path, format_python_code=False)
+    cfg_dict = Config.fromfile(path).to_dict()
+    cfg = Config(cfg_dict, filename=path, format_python_code=False)
     cfg.work_dir = str(work_dir)
     point_to(cfg, data_root)
     cfg.merge_from_dict(
