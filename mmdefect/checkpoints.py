@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.utils import digit_version
 
 # What MMEngine's message hub stores of a HistoryBuffer: its statistics by name.
 STATISTICS = ('min', 'max', 'mean', 'current')
@@ -22,8 +23,8 @@ def allow_checkpoint_types() -> None:
     hands out the statistics of a ``HistoryBuffer`` and nothing else. A checkpoint with
     any other type is refused as before.
     """
-    if not hasattr(torch.serialization, 'add_safe_globals'):
-        return  # torch < 2.4 does not restrict what it loads
+    if digit_version(torch.__version__) < digit_version('2.6'):
+        return  # does not restrict what it loads, unless asked to
     core = getattr(np, '_core', None) or np.core
     dtypes = getattr(np, 'dtypes', None)
     types: list[Any] = [HistoryBuffer, np.ndarray, np.dtype]

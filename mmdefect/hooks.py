@@ -75,8 +75,6 @@ class QuotaMonitorHook(Hook):
         """
         self._batch_sampler = _quota_batch_sampler(runner, self)
         self._interval, self._ignore_last = _logging_interval(runner)
-        # After QuotaResumeHook, batches are counted from the step resumed at.
-        self._resumed_at = self._batch_sampler.state_dict()
         leaves, _ = unwrap(runner.train_dataloader.dataset)
         self._classes = {
             label: name
@@ -108,7 +106,7 @@ class QuotaMonitorHook(Hook):
         if self._slots is None:
             self._find_defect_images(runner, samples[0])
         delivered = self._count(samples)
-        defects, others = self._drawn(runner, batch_idx)
+        defects, others = self._drawn(runner)
         self._least = min(self._least, delivered)
         totals = self._totals
         totals['batches'] += 1
@@ -139,13 +137,9 @@ class QuotaMonitorHook(Hook):
                 self._totals[label] += 1
         return delivered
 
-    def _drawn(self, runner: Any, step: int) -> tuple[int, int]:
+    def _drawn(self, runner: Any) -> tuple[int, int]:
         # Images of the batch that show a defect, and those that may show one.
-        epoch = runner.epoch
-        if isinstance(runner.train_loop, IterBasedTrainLoop):
-            epoch, step = divmod(runner.iter, len(self._batch_sampler))
-        elif epoch == self._resumed_at['epoch']:
-            step += self._resumed_at['step']
+        epoch, step = divmod(runner.iter, len(self._batch_sampler))
         plan = self._batch_sampler.plan_at(epoch, step)
         images = {share.pool: share.images for share in plan.shares}
         names = _defect_pools(self._batch_sampler)

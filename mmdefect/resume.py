@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+from types import MethodType
 from typing import Any
+from zipfile import is_zipfile
 
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
+from mmengine.runner import find_latest_checkpoint
 
 from mmdefect.checkpoints import allow_checkpoint_types
 from mmdefect.samplers import CONFIG_LINES, QuotaBatchSampler
@@ -38,6 +42,32 @@ class QuotaResumeHook(Hook):
     def __init__(self) -> None:
         allow_checkpoint_types()
         self._state: dict[str, Any] | None = None
+
+    def before_run(self, runner: Any) -> None:
+        """Check the checkpoint before it is loaded.
+
+        Args:
+            runner (Runner): The runner.
+
+        Raises:
+            ValueError: If it is cut off, as by a full disk or a power failure.
+            FileNotFoundError: If it is not there.
+        """
+        for hook in runner.hooks:
+            if isinstance(hook, CheckpointHook) and hook.max_keep_ckpts == 1:
+                print_log(
+                    'a run that is killed while it writes a checkpoint will leave '
+                    'none: with max_keep_ckpts=1 the last one is removed first; set '
+                    'default_hooks.checkpoint.max_keep_ckpts=2',
+                    logger='current',
+                    level=logging.WARNING,
+                )
+        if runner._resume:
+            path = runner._load_from
+            if path is None:
+                path = find_latest_checkpoint(runner.work_dir)
+            if path is not None and '://' not in path:
+                _check_file(path, runner.work_dir)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Add what the batches depend on.
@@ -88,6 +118,15 @@ class QuotaResumeHook(Hook):
         else:
             # A checkpoint of an epoch's last iteration still counts that epoch.
             loop._epoch = epoch
+            _count_from(loop, step)
+
+    def after_train_epoch(self, runner: Any) -> None:
+        """Count the batches of the next epoch from its beginning.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        vars(runner.train_loop).pop('run_iter', None)
 
 
 class _Resumed:
@@ -109,6 +148,34 @@ class _Resumed:
     def skip_iter(self, num_iters: int) -> None:
         """What onedl-mmengine calls to skip."""
         self.skip = 0
+
+
+def _count_from(loop: Any, step: int) -> None:
+    # The loop counts batches from 0: so would the log, and what happens at the
+    # end of an epoch would not happen at the end of this one.
+    run_iter = type(loop).run_iter
+
+    def run_later_iter(loop: Any, idx: int, data_batch: Any) -> None:
+        run_iter(loop, idx + step, data_batch)
+
+    loop.run_iter = MethodType(run_later_iter, loop)
+
+
+def _check_file(path: str, work_dir: str) -> None:
+    # A file that torch writes is a zip archive, which is only whole with its end.
+    if is_zipfile(path):
+        return
+    folder = os.path.dirname(path) or work_dir
+    files = [entry for entry in os.scandir(folder) if entry.name.endswith('.pth')]
+    files.sort(key=lambda entry: entry.stat().st_mtime, reverse=True)
+    whole = next((entry.path for entry in files if is_zipfile(entry.path)), None)
+    fix = f'resume with `--resume {whole}`' if whole else 'start anew, without --resume'
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'no checkpoint {path!r} to resume from; {fix}')
+    raise ValueError(
+        f'{path} is cut off, as happens when the disk is full or the machine fails '
+        f'while a checkpoint is written; {fix}'
+    )
 
 
 def _batch_sampler(runner: Any) -> QuotaBatchSampler:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import zlib
+from functools import reduce
+from math import gcd
 from operator import length_hint
 from typing import Any, Iterator, Mapping, Sequence
 
@@ -24,8 +26,10 @@ from mmdefect.checks import (
 from mmdefect.config_checks import check_dataset
 from mmdefect.plan import Plan, Quota
 from mmdefect.pools import annotated_normals, make_pools, read_pool, scan
+from mmdefect.ranks import check_ranks_agree, differences, failing_together
 from mmdefect.weights import read_weights
 
+STEP = 'images per step over all ranks'
 CONFIG_LINES = (
     "    sampler=dict(type='DefectPoolSampler'),\n"
     "    batch_sampler=dict(type='QuotaBatchSampler', quota=...)"
@@ -73,8 +77,10 @@ class DefectPoolSampler(Sampler):
         TypeError: If an argument is of another type than said here.
         ValueError: If a class or image is unknown, or a pool without images.
         FileNotFoundError: If a file of ``pools`` or ``weights`` is missing.
+        RuntimeError: If one of these is raised on another rank only.
     """
 
+    @failing_together()
     def __init__(
         self,
         dataset: Any,
@@ -85,6 +91,7 @@ class DefectPoolSampler(Sampler):
         weights: Any | None = None,
         shuffle: bool = True,
     ) -> None:
+        self.seed = _agreed_seed(seed)
         if shuffle is not True:
             raise ValueError(
                 f'shuffle={shuffle!r}: expected True, the batches are drawn at random; '
@@ -106,7 +113,6 @@ class DefectPoolSampler(Sampler):
                 'indices; set train_dataloader.sampler.pools'
             )
         self.rank, self.world_size = get_dist_info()
-        self.seed = _checked_seed(sync_random_seed() if seed is None else seed)
         self.epoch = 0
         self.dataset = dataset
         self.replacement = replacement
@@ -182,7 +188,9 @@ class QuotaBatchSampler(Sampler):
 
     Raises:
         TypeError: If an argument is of another type than said here.
-        ValueError: If the quota does not fit the batch or the pools.
+        ValueError: If the quota does not fit the batch or the pools, or the ranks do
+            not agree.
+        RuntimeError: If one of these is raised on another rank only.
     """
 
     def __init__(
@@ -194,28 +202,30 @@ class QuotaBatchSampler(Sampler):
         num_batches: int | None = None,
         infinite: bool = False,
     ) -> None:
-        if not isinstance(sampler, DefectPoolSampler):
-            raise TypeError(
-                f'QuotaBatchSampler got a {type(sampler).__name__}, which does not '
-                'know the defect images. Write into train_dataloader:\n' + CONFIG_LINES
-            )
-        for name, flag in (('drop_last', drop_last), ('infinite', infinite)):
-            if not isinstance(flag, bool):
+        with failing_together():
+            if not isinstance(sampler, DefectPoolSampler):
                 raise TypeError(
-                    f'{name}={flag!r}: expected True or False; '
-                    f'set train_dataloader.batch_sampler.{name}'
+                    f'QuotaBatchSampler got a {type(sampler).__name__}, which does not '
+                    'know the defect images. Write into train_dataloader:\n'
+                    + CONFIG_LINES
                 )
-        plan = Plan(
-            {**sampler.pools, 'all': range(len(sampler.dataset))},
-            quota,
-            batch_size,
-            world_size=sampler.world_size,
-            seed=sampler.seed,
-            drop_last=drop_last,
-            num_batches=num_batches,
-            replacement=sampler.replacement,
-            weights=sampler.weights,
-        )
+            for name, flag in (('drop_last', drop_last), ('infinite', infinite)):
+                if not isinstance(flag, bool):
+                    raise TypeError(
+                        f'{name}={flag!r}: expected True or False; '
+                        f'set train_dataloader.batch_sampler.{name}'
+                    )
+            plan = Plan(
+                {**sampler.pools, 'all': range(len(sampler.dataset))},
+                quota,
+                batch_size,
+                world_size=sampler.world_size,
+                seed=sampler.seed,
+                drop_last=drop_last,
+                num_batches=num_batches,
+                replacement=sampler.replacement,
+                weights=sampler.weights,
+            )
         self.sampler = sampler
         self.batch_size = plan.batch_size
         # From which step of the run on each plan holds.
@@ -227,7 +237,8 @@ class QuotaBatchSampler(Sampler):
         self._position: Any = (0, 0, iter(()))
         self._resume_at: tuple | None = None
         self._pools_digest: int | None = None
-        self._check_ranks_agree()
+        if sampler.world_size > 1:
+            check_ranks_agree({**self._fingerprint(), 'infinite': infinite})
         print_log(self._summary(), logger='current')
         self._warn_of_missing()
         self._warn_of_findings()
@@ -339,10 +350,12 @@ class QuotaBatchSampler(Sampler):
             raise ValueError(
                 f'no state of QuotaBatchSampler: {", ".join(sorted(missing))} missing'
             )
-        differ = _differences('then', state['fingerprint'], 'now', self._fingerprint())
+        then, now = state['fingerprint'], self._fingerprint()
+        differ = differences('then', then, 'now', now)
         if differ:
+            fix = _fitting_ranks(then[STEP], now[STEP], self.sampler.world_size)
             raise ValueError(
-                f'the state belongs to other batches: {differ}. '
+                f'the state belongs to other batches: {differ}. {fix}'
                 'Restore the data and train_dataloader as they were, or start anew'
             )
         self.start_at(state['epoch'], state['step'])
@@ -382,7 +395,7 @@ class QuotaBatchSampler(Sampler):
             'images': len(self.sampler.dataset),
             'pools': {name: len(pool) for name, pool in self.sampler.pools.items()},
             'indices in the pools (checksum)': self._pools_digest,
-            'images per step over all ranks': [
+            STEP: [
                 [first, {s.pool: s.images * plan.world_size for s in plan.shares}]
                 for first, plan in self._plans
             ],
@@ -391,21 +404,6 @@ class QuotaBatchSampler(Sampler):
             'drop_last': plan.drop_last,
             'seed': plan.seed,
         }
-
-    def _check_ranks_agree(self) -> None:
-        # Otherwise they would hang at the end of an epoch, or train on the same images.
-        if self.sampler.world_size == 1:
-            return
-        mine = self._fingerprint()
-        for rank, other in enumerate(all_gather_object(mine)):
-            differ = _differences(
-                f'rank {self.sampler.rank}', mine, f'rank {rank}', other
-            )
-            if differ:
-                raise ValueError(
-                    f'the ranks do not train on the same batches: {differ}. '
-                    'Give every rank the same data and the same config'
-                )
 
     def _summary(self) -> str:
         plan, pools = self.plan, self.sampler.pools
@@ -458,17 +456,48 @@ class QuotaBatchSampler(Sampler):
             print_log(str(finding), logger='current', level=logging.WARNING)
 
 
-def _differences(
-    one: str, settings: Mapping[str, Any], two: str, others: Mapping[str, Any]
+def _fitting_ranks(
+    then: Sequence[tuple[int, dict]], now: Sequence[tuple[int, dict]], world_size: int
 ) -> str:
-    return '; '.join(
-        f'{key} {one} {settings.get(key)!r}, {two} {value!r}'
-        for key, value in others.items()
-        if settings.get(key) != value
+    # What to set where a step differs by the number of ranks and nothing else.
+    ratios = {
+        counts[pool] / counts_now.get(pool, counts[pool])
+        for (_, counts), (_, counts_now) in zip(then, now)
+        for pool in counts
+    }
+    if len(ratios) != 1 or ratios == {1}:
+        return ''
+    common = reduce(gcd, (n for _, counts in then for n in counts.values()))
+    fitting = []
+    for ranks in range(1, common + 1):
+        if common % ranks == 0:
+            counts = {pool: n // ranks for pool, n in then[0][1].items()}
+            quota = {p: n for p, n in counts.items() if p not in ('normal', 'all')}
+            fitting.append(
+                f'{ranks} with batch_size={sum(counts.values())}, '
+                f'quota={quota.get("defect") if len(quota) < 2 else quota}'
+            )
+    return (
+        f'{world_size} ranks with this batch_size train on other batches. These would '
+        f'train on the same: {"; ".join(fitting)}. '
     )
 
 
-def _checked_seed(seed: Any) -> int:
+def _agreed_seed(seed: Any) -> int:
+    seeds = all_gather_object(seed)
+    for rank, other in enumerate(seeds):
+        if other is not None:
+            _check_seed(other)
+        if other != seeds[0]:
+            raise ValueError(
+                'the ranks do not draw with the same seed: '
+                f'rank 0 {seeds[0]!r}, rank {rank} {other!r}; '
+                'set train_dataloader.sampler.seed, or randomness.seed, on every rank'
+            )
+    return sync_random_seed() if seed is None else int(seed)
+
+
+def _check_seed(seed: Any) -> None:
     if isinstance(seed, (bool, float, str)) or not isinstance(seed, (int, np.integer)):
         raise TypeError(
             f'seed={seed!r}: expected an int or None; set train_dataloader.sampler.seed'
@@ -477,4 +506,3 @@ def _checked_seed(seed: Any) -> int:
         raise ValueError(
             f'seed={seed}: expected 0 … 2**64 - 1; set train_dataloader.sampler.seed'
         )
-    return int(seed)
