@@ -108,13 +108,13 @@ def _quota(quota: Any, batch_size: int, name: str = '') -> int:
     if isinstance(quota, float) and not name:
         if not 0 < quota < 1:
             raise ValueError(
-                f'quota={quota!r}: a float is a share of the batch and lies between '
+                f'quota={quota}: a float is a share of the batch and lies between '
                 f'0 and 1; for a number of images, {line} to an int'
             )
         count = round(quota * batch_size)
         if not count or abs(count - quota * batch_size) > 1e-6:
             raise ValueError(
-                f'quota={quota!r} of a batch of {batch_size} is '
+                f'quota={quota} of a batch of {batch_size} is '
                 f'{quota * batch_size:g} images: expected a whole number; '
                 f'{line} to {min(max(count, 1), batch_size - 1)}'
             )
@@ -127,7 +127,7 @@ def _quota(quota: Any, batch_size: int, name: str = '') -> int:
 
 def _whole(value: Any, name: str, fix: str) -> int:
     if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f'{name}={value!r}: expected an int, got a bool; {fix}')
+        raise TypeError(f'{name}={value}: expected an int, got a bool; {fix}')
     try:
         return to_int(value)
     except TypeError:
@@ -219,9 +219,10 @@ class Plan:
         if size > MAX_SIZE:
             raise ValueError(f'{size:,} images in {pool!r}: expected at most 2**32')
         if size < step:
+            ranks = f' ({count} on each of {self.world_size} ranks)'
             raise ValueError(
-                f'{size:,} {pool} images, but one step takes {step:,} '
-                f'({count} on each of {self.world_size} ranks); '
+                f'{size:,} {pool} images, but one step takes {step:,}'
+                f'{ranks if self.world_size > 1 else ""}; '
                 'set a smaller train_dataloader.batch_size, or add images'
             )
         return size // step if self.drop_last else -(-size // step)
