@@ -12,6 +12,7 @@ except ImportError:
         "'mmdefect[onedl]'"
     ) from None
 
+from mmdefect.datasets import DefectPreservingDataset
 from mmdefect.hooks import QuotaMonitorHook, QuotaScheduleHook
 from mmdefect.resume import QuotaResumeHook
 from mmdefect.samplers import DefectPoolSampler, QuotaBatchSampler
@@ -19,6 +20,7 @@ from mmdefect.version import __version__
 
 __all__ = [
     'DefectPoolSampler',
+    'DefectPreservingDataset',
     'QuotaBatchSampler',
     'QuotaMonitorHook',
     'QuotaResumeHook',

@@ -1,0 +1,90 @@
+"""Boxes that remember their size before augmentation cut anything off."""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import Any, Callable, Sequence
+
+import numpy as np
+from mmdet.structures.bbox import HorizontalBoxes
+
+
+class TracedBoxes(HorizontalBoxes):
+    """Boxes with a second set beside them, ``whole``, that is moved but never cut.
+
+    MMDetection's transforms move boxes by their methods only. What scales, shifts or
+    turns the boxes does the same to ``whole``; ``clip_`` does not. So the share that
+    is left of each box is known after any sequence of transforms, at any scale, also
+    after those that join the boxes of several images. Boxes made anew, from masks for
+    example, count as whole.
+
+    Args:
+        data (Tensor | np.ndarray | Sequence): Boxes (x1, y1, x2, y2) in pixels, of
+            shape (n, 4).
+        **options: ``dtype``, ``device`` and ``clone`` of ``HorizontalBoxes``.
+    """
+
+    def __init__(self, data: Any, **options: Any) -> None:
+        super().__init__(data, **options)
+        self.whole = HorizontalBoxes(self.tensor)
+
+    def visible_share(self, shape: Sequence[int]) -> np.ndarray:
+        """Share of the area of each box that has not been cut off.
+
+        Args:
+            shape (Sequence[int]): Height and width of the image in pixels, for boxes
+                that reach beyond it.
+
+        Returns:
+            np.ndarray: Shares, of shape (n,).
+        """
+        height, width = shape
+        seen = np.clip(self.tensor.numpy(), 0, (width, height, width, height))
+        return _areas(seen) / np.maximum(_areas(self.whole.tensor.numpy()), 1e-9)
+
+    def plain(self) -> HorizontalBoxes:
+        """The boxes without their memory.
+
+        Returns:
+            HorizontalBoxes: They share the data.
+        """
+        return HorizontalBoxes(self.tensor, clone=False)
+
+    def __getitem__(self, index: Any) -> TracedBoxes:
+        return self._remember(super().__getitem__(index), self.whole[index])
+
+    def __deepcopy__(self, memo: dict) -> TracedBoxes:
+        return self._remember(super().__deepcopy__(memo), self.whole.clone())
+
+    def clone(self) -> TracedBoxes:
+        """A copy that shares nothing."""
+        return self._remember(super().clone(), self.whole.clone())
+
+    @classmethod
+    def cat(cls, box_list: Sequence[HorizontalBoxes], dim: int = 0) -> TracedBoxes:
+        """Join boxes; those that are not traced count as whole."""
+        traced = [b if isinstance(b, cls) else cls(b.tensor) for b in box_list]
+        whole = HorizontalBoxes.cat([boxes.whole for boxes in traced], dim)
+        return cls._remember(super().cat(traced, dim), whole)
+
+    @staticmethod
+    def _remember(boxes: TracedBoxes, whole: HorizontalBoxes) -> TracedBoxes:
+        boxes.whole = whole
+        return boxes
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
+def _both(move: Callable[..., None]) -> Callable[..., None]:
+    @wraps(move)
+    def moved(self: TracedBoxes, *args: Any, **kwargs: Any) -> None:
+        move(self, *args, **kwargs)
+        move(self.whole, *args, **kwargs)
+
+    return moved
+
+
+for _move in ('flip_', 'translate_', 'rotate_', 'project_', 'rescale_', 'resize_'):
+    setattr(TracedBoxes, _move, _both(getattr(HorizontalBoxes, _move)))
