@@ -1,11 +1,12 @@
-"""The ready YOLOX config, cut down so that a real Runner trains it in seconds."""
+"""The ready configs, cut down so that a real Runner trains them in seconds."""
 
 from __future__ import annotations
 
+import re
+import shutil
 from copy import deepcopy
 from pathlib import Path
 
-import numpy as np
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -56,6 +57,28 @@ def small_config(data_root, work_dir, **options) -> Config:
     return cfg
 
 
+def edit_configs(folder, **lines) -> Path:
+    """Copy the ready configs, and change what a user edits at their tops.
+
+    Args:
+        folder (Path): Where the copy goes.
+        **lines: What stands left of ``=`` in lines of the configs, and what is to
+            stand right of it. A comma is written as ``__``.
+
+    Returns:
+        Path: The copied directory.
+    """
+    copy = Path(folder, 'configs')
+    shutil.copytree(ROOT / 'configs', copy, ignore=shutil.ignore_patterns('__*'))
+    for path in copy.rglob('*.py'):
+        text = path.read_text()
+        for names, value in lines.items():
+            left = names.replace('__', ', ')
+            text = re.sub(rf'^{left} = .*$', f'{left} = {value!r}', text, flags=re.M)
+        path.write_text(text)
+    return copy
+
+
 def point_to(cfg, data_root) -> None:
     """Make every dataset of a config read from ``data_root``."""
     for split in ('train', 'val', 'test'):
@@ -72,8 +95,8 @@ class RecordBatches(Hook):
     """Keeps the image ids of each batch that the model got.
 
     Args:
-        path (str, optional): Where rank r saves them when training ends, as
-            ``<path><r>.npy`` of shape (iterations, batch size).
+        path (str, optional): Where rank r writes them as well, to ``<path><r>.txt``: at
+            once, a line for each iteration, its number first.
     """
 
     def __init__(self, path=None):
@@ -81,8 +104,24 @@ class RecordBatches(Hook):
         self.batches = []
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.batches.append([sample.img_id for sample in data_batch['data_samples']])
-
-    def after_train(self, runner):
+        ids = [sample.img_id for sample in data_batch['data_samples']]
+        self.batches.append(ids)
         if self.path:
-            np.save(f'{self.path}{runner.rank}.npy', np.array(self.batches))
+            with open(f'{self.path}{runner.rank}.txt', 'a') as file:
+                print(runner.iter, *ids, file=file)
+
+
+def recorded(path, rank=0):
+    """What ``RecordBatches`` wrote.
+
+    Args:
+        path (Path): Its ``path``.
+        rank (int): The rank.
+
+    Returns:
+        list[tuple]: Iteration and image ids of each batch, in the order of training.
+    """
+    file = Path(f'{path}{rank}.txt')
+    lines = file.read_text().splitlines() if file.exists() else []
+    numbers = [[int(word) for word in line.split()] for line in lines]
+    return [(iteration, ids) for iteration, *ids in numbers]

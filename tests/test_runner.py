@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -154,21 +153,3 @@ def test_the_command_that_users_type_trains_with_their_options(synthetic, tmp_pa
     assert 'Scaling the original LR by 0.5' in out
     assert '[1][4/4]' in out
     assert 'coco/bbox_mAP_50' in out
-
-
-def test_two_ranks_share_the_normals_and_keep_the_quota(
-    synthetic, defect_ids, tmp_path
-):
-    run(
-        *(sys.executable, '-m', 'torch.distributed.run', '--standalone'),
-        *('--nproc_per_node=2', ROOT / 'tests/train_ranks.py', synthetic, tmp_path),
-        cwd=tmp_path,
-    )
-    ranks = [np.load(tmp_path / f'rank{rank}.npy') for rank in (0, 1)]
-    assert ranks[0].shape == ranks[1].shape == (12, 8)
-    for batches in ranks:
-        assert defects_per_batch(batches.tolist(), defect_ids) == [3] * 12
-    normal = [i for rank in ranks for i in rank.ravel() if i not in defect_ids]
-    assert len(normal) == 2 * 12 * 5
-    assert len(set(normal)) == len(normal)
-    assert (ranks[0] != ranks[1]).any()
