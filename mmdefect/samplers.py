@@ -6,6 +6,7 @@ import logging
 import os
 import zlib
 from functools import reduce
+from itertools import chain
 from math import gcd
 from operator import length_hint
 from typing import Any, Iterator, Mapping, Sequence
@@ -296,6 +297,10 @@ class QuotaBatchSampler(Sampler):
         return len(self.plan)
 
     def __iter__(self) -> Iterator[list[int]]:
+        # Cheaper than a generator, whose frame is entered anew for every batch.
+        return chain.from_iterable(self._chunks())
+
+    def _chunks(self) -> Iterator[Iterator[list[int]]]:
         # Runs at the first batch, not at iter(): a DataLoader with workers calls iter()
         # twice and uses the second.
         epoch, step = self._resume_at or (self.sampler.epoch, 0)
@@ -306,7 +311,7 @@ class QuotaBatchSampler(Sampler):
                     indices = iter(rows.ravel().tolist())
                     self._position = (epoch, end, indices)
                     # Cutting one flat list is cheaper than turning rows into lists.
-                    yield from map(list, zip(*[indices] * self.batch_size))
+                    yield map(list, zip(*[indices] * self.batch_size))
             if not self.infinite:
                 return
             epoch, step = epoch + 1, 0
