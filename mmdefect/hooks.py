@@ -106,7 +106,7 @@ class QuotaMonitorHook(Hook):
         if self._slots is None:
             self._find_defect_images(runner, samples[0])
         delivered = self._count(samples)
-        defects, others = self._drawn(runner)
+        defects, others = self._drawn(runner, batch_idx)
         self._least = min(self._least, delivered)
         totals = self._totals
         totals['batches'] += 1
@@ -137,9 +137,11 @@ class QuotaMonitorHook(Hook):
                 self._totals[label] += 1
         return delivered
 
-    def _drawn(self, runner: Any) -> tuple[int, int]:
+    def _drawn(self, runner: Any, step: int) -> tuple[int, int]:
         # Images of the batch that show a defect, and those that may show one.
-        epoch, step = divmod(runner.iter, len(self._batch_sampler))
+        epoch = runner.epoch
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            epoch, step = divmod(runner.iter, len(self._batch_sampler))
         plan = self._batch_sampler.plan_at(epoch, step)
         images = {share.pool: share.images for share in plan.shares}
         names = _defect_pools(self._batch_sampler)
