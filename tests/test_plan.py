@@ -298,6 +298,14 @@ def test_a_draw_says_nothing_about_the_next_draw_step_rank_or_epoch(weighted):
     assert related(now, drawn(other_seed, 0, LARGE['defect'])) > ALPHA, 'seeds'
 
 
+def test_the_draws_of_one_class_say_nothing_about_those_of_another():
+    pools = dict(normal=range(66, 30_066), crack=np.arange(33), dent=np.arange(33, 66))
+    for replacement in (True, False):
+        plan = Plan(pools, dict(crack=1, dent=1), 5, seed=8, replacement=replacement)
+        batches = np.sort(whole_epoch(plan, 0)[:, 0], axis=1)
+        assert related(batches[:, 0], batches[:, 1] - 33) > ALPHA
+
+
 def test_the_defects_of_a_batch_say_nothing_about_its_normal_images():
     plan = Plan(LARGE, 3, 8, seed=8)
     batches = whole_epoch(plan, 0)[:, 0]
