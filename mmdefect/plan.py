@@ -26,7 +26,7 @@ Quota = Union[int, float, Mapping[str, int], None]
 
 # Images planned at once: few to begin with, since somebody waits for the first batch,
 # then as many as keep the arrays in the processor's cache.
-FIRST_CHUNK, LAST_CHUNK = 512, 16384
+FIRST_CHUNK, LAST_CHUNK = 2048, 16384
 
 
 class Share(NamedTuple):
