@@ -35,6 +35,7 @@ class Count(NamedTuple):
     """Of the images of a pool: how many were drawn, and how many arrived as such."""
 
     pool: str
+    quota: int  # images a batch that are drawn for this pool
     drawn: int
     delivered: int
 
@@ -88,7 +89,9 @@ def running(what: str) -> Iterator[None]:
             yield
         except Exception as error:
             lines = str(error).strip().splitlines() or ['no reason given']
-            said = f'{type(error).__name__}: {lines[-1]}'
+            # A worker's error ends with what was raised in it.
+            line = lines[-1] if lines[0].startswith('Caught ') else lines[0]
+            said = f'{type(error).__name__}: {line}'
             raise UnusableConfigError(f'{what}: {said}') from error
 
 
@@ -225,7 +228,12 @@ def deliver(loader: Any, batches: int) -> Delivery:
                     arrived[name] += not shown
                 else:
                     arrived[name] += name in shown if name in defects else itself
-    counts = [Count(name, drawn[name], arrived[name]) for name in pools if drawn[name]]
+    quota = {share.pool: share.images for share in batch_sampler.plan.shares}
+    counts = [
+        Count(name, quota.get(name, 0), drawn[name], arrived[name])
+        for name in pools
+        if drawn[name]
+    ]
     return Delivery(batches, counts, replaced)
 
 
@@ -243,14 +251,9 @@ def track_batches(loader: Any, batches: int) -> Iterator[tuple[list, list]]:
 
     console = Console(stderr=True)
     counted = (pair for pair, _ in zip(run(), range(batches)))
-    yield from track(
-        counted,
-        'running batches',
-        total=batches,
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
+    if console.is_terminal:
+        counted = track(counted, 'running batches', batches, console=console)
+    yield from counted
 
 
 def judge(delivery: Delivery, findings: list) -> list:
@@ -263,8 +266,10 @@ def judge(delivery: Delivery, findings: list) -> list:
     judged = []
     for count in delivery.counts:
         lost = count.drawn - count.delivered
-        if count.pool == 'defect' and lost > TOLERANCE * count.drawn:
-            what = f'{lost:,} of {count.drawn:,} drawn defect images show no defect'
+        if count.pool == 'normal' or not count.quota:
+            continue
+        if lost > TOLERANCE * count.drawn:
+            what = f'{lost:,} of {count.drawn:,} drawn {count.pool} images show none'
             why = 'a transform cuts it away: take them out one by one'
             judged.append(Finding(where, what, why, fix))
     images = sum(c.drawn for c in delivery.counts if c.pool in ('normal', 'defect'))
@@ -306,11 +311,12 @@ def show(findings: list, delivery: Delivery | None) -> None:
 def show_delivery(console: Console, delivery: Delivery) -> None:
     """Print drawn against delivered."""
     table = Table(title=f'{delivery.batches:,} batches, images of each pool')
-    for name in ('pool', 'drawn', 'delivered', 'share'):
+    for name in ('pool', 'quota', 'drawn', 'delivered', 'share'):
         table.add_column(name, justify='left' if name == 'pool' else 'right')
-    for pool, drawn, delivered in delivery.counts:
+    for pool, quota, drawn, delivered in delivery.counts:
         share = f'{delivered / drawn:.1%}'.replace('%', ' %')
-        table.add_row(pool, f'{drawn:,}', f'{delivered:,}', share)
+        quoted = str(quota) if quota else ''
+        table.add_row(pool, quoted, f'{drawn:,}', f'{delivered:,}', share)
     console.print(table)
     console.print(
         'Delivered: a defect image that still shows a defect, of a class its class, '
