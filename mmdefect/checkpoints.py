@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,8 @@ def allow_checkpoint_types() -> None:
     torch.serialization.add_safe_globals(types)
 
 
-def _statistic(owner: Any, name: str) -> Any:
+def _statistic(*arguments: Any) -> Any:
+    owner, name = arguments if len(arguments) == 2 else (None, None)
     if owner is not HistoryBuffer or name not in STATISTICS:
-        raise ValueError(f'a checkpoint asks for {name!r} of {owner!r}; refused')
+        raise UnpicklingError(f'a checkpoint asks for getattr{arguments!r}; refused')
     return getattr(owner, name)

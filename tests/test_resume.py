@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from itertools import product
+
 import pytest
 import torch
 from mmengine.runner import Runner
@@ -27,48 +30,97 @@ def train(cfg):
     return record.batches
 
 
+def leaf_dataset(cfg):
+    dataset = cfg.train_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    return dataset
+
+
 def saving_config(synthetic, work_dir, **options):
     cfg = small_config(synthetic, work_dir, **options)
     cfg.custom_hooks = [dict(type='QuotaResumeHook')]
     cfg.default_hooks.checkpoint = dict(
-        type='CheckpointHook', by_epoch=False, interval=1, save_best=None
+        type='CheckpointHook', by_epoch=False, interval=3, save_best=None
     )
     return cfg
 
 
-@pytest.mark.parametrize('workers', [0, 2])
-@pytest.mark.parametrize('loop', LOOPS)
+# Persistent workers among them: whatever the loop does, they have begun to prefetch.
+MATRIX = list(product(LOOPS, (0, 1, 4), ('quota 3', 'schedule')))
+FAST = [
+    ('epoch loop', 0, 'quota 3'),
+    ('iteration loop', 0, 'quota 3'),
+    ('infinite iteration loop', 1, 'schedule'),
+]
+
+
+@pytest.mark.parametrize(
+    ('loop', 'workers', 'quota'),
+    FAST + [pytest.param(*c, marks=pytest.mark.slow) for c in MATRIX if c not in FAST],
+)
 def test_a_resumed_run_trains_on_the_batches_that_were_left(
-    synthetic, tmp_path, loop, workers
+    synthetic, tmp_path, loop, workers, quota
 ):
     cfg = saving_config(
         synthetic,
         tmp_path,
         train_dataloader__num_workers=workers,
-        train_dataloader__persistent_workers=workers > 0,
+        train_dataloader__persistent_workers=workers > 1,
         **LOOPS[loop],
     )
+    if quota == 'schedule':
+        milestones = [(0, 3), (5, 1), (8, None)]
+        cfg.custom_hooks += [
+            dict(type='QuotaScheduleHook', milestones=milestones, by_epoch=False)
+        ]
     whole = train(cfg)
     assert len(whole) == 12
     # one in the middle of the first epoch, one at its end, one in the second
-    for done in (2, 6, 9) if workers == 0 else (4,):
+    for done in (3, 6, 9):
         cfg.resume, cfg.load_from = True, str(tmp_path / f'iter_{done}.pth')
         assert train(cfg) == whole[done:]
+
+
+def test_a_checkpoint_of_an_epoch_goes_on_with_the_next(synthetic, tmp_path):
+    cfg = saving_config(synthetic, tmp_path)
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
+    whole = train(cfg)
+    cfg.resume, cfg.load_from = True, str(tmp_path / 'epoch_1.pth')
+    assert train(cfg) == whole[6:]
+
+
+def test_the_log_of_a_resumed_epoch_counts_its_batches_on(synthetic, tmp_path):
+    cfg = saving_config(synthetic, tmp_path / 'first')
+    train(cfg)
+    cfg.resume, cfg.load_from = True, str(tmp_path / 'first/iter_3.pth')
+    cfg.work_dir = str(tmp_path / 'second')
+    train(cfg)
+    (log,) = [path.read_text() for path in (tmp_path / 'second').glob('*/*.log')]
+    positions = re.findall(
+        r'Epoch\(train\) +(\[\d+\]\[\d+/\d+\])', log.replace('[ ', '[')
+    )
+    assert positions == [
+        '[1][4/6]',
+        '[1][5/6]',
+        '[1][6/6]',
+        *(f'[2][{n}/6]' for n in range(1, 7)),
+    ]
 
 
 def test_a_run_without_a_fixed_seed_goes_on_with_the_seed_it_had(synthetic, tmp_path):
     cfg = saving_config(synthetic, tmp_path)
     cfg.randomness = dict(seed=None)
     whole = train(cfg)
-    cfg.resume, cfg.load_from = True, str(tmp_path / 'iter_5.pth')
-    assert train(cfg) == whole[5:]
+    cfg.resume, cfg.load_from = True, str(tmp_path / 'iter_3.pth')
+    assert train(cfg) == whole[3:]
 
 
 def test_a_changed_annotation_file_is_refused_with_what_changed(synthetic, tmp_path):
     cfg = saving_config(synthetic, tmp_path)
     train(cfg)
-    cfg.resume, cfg.load_from = True, str(tmp_path / 'iter_5.pth')
-    cfg.train_dataloader.dataset.dataset.indices = 200
+    cfg.resume, cfg.load_from = True, str(tmp_path / 'iter_3.pth')
+    leaf_dataset(cfg).indices = 200
     with pytest.raises(ValueError, match='images then 300, now 200'):
         train(cfg)
 
@@ -78,11 +130,49 @@ def test_a_checkpoint_of_an_older_run_goes_on_from_its_iteration_count(
 ):
     cfg = saving_config(synthetic, tmp_path)
     whole = train(cfg)
-    path = tmp_path / 'iter_5.pth'
+    path = tmp_path / 'iter_3.pth'
     checkpoint = torch.load(path)
     del checkpoint['quota_batch_sampler']
     torch.save(checkpoint, path)
     cfg.resume, cfg.load_from = True, str(path)
-    assert train(cfg) == whole[5:]
+    assert train(cfg) == whole[3:]
     logs = [log.read_text() for log in tmp_path.glob('*/*.log')]
-    assert any('going on from its iteration count, 5' in log for log in logs)
+    assert any('going on from its iteration count, 3' in log for log in logs)
+
+
+@pytest.mark.parametrize('last', ['cut off', 'empty', 'gone', 'unnamed'])
+def test_a_broken_checkpoint_is_told_with_the_one_to_take(synthetic, tmp_path, last):
+    cfg = saving_config(synthetic, tmp_path, train_cfg__max_epochs=1)
+    train(cfg)
+    path = tmp_path / 'iter_6.pth'
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2 if last == 'cut off' else 0])
+    if last in ('gone', 'unnamed'):
+        path.unlink()
+    if last == 'unnamed':  # cut off as well
+        (tmp_path / 'last_checkpoint').write_text('')
+    cfg.resume = True
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        train(cfg)
+    assert f'--resume {tmp_path}/iter_3.pth' in str(caught.value)
+
+
+def test_keeping_one_checkpoint_is_told_to_be_risky(synthetic, tmp_path):
+    cfg = saving_config(synthetic, tmp_path, train_cfg__max_epochs=1)
+    cfg.default_hooks.checkpoint.max_keep_ckpts = 1
+    train(cfg)
+    logs = [path.read_text() for path in tmp_path.glob('*/*.log')]
+    assert any('max_keep_ckpts=2' in text for text in logs)
+
+
+def test_a_checkpoint_of_another_run_in_the_same_directory_is_refused(
+    synthetic, tmp_path
+):
+    cfg = saving_config(synthetic, tmp_path, train_cfg__max_epochs=1)
+    train(cfg)
+    other = saving_config(synthetic, tmp_path, train_cfg__max_epochs=1)
+    other.train_dataloader.sampler.seed = 6
+    train(other)
+    cfg.resume = True
+    with pytest.raises(ValueError, match='seed then 6, now 5'):
+        train(cfg)
