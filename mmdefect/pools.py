@@ -325,25 +325,35 @@ class _Progress:
 
 
 def _concatenate(parts: Sequence[Scan]) -> Scan:
+    if len(parts) == 1:
+        return parts[0]
     starts = np.cumsum([0] + [part.length for part in parts])
-    gathered = defaultdict(list)
-    for part, start in zip(parts, starts):
-        for name, indices in part.classes.items():
-            gathered[name].append(indices + start)
+    names = dict.fromkeys(name for part in parts for name in part.classes)
+
+    def join(pools: Iterable[np.ndarray]) -> np.ndarray:
+        return np.concatenate([pool + start for pool, start in zip(pools, starts)])
+
+    none = np.empty(0, np.int64)
     return Scan(
         int(starts[-1]),
-        {name: np.concatenate(arrays) for name, arrays in gathered.items()},
-        np.concatenate([part.ignored + start for part, start in zip(parts, starts)]),
-        np.concatenate([part.left_out + start for part, start in zip(parts, starts)]),
+        # Popped, so that dense annotations are not held twice.
+        {
+            name: join([part.classes.pop(name, none) for part in parts])
+            for name in names
+        },
+        join(part.ignored for part in parts),
+        join(part.left_out for part in parts),
     )
 
 
 def _select(inner: Scan, origin: np.ndarray) -> Scan:
     if np.array_equal(origin, np.arange(inner.length)):
         return inner
-    pools = [*inner.classes.values(), inner.ignored, inner.left_out]
-    # Nearly all images are normal: look up the others only.
-    rest = np.flatnonzero(_mask(np.concatenate(pools), inner.length)[origin])
+    annotated = np.zeros(inner.length, bool)
+    for pool in (*inner.classes.values(), inner.ignored, inner.left_out):
+        annotated[pool] = True
+    # Nearly all images of a factory have no annotation: look up the others only.
+    rest = np.flatnonzero(annotated[origin])
     origin_of_rest = origin[rest]
 
     def chosen(pool: np.ndarray) -> np.ndarray:
@@ -351,7 +361,7 @@ def _select(inner: Scan, origin: np.ndarray) -> Scan:
 
     return Scan(
         len(origin),
-        {name: chosen(pool) for name, pool in inner.classes.items()},
+        {name: chosen(inner.classes.pop(name)) for name in list(inner.classes)},
         chosen(inner.ignored),
         chosen(inner.left_out),
     )
@@ -375,7 +385,11 @@ def annotated_normals(
         'ignored instances': scanned.ignored,
         'other classes': np.concatenate([*others, scanned.left_out]),
     }
-    counts = {name: len(np.intersect1d(normal, kinds[name])) for name in kinds}
+    is_normal = _mask(normal, scanned.length)
+    counts = {
+        name: int((is_normal & _mask(indices, scanned.length)).sum())
+        for name, indices in kinds.items()
+    }
     return {name: count for name, count in counts.items() if count}
 
 

@@ -210,12 +210,12 @@ def test_wrappers_nested_in_any_order_shift_no_index(parts, data):
     assert pools(scanned) == files.loaded(dataset)
     assert scanned.length == len(dataset)
     leaves, origin = unwrap(dataset)
-    inside = np.concatenate([scan(leaf).ignored + at for leaf, at in _starts(leaves)])
-    assert scanned.ignored.tolist() == np.flatnonzero(np.isin(origin, inside)).tolist()
-
-
-def _starts(leaves):
-    return zip(leaves, np.cumsum([0] + [len(leaf) for leaf in leaves]))
+    scans = [scan(leaf) for leaf in leaves]
+    starts = np.cumsum([0] + [inside.length for inside in scans])
+    for kind in ('ignored', 'left_out'):
+        inside = [getattr(part, kind) + start for part, start in zip(scans, starts)]
+        outside = np.flatnonzero(np.isin(origin, np.concatenate(inside)))
+        assert getattr(scanned, kind).tolist() == outside.tolist()
 
 
 def test_a_list_of_file_names_finds_images_through_every_wrapper(parts):
@@ -406,6 +406,20 @@ def test_the_log_counts_normal_images_with_ignored_or_other_instances(tmp_path, 
     assert f'{len(no_crack)} normal + ' in line
     assert f', {len(other)} normal with other classes only' in line
     assert f', {len(ignored)} normal with ignored instances only' in line
+
+
+def test_boxes_without_an_area_are_not_told_as_of_other_classes(tmp_path):
+    """MMDetection drops them: what is left is a plain normal image."""
+    path = Path(files.coco_json(tmp_path / 'flat.json'))
+    content = json.loads(path.read_text())
+    for annotation in content['annotations']:
+        annotation['area'] = 0
+    path.write_text(json.dumps(content))
+    scanned = scan(files.coco(tmp_path, ann_file=str(path))[0])
+    assert scanned.left_out.tolist() == [
+        i for i, image in enumerate(IMAGES) if 'stain' in image.shows
+    ]
+    assert pools(scanned) == dict(crack=[], dent=[])
 
 
 def test_the_log_says_nothing_of_such_images_where_there_are_none(tmp_path, log):
@@ -684,7 +698,7 @@ def test_a_class_that_metainfo_names_twice_is_refused(tmp_path):
 def test_a_scan_costs_a_fraction_of_loading_and_little_memory(tmp_path):
     """Bounds are wide, for a busy machine; the tool measures the ones promised."""
     tool, report = ROOT / 'tools/benchmark_scan.py', tmp_path / 'report.json'
-    options = '--images 20000 --sets sparse --rounds 3 --json'.split()
+    options = ['--images', '10000', '--sets', 'sparse', '--rounds', '3', '--json']
     subprocess.run([sys.executable, str(tool), *options, str(report)], check=True)
     row = json.loads(report.read_text())['sparse']
     assert row['scan / ClassAwareSampler'] < 0.7
