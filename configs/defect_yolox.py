@@ -66,14 +66,24 @@ train_dataloader = dict(
     sampler=dict(type='DefectPoolSampler'),
     batch_sampler=dict(type='QuotaBatchSampler', quota=quota),
     dataset=dict(
+        _delete_=True,
+        type='DefectPreservingDataset',
         dataset=dict(
-            data_root=data_root,
-            ann_file=train_ann,
-            data_prefix=dict(img=train_images),
-            metainfo=metainfo,
-            filter_cfg=dict(filter_empty_gt=False, min_size=1),
+            type='MultiImageMixDataset',
+            dataset=dict(
+                type='CocoDataset',
+                data_root=data_root,
+                ann_file=train_ann,
+                data_prefix=dict(img=train_images),
+                metainfo=metainfo,
+                filter_cfg=dict(filter_empty_gt=False, min_size=1),
+                pipeline=[
+                    dict(type='LoadImageFromFile'),
+                    dict(type='LoadAnnotations', with_bbox=True),
+                ],
+            ),
+            pipeline=train_pipeline,
         ),
-        pipeline=train_pipeline,
     ),
 )
 val_dataloader = dict(
@@ -88,8 +98,8 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(
-    ann_file=data_root + val_ann,
-    metric_items=['mAP', 'mAP_50', 'mAP_75', 'AR@100'])
+    ann_file=data_root + val_ann, metric_items=['mAP', 'mAP_50', 'mAP_75', 'AR@100']
+)
 test_evaluator = val_evaluator
 
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs // 2)
@@ -135,4 +145,7 @@ custom_hooks = [
         priority=49,
     ),
 ]
+# The quota's own hooks, unless its two lines above are deleted.
+if 'batch_sampler' in train_dataloader:
+    custom_hooks += [dict(type='QuotaMonitorHook'), dict(type='QuotaResumeHook')]
 auto_scale_lr = dict(enable=False, base_batch_size=8)

@@ -1,0 +1,47 @@
+# Faster R-CNN with a fixed number of defect images in every batch.
+# Train: mim train mmdet configs/defect_faster_rcnn.py
+_base_ = [
+    'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
+    './_base_/defect_data.py',  # your data
+]
+
+# What you edit ---------------------------------------------------------------
+img_scale = (640, 640)  # width, height in pixels
+batch_size = 4
+quota = 1  # defect images in every batch
+max_epochs = 12  # an epoch shows every normal image once
+# -----------------------------------------------------------------------------
+
+model = dict(roi_head=dict(bbox_head=dict(num_classes=len(_base_.classes))))
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='Resize', scale=img_scale, keep_ratio=True),
+    dict(type='RandomFlip', prob=0.5, direction=['horizontal', 'vertical']),
+    dict(type='PackDetInputs'),
+]
+_base_.test_pipeline[1].scale = img_scale  # Resize
+
+train_dataloader = dict(
+    batch_size=batch_size,
+    sampler=dict(type='DefectPoolSampler'),
+    batch_sampler=dict(type='QuotaBatchSampler', quota=quota),
+    dataset=dict(
+        _delete_=True,
+        type='DefectPreservingDataset',
+        dataset=dict(**_base_.train_data, pipeline=train_pipeline),
+    ),
+)
+val_dataloader = dict(dataset=dict(**_base_.val_data, pipeline=_base_.test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=_base_.val_file)
+test_evaluator = val_evaluator
+
+train_cfg = dict(max_epochs=max_epochs)
+_base_.param_scheduler[1].update(
+    milestones=[max_epochs * 2 // 3, max_epochs * 11 // 12], end=max_epochs
+)
+auto_scale_lr = dict(enable=True)  # the learning rate follows the batch size
+default_hooks = dict(checkpoint=dict(max_keep_ckpts=2, save_best='coco/bbox_mAP_50'))
+custom_hooks = [dict(type='QuotaMonitorHook'), dict(type='QuotaResumeHook')]

@@ -1,0 +1,194 @@
+"""The ready configs, one for each detector family."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import json
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+from runner_configs import ROOT, RecordBatches, edit_configs
+
+CONFIGS = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
+
+spec = importlib.util.spec_from_file_location(
+    'check_config', ROOT / 'tools/check_config.py'
+)
+check_config = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(check_config)
+
+# Without the workers, that take longer to start than a few batches to make.
+IN_PROCESS = {
+    'train_dataloader.num_workers': 0,
+    'train_dataloader.persistent_workers': False,
+    'val_dataloader.num_workers': 0,
+    'val_dataloader.persistent_workers': False,
+}
+RESNET18 = {
+    'model.backbone.depth': 18,
+    'model.backbone.init_cfg': None,
+    'model.neck.in_channels': [64, 128, 256, 512],
+}
+RCNN = {
+    **RESNET18,
+    'model.roi_head.bbox_head.fc_out_channels': 64,
+    'model.test_cfg.rcnn.max_per_img': 10,
+}
+SMALL = {
+    'defect_dino': {
+        **RESNET18,
+        'model.neck.in_channels': [128, 256, 512],
+        'model.encoder.num_layers': 1,
+        'model.decoder.num_layers': 1,
+        'model.num_queries': 20,
+        'model.test_cfg.max_per_img': 20,
+    },
+    'defect_faster_rcnn': RCNN,
+    'defect_mask_rcnn': RCNN,
+    # So little trained, it is never as sure as 0.05.
+    'defect_retinanet': {**RESNET18, 'model.test_cfg.score_thr': 0.0},
+    'defect_rtmdet': {'model.backbone.init_cfg': None},
+    'defect_yolox': {},
+}
+
+
+@pytest.fixture
+def with_data(synthetic, tmp_path, monkeypatch):
+    """A directory in which the synthetic set is where the configs look for it."""
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data/synthetic').symlink_to(synthetic)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def everything(cfg, key):
+    """All values that stand under a key, at any depth."""
+    if isinstance(cfg, dict):
+        for name, value in cfg.items():
+            if name == key:
+                yield value
+            yield from everything(value, key)
+    elif isinstance(cfg, (list, tuple)):
+        for part in cfg:
+            yield from everything(part, key)
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_a_ready_config_delivers_its_quota(with_data, name):
+    path = ROOT / f'configs/{name}.py'
+    findings, delivery = check_config.check(str(path), IN_PROCESS, batches=10)
+    assert findings == []
+    (defect,) = [count for count in delivery.counts if count.pool == 'defect']
+    quota = Config.fromfile(str(path)).train_dataloader.batch_sampler.quota
+    assert defect.drawn == defect.delivered == 10 * quota
+    assert delivery.replaced == 0
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_what_is_edited_at_the_top_changes_the_whole_config(tmp_path, name):
+    configs = edit_configs(
+        tmp_path,
+        **dict.fromkeys(('data_root', 'data_dir'), 'mine/'),
+        train_ann__train_images=('a.json', 'a/'),
+        val_ann__val_images=('b.json', 'b/'),
+        classes=('crack', 'hole'),
+        img_scale=(96, 96),
+        batch_size=6,
+        quota=2,
+        max_epochs=24,
+        num_last_epochs=4,
+    )
+    cfg = Config.fromfile(str(configs / f'{name}.py'))
+    used = {
+        k: v for k, v in cfg.items() if k.endswith(('loader', 'evaluator', 'hooks'))
+    }
+    told = json.dumps(Config(used)._cfg_dict.to_dict())
+    for old in ('synthetic', 'scratch', '.json/', 'coco/annotations', '640', '1333'):
+        assert old not in told
+    assert set(everything(used, 'data_root')) == {'mine/'}
+    for key, ann_file in (('train', 'a.json'), ('val', 'b.json'), ('test', 'b.json')):
+        loader = cfg[f'{key}_dataloader']
+        assert list(everything(loader, 'ann_file')) == [ann_file]
+        assert next(everything(loader, 'img')) == ann_file[0] + '/'
+        assert list(everything(loader, 'classes')) == [('crack', 'hole')]
+    assert cfg.val_evaluator.ann_file == cfg.test_evaluator.ann_file == 'mine/b.json'
+    assert set(everything(cfg.model, 'num_classes')) == {2}
+    assert cfg.train_dataloader.batch_size == 6
+    assert cfg.train_dataloader.batch_sampler.quota == 2
+    assert cfg.train_cfg.max_epochs == 24
+    assert max(everything(cfg.param_scheduler, 'end'), default=None) in (24, 200, 500)
+    assert 24 in list(everything(cfg.param_scheduler, 'end'))
+
+
+def test_no_config_is_forgotten():
+    assert sorted(SMALL) == CONFIGS
+
+
+def train(cfg, work_dir, **options):
+    cfg.merge_from_dict({**IN_PROCESS, 'work_dir': str(work_dir), **options})
+    runner = Runner.from_cfg(cfg)
+    record = RecordBatches()
+    runner.register_hook(record)
+    with contextlib.redirect_stdout(io.StringIO()):
+        runner.train()
+    scalars = runner.message_hub.log_scalars
+    return record.batches, {name: buffer.data[0] for name, buffer in scalars.items()}
+
+
+def test_yolox_without_its_sampler_lines_trains_on_plain_batches(with_data):
+    configs = edit_configs(with_data, img_scale=(96, 96))
+    path = configs / 'defect_yolox.py'
+    lines = path.read_text().splitlines()
+    path.write_text('\n'.join(line for line in lines if "Sampler'" not in line))
+    batches, scalars = train(
+        Config.fromfile(str(path)),
+        with_data / 'work',
+        **{
+            'train_cfg.max_epochs': 1,
+            'train_dataloader.dataset.dataset.dataset.indices': 20,
+            'val_dataloader.dataset.indices': 4,
+        },
+    )
+    # All images once, however many defects that makes in a batch.
+    assert [len(batch) for batch in batches] == [8, 8, 4]
+    assert len({image for batch in batches for image in batch}) == 20
+    assert not any('quota' in name for name in scalars)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', CONFIGS)
+def test_each_detector_trains_and_validates(with_data, defect_ids, name):
+    configs = edit_configs(
+        with_data,
+        img_scale=(96, 96),
+        batch_size=4,
+        quota=2,
+        max_epochs=4,
+        num_last_epochs=1,
+    )
+    cfg = Config.fromfile(str(configs / f'{name}.py'))
+    cfg.merge_from_dict(SMALL[name])
+    batches, scalars = train(
+        cfg,
+        with_data / 'work',
+        **{
+            'train_dataloader.batch_sampler.num_batches': 2,
+            'train_cfg.val_interval': 4,
+            'val_dataloader.dataset.indices': 8,
+            'default_hooks.checkpoint.interval': 4,
+        },
+    )
+    assert [len(batch) for batch in batches] == [4] * 8
+    assert [sum(i in defect_ids for i in batch) for batch in batches] == [2] * 8
+    assert (scalars['train/quota/delivered'] == 2).all()
+    losses = [name for name in scalars if 'loss' in name]
+    assert 'train/loss' in losses
+    for loss in losses:
+        assert np.isfinite(scalars[loss]).all()
+    assert ('train/loss_mask' in losses) == ('mask' in name)
+    assert len(scalars['val/coco/bbox_mAP_50']) == 1
+    assert ('val/coco/segm_mAP_50' in scalars) == ('mask' in name)
