@@ -163,6 +163,13 @@ def many_draws(synthetic, work_dir, steps, quota=15):
     )
 
 
+def test_what_breaks_the_quota_is_told_when_the_sampler_is_built(synthetic, tmp_path):
+    for steps, told in (([], 0), (CROP + FULL_SIZE, 1)):
+        cfg = tiny_config(synthetic, tmp_path / str(told), [], steps)
+        text = log_of(train(cfg, Stop()))
+        assert text.count('no DefectPreservingDataset around RandomCrop') == told
+
+
 def warnings_of(text):
     return [line for line in text.splitlines() if 'reached the model without' in line]
 
