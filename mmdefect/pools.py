@@ -105,8 +105,8 @@ def unwrap(dataset: Any) -> tuple[list[Any], np.ndarray]:
             return leaves, origin[chosen]
         except IndexError:
             raise ValueError(
-                f'{kind} goes up to image {np.max(chosen)}, but holds '
-                f'{len(origin):,}; mend its indices, or lower '
+                f'{kind} of length {len(dataset):,} asks for images beyond the '
+                f'{len(origin):,} that it wraps; mend its indices, or lower '
                 'train_dataloader.num_batch_per_epoch'
             ) from None
     _load(dataset)
