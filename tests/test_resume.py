@@ -10,6 +10,8 @@ import torch
 from mmengine.runner import Runner
 from runner_configs import RecordBatches, small_config
 
+from mmdefect.datasets import DefectPreservingDataset
+
 LOOPS = {
     'epoch loop': {},
     'iteration loop': dict(
@@ -80,6 +82,22 @@ def test_a_resumed_run_trains_on_the_batches_that_were_left(
     for done in (3, 6, 9):
         cfg.resume, cfg.load_from = True, str(tmp_path / f'iter_{done}.pth')
         assert train(cfg) == whole[done:]
+
+
+def test_no_batch_is_loaded_to_be_thrown_away(synthetic, tmp_path, monkeypatch):
+    cfg = saving_config(synthetic, tmp_path, **LOOPS['infinite iteration loop'])
+    train(cfg)
+    loaded = []
+    load = DefectPreservingDataset.__getitem__
+
+    def counted(dataset, index):
+        loaded.append(index)
+        return load(dataset, index)
+
+    monkeypatch.setattr(DefectPreservingDataset, '__getitem__', counted)
+    cfg.resume, cfg.load_from = True, str(tmp_path / 'iter_9.pth')
+    assert len(train(cfg)) == 3
+    assert len(loaded) == 3 * cfg.train_dataloader.batch_size
 
 
 def test_a_checkpoint_of_an_epoch_goes_on_with_the_next(synthetic, tmp_path):
