@@ -301,8 +301,9 @@ def show(findings: list, delivery: Delivery | None) -> None:
     broken = sum(finding.breaks for finding in findings)
     if broken:
         console.print(
-            f'{broken} {"thing breaks" if broken == 1 else "things break"} the quota; '
-            'below each stands its fix, in which ... is what is there now.'
+            f'{broken} {"thing breaks" if broken == 1 else "things break"} the quota. '
+            'In a fix, ... is what is there now: in a config that inherits this one, '
+            '_base_ and the key.'
         )
     else:
         console.print('Nothing found that breaks the quota.')
