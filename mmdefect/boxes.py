@@ -6,6 +6,7 @@ from functools import wraps
 from typing import Any, Callable, Sequence
 
 import numpy as np
+import torch
 from mmdet.structures.bbox import HorizontalBoxes
 
 
@@ -50,6 +51,10 @@ class TracedBoxes(HorizontalBoxes):
         """
         return HorizontalBoxes(self.tensor, clone=False)
 
+    def convert_to(self, dst_type: Any) -> Any:
+        """Boxes of another type, which remember nothing."""
+        return self.plain().convert_to(dst_type)
+
     def __getitem__(self, index: Any) -> TracedBoxes:
         return self._remember(super().__getitem__(index), self.whole[index])
 
@@ -80,8 +85,9 @@ def _areas(boxes: np.ndarray) -> np.ndarray:
 def _both(move: Callable[..., None]) -> Callable[..., None]:
     @wraps(move)
     def moved(self: TracedBoxes, *args: Any, **kwargs: Any) -> None:
-        move(self, *args, **kwargs)
-        move(self.whole, *args, **kwargs)
+        both = HorizontalBoxes(torch.cat([self.tensor, self.whole.tensor]), clone=False)
+        move(both, *args, **kwargs)
+        self.tensor, self.whole.tensor = torch.tensor_split(both.tensor, 2)
 
     return moved
 

@@ -15,7 +15,7 @@ from mmengine.registry import DATASETS
 from torch.utils.data import get_worker_info
 
 from mmdefect.config_checks import DATASET, walk_datasets
-from mmdefect.pipelines import IN_A_ROW, Attempts, RejectedError, steps_of
+from mmdefect.pipelines import IN_A_ROW, Attempts, RejectedError, reads_file, steps_of
 from mmdefect.pools import Scan, class_names, describe, scan, unwrap
 
 # What is counted, and what the log says when it first happens.
@@ -108,10 +108,11 @@ class DefectPreservingDataset:
 
     def __getitem__(self, index: int) -> Any:
         self.full_init()
+        wanted = self._defects(index)
         failures = []
         for _ in range(IN_A_ROW):
             try:
-                return self._deliver(index)
+                return self._deliver(index, wanted)
             except RejectedError as error:
                 self._count(
                     'unreadable' if error.unreadable else 'replaced', index, error
@@ -123,8 +124,7 @@ class DefectPreservingDataset:
             f'{failures[-1]}. Mend the pipelines or the data_prefix of {DATASET}'
         )
 
-    def _deliver(self, index: int) -> Any:
-        wanted = self._defects(index)
+    def _deliver(self, index: int, wanted: frozenset[int]) -> Any:
         attempts = Attempts(wanted, self.min_area_ratio)
         for tries in range(1, self.max_retries + 2):
             try:
@@ -204,7 +204,8 @@ class DefectPreservingDataset:
                 self.dataset.full_init()
             leaves, self._origin = unwrap(self.dataset)
         self._ends = np.cumsum([len(leaf) for leaf in leaves])
-        self._labels = [_labels(self.defect_classes, leaf) for leaf in leaves]
+        if self.defect_classes is not None:
+            self._labels = _labels(self.defect_classes, leaves)
         for leaf in leaves:
             _check_image_directory(leaf)
         self._fully_initialized = True
@@ -310,27 +311,32 @@ def _owners(dataset: Any, name: str) -> list[Any]:
     return owners
 
 
-def _labels(names: Sequence[str] | None, leaf: Any) -> set[int]:
-    known = class_names(leaf)
-    unknown = [name for name in names or () if name not in known]
-    if unknown:
-        raise ValueError(
-            f'defect_classes names {unknown[0]!r}, which is no class of '
-            f'{describe(leaf)}. The classes are {", ".join(known)}; set '
-            f'{DATASET}.defect_classes'
-        )
-    return {known.index(name) for name in names or ()}
+def _labels(names: Sequence[str], leaves: Sequence[Any]) -> list[set[int]]:
+    # Of each dataset inside, the labels that these classes have there.
+    classes = [class_names(leaf) for leaf in leaves]
+    known = dict.fromkeys(name for of_leaf in classes for name in of_leaf)
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f'defect_classes names {name!r}, which is no class of the dataset. The '
+                f'classes are {", ".join(known)}; set {DATASET}.defect_classes'
+            )
+    return [{n for n, name in enumerate(c) if name in names} for c in classes]
 
 
 def _check_arguments(classes: Any, max_retries: Any, min_area_ratio: Any) -> None:
     if classes is not None and (
         isinstance(classes, str)
         or not isinstance(classes, Sequence)
-        or not classes
         or not all(isinstance(name, str) for name in classes)
     ):
         raise TypeError(
             f'defect_classes={classes!r}: expected a list of class names, or None for '
+            f'every class; set {DATASET}.defect_classes'
+        )
+    if classes is not None and not classes:
+        raise ValueError(
+            'defect_classes is empty: expected a class name at least, or None for '
             f'every class; set {DATASET}.defect_classes'
         )
     line = f'set {DATASET}.max_retries'
@@ -366,13 +372,17 @@ def _check_wrapped(dataset: Any) -> None:
 
 
 def _check_image_directory(leaf: Any) -> None:
-    # Said before training begins, not by each image. Other stores than the disk are
-    # not asked.
-    steps = steps_of(leaf) if hasattr(leaf, 'pipeline') else []
-    plain = [s for s in steps if getattr(s, 'backend_args', 0) is None]
-    path = leaf.get_data_info(0).get('img_path') or ''
-    if plain and '://' not in path and not os.path.isdir(os.path.dirname(path) or '.'):
-        raise FileNotFoundError(_missing(os.path.dirname(path), 'data_prefix'))
+    # Said before training begins, not by each image. Only the disk is asked.
+    path = leaf.get_data_info(0).get('img_path') or '' if len(leaf) else ''
+    directory = os.path.dirname(path)
+    on_disk = any(
+        reads_file(step)
+        and getattr(step, 'backend_args', None) is None
+        and getattr(step, 'file_client_args', None) is None
+        for step in (steps_of(leaf) if hasattr(leaf, 'pipeline') else ())
+    )
+    if on_disk and directory and '://' not in path and not os.path.isdir(directory):
+        raise FileNotFoundError(_missing(directory, 'data_prefix'))
 
 
 @contextmanager
@@ -386,6 +396,7 @@ def _missing_files() -> Iterator[None]:
 
 
 def _missing(path: str, key: str) -> str:
+    # Where the data of the ready configs is.
     synthetic = os.path.join('data', 'synthetic')
     return (
         f'{path} does not exist; set data_root and {key} of the dataset in '

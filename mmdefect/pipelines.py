@@ -118,7 +118,7 @@ class Attempts:
         return _uncut(steps) if self._uncut else steps
 
     def _apply(self, step: Any, results: Any) -> Any:
-        if any(kind.__name__ == 'LoadImageFromFile' for kind in type(step).__mro__):
+        if reads_file(step):
             if not self.wanted:
                 return _read(step, results)
             self._read = self._read or _read(step, results)
@@ -211,6 +211,18 @@ def steps_of(dataset: Any) -> list:
     """
     steps = getattr(dataset.pipeline, 'transforms', dataset.pipeline)
     return list(steps) if isinstance(steps, (list, tuple)) else [steps]
+
+
+def reads_file(step: Any) -> bool:
+    """Whether a transform reads the image file.
+
+    Args:
+        step: The transform.
+
+    Returns:
+        bool: True for ``LoadImageFromFile`` and what is derived from it.
+    """
+    return any(kind.__name__ == 'LoadImageFromFile' for kind in type(step).__mro__)
 
 
 def _is_stock(dataset: Any, method: str) -> bool:
