@@ -3,6 +3,7 @@
 Runs of the iteration loop begin anew and at a given iteration, with mmdefect and with
 MMEngine's own sampler, turn by turn in one process. The time counts from building the
 Runner, without the imports. MMEngine 0.10 loads every batch that was trained on before.
+A run resumed at iteration 1 shows what it takes to read the checkpoint and no more.
 
 Example:
     python tools/benchmark_resume.py configs/defect_yolox.py --iterations 5000
@@ -127,14 +128,15 @@ def run(cfg: Config, checkpoint: Path | None, save: Path | None = None) -> float
     return stop.time - begin
 
 
-def make_checkpoint(cfg: Config, path: Path, iterations: int) -> None:
-    """Write a checkpoint of an iteration without training up to there."""
+def make_checkpoint(cfg: Config, early: Path, late: Path, iterations: int) -> None:
+    """Write checkpoints of iteration 1 and of one that is not trained up to."""
     import torch
 
-    run(cfg, None, save=path)
-    checkpoint = torch.load(path)
-    checkpoint['meta']['iter'] = iterations
-    torch.save(checkpoint, path)
+    run(cfg, None, save=early)
+    checkpoint = torch.load(early)
+    for path, iteration in ((early, 1), (late, iterations)):
+        checkpoint['meta']['iter'] = iteration
+        torch.save(checkpoint, path)
 
 
 def measure(args: argparse.Namespace, work_dir: str, console: Console) -> dict:
@@ -148,14 +150,16 @@ def measure(args: argparse.Namespace, work_dir: str, console: Console) -> dict:
 
     allow_checkpoint_types()
     configs = prepare(cfg, work_dir, args.iterations)
-    paths = {}
+    early, late = {}, {}
     for name, one in configs.items():
-        paths[name] = Path(work_dir, f'{name}.pth')
-        make_checkpoint(one, paths[name], args.iterations)
+        early[name] = Path(work_dir, f'{name}_early.pth')
+        late[name] = Path(work_dir, f'{name}_late.pth')
+        make_checkpoint(one, early[name], late[name], args.iterations)
     seconds: dict[str, list[float]] = {}
     for turn in range(max(args.repeats, args.stock_repeats)):
         for name, one in configs.items():
-            for kind, path in (('anew', None), ('resumed', paths[name])):
+            kinds = {'anew': None, 'at 1': early[name], 'resumed': late[name]}
+            for kind, path in kinds.items():
                 slow = name == 'stock' and kind == 'resumed'
                 if turn >= (args.stock_repeats if slow else args.repeats):
                     continue
@@ -185,11 +189,12 @@ def main(argv: list[str] | None = None) -> None:
         print(json.dumps(told))
         return
     table = Table(title=f'Seconds to the first trained batch, at {args.iterations:,}')
-    for column in ('', 'anew', 'resumed', 'ratio'):
+    for column in ('', 'anew', 'at 1', 'resumed', 'ratio'):
         table.add_column(column, justify='right' if column else 'left')
     for name, ratio in told['ratios'].items():
-        pair = [f'{medians[f"{name} {kind}"]:.2f}' for kind in ('anew', 'resumed')]
-        table.add_row(name, *pair, f'{ratio:.2f}')
+        kinds = ('anew', 'at 1', 'resumed')
+        times = [f'{medians[f"{name} {kind}"]:.2f}' for kind in kinds]
+        table.add_row(name, *times, f'{ratio:.2f}')
     Console().print(table)
 
 

@@ -40,10 +40,11 @@ def test_both_samplers_are_measured(synthetic, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_late_start_takes_no_longer_than_a_fresh_one(synthetic, tmp_path):
+def test_the_start_takes_no_longer_for_a_late_iteration(synthetic, tmp_path):
     few = ('--repeats', 5, '--stock-repeats', 1)
     told = measured(synthetic, tmp_path, '--iterations', 500, *few)
-    assert told['ratios']['mmdefect'] <= 1.1
+    seconds = told['seconds']
+    assert seconds['mmdefect resumed'] <= 1.1 * seconds['mmdefect at 1']
     if '0.10.7' in told['mmengine']:  # later ones no longer load what was trained on
         assert told['ratios']['stock'] > 2
 
