@@ -11,8 +11,8 @@ classes = ('scratch', 'pit', 'dent')  # category names of the annotation file
 img_scale = (160, 160)  # width, height in pixels, multiples of 32
 batch_size = 8
 quota = 3  # defect images in every batch
-max_epochs = 10  # an epoch shows every normal image once
-num_last_epochs = 2  # the last ones go without Mosaic
+max_epochs = 6  # an epoch shows every normal image once
+num_last_epochs = 1  # the last goes without Mosaic
 # -----------------------------------------------------------------------------
 
 metainfo = dict(classes=classes)

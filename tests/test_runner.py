@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import cv2
 import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -153,3 +154,12 @@ def test_the_command_that_users_type_trains_with_their_options(synthetic, tmp_pa
     assert 'Scaling the original LR by 0.5' in out
     assert '[1][4/4]' in out
     assert 'coco/bbox_mAP_50' in out
+
+    out = run(
+        *(sys.executable, ROOT / 'tools/show_detections.py', 'work_dirs/defect_yolox'),
+        cwd=tmp_path,
+    )
+    assert 'AP50: ' in out
+    assert 'recall (AR@100, IoU 0.50:0.95): ' in out
+    picture = cv2.imread(str(tmp_path / 'work_dirs/defect_yolox/detections.png'))
+    assert picture.std() > 10

@@ -16,7 +16,7 @@ work_dir=work_dirs/defect_yolox
 echo "== Data: 1,000 training and 200 validation images (seconds)"
 python tools/make_dataset.py data/synthetic
 
-echo "== Training: mim train mmdet $config (about 6 to 10 minutes on 2 CPU cores)"
+echo "== Training: mim train mmdet $config (about 5 minutes on 2 idle CPU cores)"
 echo "   whole log: $work_dir/train.log"
 mkdir -p "$work_dir"
 PYTHONWARNINGS=ignore mim train mmdet "$config" --work-dir "$work_dir" 2>&1 |

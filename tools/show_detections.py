@@ -34,11 +34,11 @@ def main() -> int:
         parser.error('--num must be at least 1 and --score between 0 and 1')
     try:
         config, checkpoint, metrics = find_run(args.work_dir)
+        out = args.out or args.work_dir / 'detections.png'
+        draw(config, checkpoint, args.num, args.score, out)
     except FileNotFoundError as error:
         print(f'show_detections.py: {error}', file=sys.stderr)
         return 2
-    out = args.out or args.work_dir / 'detections.png'
-    draw(config, checkpoint, args.num, args.score, out)
     for name, value in metrics.items():
         print(f'{name}: {value:.3f}')
     print(f'checkpoint: {checkpoint}')
@@ -76,7 +76,7 @@ def find_run(work_dir: Path) -> tuple[Path, Path, dict[str, float]]:
     best = max(rows, key=lambda row: row['coco/bbox_mAP_50'])
     metrics = {
         'AP50': best['coco/bbox_mAP_50'],
-        'recall (AR@100, IoU 0.50:0.95)': best['coco/AR@100'],
+        'recall (AR@100, IoU 0.50:0.95)': best['coco/bbox_AR@100'],
     }
     return config, checkpoint, metrics
 
@@ -93,6 +93,7 @@ def draw(config: Path, checkpoint: Path, num: int, score: float, out: Path) -> N
     """
     import cv2
     import matplotlib
+    import numpy as np
     from mmdet.apis import inference_detector, init_detector
     from mmengine.registry import DATASETS, init_default_scope
 
@@ -126,7 +127,10 @@ def draw(config: Path, checkpoint: Path, num: int, score: float, out: Path) -> N
             add_box(axis, instance['bbox'], 'lime', 'dashed')
         found = inference_detector(model, info['img_path']).pred_instances.numpy()
         found = found[found.scores >= score]
-        for box, label, value in zip(found.bboxes, found.labels, found.scores):
+        height, width = image.shape[:2]
+        # A detector that has hardly trained puts boxes anywhere.
+        boxes = np.nan_to_num(found.bboxes).clip(0, (width, height, width, height))
+        for box, label, value in zip(boxes, found.labels, found.scores):
             add_box(axis, box, 'red', 'solid', f'{names[label]} {value:.2f}')
         axis.set_title('defect' if info['instances'] else 'normal', fontsize=9)
     figure.suptitle(
