@@ -37,4 +37,6 @@ if [ "$stack" = openmmlab ]; then
   "$bin/ruff" format --check mmdefect configs tools tests
   "$bin/mypy"
 fi
+# One thread each: tests start several processes, which would wait for each other.
+export MMDEFECT_STACK="$stack" OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 "$bin/python" -m pytest ${arguments[@]+"${arguments[@]}"}
