@@ -87,7 +87,7 @@ class DefectPreservingDataset:
     ) -> None:
         _check_arguments(defect_classes, max_retries, min_area_ratio)
         if isinstance(dataset, dict):
-            with _missing_files():
+            with _missing_files(), _broken_files(dataset):
                 dataset = DATASETS.build(dataset)
         _check_wrapped(dataset)
         self.dataset = dataset
@@ -393,6 +393,33 @@ def _missing_files() -> Iterator[None]:
         path = error.filename
         message = _missing(path, 'ann_file') if path else str(error)
         raise FileNotFoundError(message) from None
+
+
+@contextmanager
+def _broken_files(config: dict) -> Iterator[None]:
+    # A dataset that cannot be built does not say what it was reading.
+    try:
+        yield
+    except ValueError as error:
+        files = ' or '.join(_annotation_files(config))
+        if not files or files in str(error):
+            raise
+        raise ValueError(
+            f'{files} cannot be read, or leaves no image: {type(error).__name__}: '
+            f'{error}; mend the file, or set ann_file and filter_cfg of the dataset in '
+            'train_dataloader, the innermost one'
+        ) from error
+
+
+def _annotation_files(config: Any) -> list[str]:
+    if isinstance(config, (list, tuple)):
+        return [path for part in config for path in _annotation_files(part)]
+    if not isinstance(config, dict):
+        return []
+    inner = [config.get('dataset'), config.get('datasets')]
+    own = [config['ann_file']] if isinstance(config.get('ann_file'), str) else []
+    root = config.get('data_root') or ''
+    return [os.path.join(root, path) for path in own] + _annotation_files(inner)
 
 
 def _missing(path: str, key: str) -> str:

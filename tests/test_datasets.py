@@ -212,6 +212,20 @@ def test_a_sliver_of_a_defect_does_not_count(ratio, small):
     assert ratio or min(largest) < 0.2
 
 
+def test_a_box_drawn_beyond_the_border_counts_by_what_the_photograph_shows(
+    small, tmp_path
+):
+    content = json.loads((small / 'train.json').read_text())
+    for annotation in content['annotations']:
+        annotation['bbox'] = [-500, 0, 540, 40]
+    (tmp_path / 'beyond.json').write_text(json.dumps(content))
+    config = plain(small, dict(type='Resize', scale=(64, 64)))
+    config['ann_file'] = str(tmp_path / 'beyond.json')
+    dataset = preserving(config, min_area_ratio=0.9)
+    assert arrivals(dataset, pools_of(dataset)['defect']) == 1
+    assert dataset.counts == NOTHING
+
+
 def test_an_image_looks_as_it_looks_whenever_the_pipeline_keeps_its_defect(small):
     # The crops that keep the defect are the same, with the wrapper and without.
     dataset = DATASETS.build(plain(small, CROP))
@@ -711,6 +725,22 @@ def test_a_missing_file_is_named_with_the_keys_to_set(lazy, small, tmp_path):
     assert 'set data_root and data_prefix' in said
     said = refused(data_root=str(tmp_path))
     assert said.startswith(f'{tmp_path}/train.json does not exist')
+
+
+@pytest.mark.parametrize(
+    'content',
+    ['', '{"images": [', '{"images": [], "annotations": [], "categories": []}'],
+)
+def test_a_broken_annotation_file_is_named(content, small, tmp_path):
+    path = tmp_path / 'broken.json'
+    path.write_text(content)
+    for wrap in (
+        lambda leaf: leaf,
+        lambda leaf: dict(type='RepeatDataset', times=2, dataset=leaf),
+    ):
+        with pytest.raises(ValueError, match=r'broken\.json cannot be read') as error:
+            preserving(wrap({**plain(small), 'ann_file': str(path)}))
+        assert 'set ann_file' in str(error.value)
 
 
 def test_who_has_no_synthetic_set_is_told_how_to_make_it(tmp_path, monkeypatch):
