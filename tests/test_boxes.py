@@ -127,6 +127,10 @@ def test_the_visible_share_is_that_of_the_pixels_at_any_scale(seed):
     left = results['img'][..., 0].sum() / 255 / whole
     shares = results['gt_bboxes'].visible_share(results['img_shape'])
     assert left == pytest.approx(shares[0] if len(shares) else 0, abs=0.03)
+    # What is left is a part of the whole, in the same place.
+    cut, whole = results['gt_bboxes'].numpy(), results['gt_bboxes'].whole.numpy()
+    assert (cut[:, :2] >= whole[:, :2] - 1e-3).all()
+    assert (cut[:, 2:] <= whole[:, 2:] + 1e-3).all()
 
 
 def test_a_box_that_a_transform_leaves_beyond_the_image_is_seen_in_part():
