@@ -320,8 +320,8 @@ def show_delivery(console: Console, delivery: Delivery) -> None:
         table.add_row(pool, quoted, f'{drawn:,}', f'{delivered:,}', share)
     console.print(table)
     console.print(
-        'Delivered: a defect image that still shows a defect, of a class its class, '
-        'and a normal image without one.'
+        'Delivered: a defect image that still shows a defect (in the row of a class: '
+        'that class), and a normal image without one.'
     )
     if delivery.replaced:
         console.print(f'{delivery.replaced:,} images were replaced by another image.')
