@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from mmengine.logging import MMLogger
+from mmengine.runner import Runner
 from runner_configs import ROOT
 
 # Each run tries the same examples, so that a failure is never a matter of luck.
@@ -28,6 +30,20 @@ settings.register_profile(
 )
 settings.register_profile('search', deadline=None, max_examples=1000)
 settings.load_profile('same')
+
+RUNS = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def own_name_for_each_run(monkeypatch):
+    """Runners of the same second would share a logger and a message hub."""
+    build = Runner.__init__
+
+    def build_with_own_name(self, *args, **options):
+        options['experiment_name'] = f'run{next(RUNS)}'
+        build(self, *args, **options)
+
+    monkeypatch.setattr(Runner, '__init__', build_with_own_name)
 
 
 class Annotated:
