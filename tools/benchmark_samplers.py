@@ -49,8 +49,8 @@ MAX_TRACED_SIZE = 1_000_000
 BYTES_NEEDED = 64
 # A contender that has taken so many seconds at one size takes no further turn there.
 SECONDS_EACH = 10
-# Starts that take less than this are repeated, since a single one says little.
-SECONDS_OF_STARTS = 0.02
+# What takes less than this is repeated, since a single time says little.
+SECONDS_AT_LEAST = 0.02
 RESUME_AT = 0.9
 # Of so many images the first few show a defect; the data set repeats them.
 PATTERN, DEFECTS = 100, 3
@@ -320,7 +320,7 @@ LABELS = {
 def time_starts(start: Callable[[], Iterator]) -> float:
     """Median seconds to the first batch, of as many starts as fit in a moment."""
     times = [time.process_time()]
-    while times[-1] - times[0] < SECONDS_OF_STARTS:
+    while times[-1] - times[0] < SECONDS_AT_LEAST:
         next(start())
         times.append(time.process_time())
     return float(np.median(np.diff(times)))
@@ -336,13 +336,16 @@ def time_round(epochs: Epochs, numbers: Iterator[int]) -> dict[str, float]:
     Returns:
         dict[str, float]: ``batch``, ``first`` and ``resume``.
     """
-    begin = time.process_time()
-    iterator = epochs.start(next(numbers))
-    next(iterator)
-    first = time.process_time() - begin
-    deque(iterator, maxlen=0)
-    whole = time.process_time() - begin
-    if first < SECONDS_OF_STARTS:
+    times: list[tuple[float, float]] = []
+    while sum(whole for _, whole in times) < SECONDS_AT_LEAST:
+        begin = time.process_time()
+        iterator = epochs.start(next(numbers))
+        next(iterator)
+        first = time.process_time() - begin
+        deque(iterator, maxlen=0)
+        times.append((first, time.process_time() - begin))
+    first, whole = np.median(times, axis=0).tolist()
+    if first < SECONDS_AT_LEAST:
         first = time_starts(lambda: epochs.start(next(numbers)))
 
     step = int(RESUME_AT * epochs.batches)

@@ -298,7 +298,7 @@ def test_epochs_are_numbered_anew_so_that_no_cache_helps():
 
     def start(epoch):
         asked.append(epoch)
-        return iter([[0]] * 10)
+        return iter([[0]] * 10_000)
 
-    tool.time_round(tool.Epochs(start, 10), itertools.count())
+    tool.time_round(tool.Epochs(start, 10_000), itertools.count())
     assert len(asked) == len(set(asked))
