@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,10 @@ settings.register_profile('search', deadline=None, max_examples=1000)
 settings.load_profile('same')
 
 RUNS = itertools.count()
+
+# What is started in the background ignores Ctrl-C, and so would the processes that
+# tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
