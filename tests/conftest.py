@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +32,8 @@ settings.register_profile(
 settings.register_profile('search', deadline=None, max_examples=1000)
 settings.load_profile('same')
 
-RUNS = itertools.count()
+# When Runners were built.
+SECONDS = [0]
 
 # What is started in the background ignores Ctrl-C, and so would the processes that
 # tests interrupt.
@@ -40,15 +41,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
-def own_name_for_each_run(monkeypatch):
-    """Runners of the same second would share a logger and a message hub."""
+def one_run_a_second(monkeypatch):
+    """Runners of the same second would share a logger, its file and a message hub."""
     build = Runner.__init__
 
-    def build_with_own_name(self, *args, **options):
-        options['experiment_name'] = f'run{next(RUNS)}'
+    def build_in_a_second_of_its_own(self, *args, **options):
+        while int(time.time()) <= SECONDS[-1]:
+            time.sleep(0.02)
+        SECONDS.append(int(time.time()))
         build(self, *args, **options)
 
-    monkeypatch.setattr(Runner, '__init__', build_with_own_name)
+    monkeypatch.setattr(Runner, '__init__', build_in_a_second_of_its_own)
 
 
 class Annotated:
