@@ -41,11 +41,11 @@ class DefectPreservingDataset:
 
     It stands outermost, around a dataset or around a wrapper such as
     ``MultiImageMixDataset``. A defect image that loses its defect goes through the
-    pipelines again, with new random numbers, until it keeps it: so it looks as it
-    always looks when the pipelines keep it. The defect is looked for after every
-    transform, and an attempt ends where it is lost. After ``max_retries`` the image
-    goes without the transforms that crop and mix; if even that fails, another image
-    with the same defect classes takes its place.
+    pipelines again, with new random numbers, until it keeps it: then it looks as it
+    does whenever the pipelines happen to keep it. The defect is looked for after every
+    transform, and the pipelines are left where it is lost. After ``max_retries`` the
+    image goes without the transforms that crop and mix; if even that fails, another
+    image with the same defect classes takes its place.
 
     A defect is kept when the result shows an instance of a defect class that the image
     has, not ignored, with ``min_area_ratio`` of its box visible. In a mosaic it may be
@@ -170,9 +170,10 @@ class DefectPreservingDataset:
     def counts(self) -> dict[str, int]:
         """dict[str, int]: How often what happened since the start, in all workers.
 
-        ``retries``: attempts after the first; ``uncut`` and ``refused``: defect and
-        normal images that went without the transforms that crop and mix; ``replaced``
-        and ``unreadable``: images in whose place another one went.
+        ``retries``: runs of the pipelines after an image's first; ``uncut`` and
+        ``refused``: defect and normal images that went without the transforms that
+        crop and mix; ``replaced`` and ``unreadable``: images that another one stood in
+        for.
         """
         return dict(zip(EVENTS, self._counts.sum(0).tolist()))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Callable, Iterable, Iterator
 
 import numpy as np
@@ -15,6 +16,11 @@ CUTTING = (
     *('Crop', 'Affine', 'Perspective', 'Shift', 'Translate', 'Shear', 'Rotate'),
     *('Augment', 'Albu', 'CutOut', 'Erasing'),
 )
+
+# Of these, words in the names of those that make a new image and leave the old one as
+# it is, and how often they are tried in one attempt.
+REPEATED = ('Crop', 'Affine')
+REPEATS = 5
 
 # Images in a row that fail, after which the data is to blame and not an image.
 IN_A_ROW = 10
@@ -40,10 +46,10 @@ class Attempts:
     never come to the code there that takes another image at random. A dataset of
     another kind is asked for ``dataset[index]``, and only that result is looked at.
 
-    The first attempt does what the dataset itself would do. Each further one begins
-    with the image as read from its file, mixes it with the same other images, finds
-    the caches of ``CachedMosaic`` and ``CachedMixUp`` as the first one found them, and
-    draws everything else anew.
+    To save time, one attempt tries a transform that crops up to five times on the same
+    image, and all attempts share the image as read from its file and the images it is
+    mixed with. Each finds the caches of ``CachedMosaic`` and ``CachedMixUp`` as the
+    first one found them.
 
     Args:
         wanted (frozenset[int]): Labels of which an instance must be kept. Empty asks
@@ -57,7 +63,7 @@ class Attempts:
         self.wanted = wanted
         self.min_area_ratio = min_area_ratio
         self._uncut = False
-        self._read: Any = None
+        self._read: dict | None = None
         self._mixed: dict[int, list] = {}
         self._caches: dict[int, list] = {}
 
@@ -117,16 +123,35 @@ class Attempts:
     def _chosen(self, steps: list) -> Iterable[Callable]:
         return _uncut(steps) if self._uncut else steps
 
-    def _apply(self, step: Any, results: Any) -> Any:
+    def _apply(self, step: Any, results: dict) -> Any:
         if reads_file(step):
-            if not self.wanted:
-                return _read(step, results)
-            self._read = self._read or _read(step, results)
-            return copy.deepcopy(self._read)
+            return self._read_file(step, results)
         cache = getattr(step, 'results_cache', None)
         if cache is not None:
             cache[:] = self._caches.setdefault(id(step), list(cache))
+        repeated = any(word in type(step).__name__ for word in REPEATED)
+        if self.wanted and repeated and 'gt_bboxes' in results:
+            for _ in range(REPEATS - 1):
+                boxes = copy.deepcopy(results['gt_bboxes'])
+                with suppress(RejectedError):
+                    return self._checked(step({**results, 'gt_bboxes': boxes}), step)
         return self._checked(step(results), step)
+
+    def _read_file(self, step: Callable, results: dict) -> dict:
+        if self._read is None:
+            known, path = set(results), results.get('img_path')
+            try:
+                results = step(results)
+            except Exception as error:
+                cause = f'{path} cannot be read: {type(error).__name__}: {error}'
+                raise RejectedError(cause, unreadable=True) from error
+            if results is None:
+                raise RejectedError(f'{path} cannot be read', unreadable=True)
+            if not self.wanted:
+                return results
+            self._read = {key: results[key] for key in results if key not in known}
+        results.update({key: copy.copy(self._read[key]) for key in self._read})
+        return results
 
     def _checked(self, results: Any, source: Any) -> Any:
         if results is None:
@@ -156,18 +181,6 @@ class Attempts:
             label in self.wanted and not ignore and 0 < share >= self.min_area_ratio
             for label, ignore, share in zip(labels, ignored, shares)
         )
-
-
-def _read(step: Callable, results: Any) -> Any:
-    path = results.get('img_path')
-    try:
-        results = step(results)
-    except Exception as error:
-        cause = f'{path} cannot be read: {type(error).__name__}: {error}'
-        raise RejectedError(cause, unreadable=True) from error
-    if results is None:
-        raise RejectedError(f'{path} cannot be read', unreadable=True)
-    return results
 
 
 def _partners(step: Any, dataset: Any) -> list:
