@@ -148,6 +148,8 @@ def test_the_command_that_users_type_trains_with_their_options(synthetic, tmp_pa
         'train_dataloader.batch_sampler.num_batches=4',
         *('train_cfg.max_epochs=1', 'train_cfg.val_interval=1'),
         *('default_hooks.logger.interval=1', 'auto_scale_lr.base_batch_size=16'),
+        # So little trained, it is never as sure as 0.01.
+        *('model.test_cfg.score_thr=0.0', 'randomness.seed=0'),
         cwd=tmp_path,
     )
     assert 'each batch of 8 = 6 normal + 2 defect; 4 batches per epoch' in out
