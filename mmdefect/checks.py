@@ -258,9 +258,12 @@ def missing_pools(
     """
     if 'all' in shares:
         return {}
-    drawn = np.unique(np.concatenate([np.asarray(pools[name]) for name in shares]))
+    size = 1 + max(pool[-1] for pool in pools.values() if len(pool))
+    drawn = np.zeros(size, bool)
+    for name in shares:
+        drawn[pools[name]] = True
     left = {
-        name: len(np.setdiff1d(pool, drawn, assume_unique=True))
+        name: int(np.count_nonzero(~drawn[pool]))
         for name, pool in pools.items()
         if name not in ('all', 'defect')
     }

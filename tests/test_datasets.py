@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmcv.transforms import Compose
+from mmcv.transforms import Compose, LoadImageFromFile
 from mmdet.registry import TRANSFORMS
 from mmengine.dataset import (
     ClassBalancedDataset,
@@ -393,6 +393,104 @@ def test_retries_do_not_fill_the_cache_that_mosaics_are_made_from(small):
     dataset[int(pools_of(dataset)['defect'][0])]
     assert dataset.counts['retries'] == 10
     assert len(dataset.pipeline.transforms[2].results_cache) == 1
+    # Each attempt tries a crop five times.
+    assert len(dataset.pipeline.transforms[-2].seen) == 11 * 5
+
+
+@TRANSFORMS.register_module(force=True)
+class CountsReading(LoadImageFromFile):
+    times = 0
+
+    def transform(self, results):
+        self.times += 1
+        return super().transform(results)
+
+
+@TRANSFORMS.register_module(force=True)
+class Darkens:
+    """A user's transform that works on the image in place."""
+
+    def __call__(self, results):
+        results['img'] //= 2
+        return results
+
+
+@pytest.fixture(scope='module')
+def bright(tmp_path_factory):
+    """Black images; every fourth has a white box, which is its defect."""
+    root = tmp_path_factory.mktemp('bright')
+    (root / 'train').mkdir()
+    rng = np.random.default_rng(0)
+    content = dict(images=[], annotations=[], categories=[dict(id=1, name='pit')])
+    for number in range(24):
+        pixels = np.zeros((60, 80, 3), np.uint8)
+        name = f'{number:02d}.png'
+        content['images'].append(dict(id=number, file_name=name, height=60, width=80))
+        if number % 4 == 0:
+            x, y, w, h = (int(n) for n in (*rng.integers(0, 40, 2), 20, 16))
+            pixels[y : y + h, x : x + w] = 255
+            box = dict(id=number + 1, image_id=number, category_id=1, iscrowd=0)
+            content['annotations'].append({**box, 'bbox': [x, y, w, h], 'area': w * h})
+        cv2.imwrite(str(root / 'train' / name), pixels)
+    (root / 'train.json').write_text(json.dumps(content))
+    return root
+
+
+STRAIGHT = dict(max_rotate_degree=0, max_shear_degree=0, border_val=(0, 0, 0))
+TRIED_AGAIN = {
+    'a crop': lambda root: plain(root, dict(type='Resize', scale=(160, 160)), CROP),
+    'a mosaic': lambda root: dict(
+        type='MultiImageMixDataset',
+        dataset=leaf(root, LOAD),
+        pipeline=[
+            dict(type='Mosaic', img_scale=(80, 80), pad_val=0),
+            dict(type='RandomAffine', border=(-40, -40), **STRAIGHT),
+            dict(type='RandomFlip', prob=0.5),
+            *PACK,
+        ],
+    ),
+    'a mixture': lambda root: dict(
+        type='MultiImageMixDataset',
+        dataset=leaf(root, LOAD),
+        pipeline=[
+            dict(type='MixUp', img_scale=(80, 60), ratio_range=(0.9, 1.1), pad_val=0),
+            dict(type='LosesTheFirst', times=60),
+            *PACK,
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize('kind', TRIED_AGAIN)
+def test_boxes_lie_on_the_defects_however_often_an_image_was_tried(kind, bright):
+    config = TRIED_AGAIN[kind](bright)
+    config.get('dataset', config)['metainfo'] = dict(classes=('pit',))
+    dataset = preserving(config)
+    retries = 0
+    for index in list(range(0, 24, 4)) * 12:
+        result = dataset[index]
+        if dataset.counts['retries'] == retries:
+            continue
+        retries = dataset.counts['retries']
+        white = result['inputs'][0].numpy() > 50
+        inside = np.zeros_like(white)
+        for box in result['data_samples'].gt_instances.bboxes.numpy():
+            x1, y1, x2, y2 = box.round().astype(int)
+            inside[max(y1 - 2, 0) : y2 + 2, max(x1 - 2, 0) : x2 + 2] = True
+            assert white[y1 + 2 : y2 - 2, x1 + 2 : x2 - 2].all()
+        assert not (white & ~inside).any()
+    assert retries > 5
+
+
+def test_an_image_is_read_once_and_each_try_begins_with_it_unchanged(bright):
+    steps = dict(type='Darkens'), dict(type='LosesTheFirst', times=3)
+    config = {**plain(bright, *steps), 'metainfo': dict(classes=('pit',))}
+    config['pipeline'][0] = dict(type='CountsReading')
+    dataset = preserving(config)
+    result = dataset[0]
+    assert dataset.counts == {**NOTHING, 'retries': 3}
+    assert result['inputs'].max() == 127
+    assert dataset.pipeline.transforms[0].times == 1
 
 
 def test_each_kind_of_trouble_is_said_once_and_counted(small, log):

@@ -118,6 +118,15 @@ def test_ours_holds_no_more_memory_than_plain_shuffling(rows):
     assert rows['ours']['memory'] <= rows['torch']['memory']
 
 
+def test_a_million_images_take_less_than_a_third_of_the_memory_of_plain_shuffling():
+    setting = SETTING._replace(size=1_000_000)
+    ours, plain = (
+        tool.traced_peak(lambda: tool.CONTENDERS[name](setting).start(0))  # noqa: B023
+        for name in ('ours', 'torch')
+    )
+    assert ours <= tool.TARGETS['memory'][setting.size] * plain
+
+
 def test_a_thousand_million_images_are_planned_at_once(quick):
     lines = [line for line in quick[1]['comparison'] if line['size'] == tool.PLAN_ONLY]
     assert len(lines) == 2
