@@ -281,7 +281,7 @@ def test_users_pip_settings_decide_where_packages_come_from():
     scripts = [*(ROOT / 'tools').glob('*.sh'), ROOT / '.ci' / 'run']
     for script in scripts:
         text = script.read_text(encoding='utf-8')
-        assert not re.search(r'://|index-url|find-links|pypi', text, re.I), script
+        assert not re.search(r'://|index.url|find.links|pypi', text, re.I), script
 
 
 # --- a whole set-up -----------------------------------------------------------
