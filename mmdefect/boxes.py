@@ -7,9 +7,11 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 import torch
-from mmdet.structures.bbox import HorizontalBoxes
+from mmdet.structures.bbox import HorizontalBoxes, register_box
 
 
+# Known to MMDetection, because masks ask what type of boxes to make.
+@register_box('traced_hbox')
 class TracedBoxes(HorizontalBoxes):
     """Boxes with a second set beside them, ``whole``, that is moved but never cut.
 

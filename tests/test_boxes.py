@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from mmdet.datasets import transforms
 from mmdet.structures.bbox import HorizontalBoxes
+from mmdet.structures.mask import BitmapMasks
 from mmengine.runner import set_random_seed
 
 from mmdefect.boxes import TracedBoxes
@@ -40,38 +41,58 @@ MOVING = {
 }
 
 
-def an_image(kind, seed):
+MASKED = {
+    'RandomCrop': dict(
+        crop_size=(40, 50), allow_negative_crop=True, recompute_bbox=True
+    ),
+    'CopyPaste': dict(),
+    'RandomErasing': dict(n_patches=3, ratio=0.3),
+}
+
+
+def an_image(kind, seed, masked=False):
     rng = np.random.default_rng(seed)
     corners = rng.uniform(0, SIZE - 40, (4, 2))
     boxes = np.concatenate([corners, corners + rng.uniform(10, 40, (4, 2))], axis=1)
-    return dict(
+    image = dict(
         img=rng.integers(0, 255, (SIZE, SIZE, 3)).astype(np.uint8),
         img_shape=(SIZE, SIZE),
         gt_bboxes=kind(boxes.astype(np.float32)),
         gt_bboxes_labels=np.arange(4),
         gt_ignore_flags=np.array([False, False, True, False]),
     )
+    if masked:
+        masks = np.zeros((4, SIZE, SIZE), np.uint8)
+        for mask, (x1, y1, x2, y2) in zip(masks, boxes.astype(int)):
+            mask[y1:y2, x1:x2] = 1
+        image['gt_masks'] = BitmapMasks(masks, SIZE, SIZE)
+    return image
 
 
-def run(name, kind, seed):
+def run(name, kind, seed, masked):
     set_random_seed(seed)
-    step = getattr(transforms, name)(**MOVING[name])
+    step = getattr(transforms, name)(**(MASKED if masked else MOVING)[name])
     for cached in range(6 if name.startswith('Cached') else 0):
         step(an_image(kind, 100 + cached))
-    image = an_image(kind, seed)
+    image = an_image(kind, seed, masked)
     if name == 'RandomCenterCropPad':
         image['img'] = image['img'].astype(np.float32)
-    if hasattr(step, 'get_indexes') and not name.startswith('Cached'):
-        image['mix_results'] = [an_image(kind, seed + n) for n in (11, 12, 13)]
-        image['mix_results'] = image['mix_results'][: 1 if name == 'MixUp' else 3]
+    partners = {'Mosaic': 3, 'MixUp': 1, 'CopyPaste': 1}.get(name, 0)
+    if partners:
+        image['mix_results'] = [
+            an_image(kind, seed + 11 + n, masked) for n in range(partners)
+        ]
     return step(image)
 
 
-@pytest.mark.parametrize('name', MOVING)
-def test_training_gets_the_boxes_that_it_would_get_without_the_memory(name):
+@pytest.mark.parametrize(
+    ('name', 'masked'), [(n, False) for n in MOVING] + [(n, True) for n in MASKED]
+)
+def test_training_gets_the_boxes_that_it_would_get_without_the_memory(name, masked):
     for seed in range(5):
-        plain, traced = run(name, HorizontalBoxes, seed), run(name, TracedBoxes, seed)
-        assert isinstance(traced['gt_bboxes'], TracedBoxes)
+        plain, traced = (
+            run(name, kind, seed, masked) for kind in (HorizontalBoxes, TracedBoxes)
+        )
         assert type(plain['gt_bboxes']) is HorizontalBoxes
         np.testing.assert_array_equal(traced['img'], plain['img'])
         np.testing.assert_array_equal(
@@ -80,7 +101,8 @@ def test_training_gets_the_boxes_that_it_would_get_without_the_memory(name):
         np.testing.assert_array_equal(
             traced['gt_bboxes_labels'], plain['gt_bboxes_labels']
         )
-        assert len(traced['gt_bboxes'].whole) == len(plain['gt_bboxes'])
+        if not masked:
+            assert len(traced['gt_bboxes'].whole) == len(plain['gt_bboxes'])
 
 
 @pytest.mark.parametrize('seed', range(20))

@@ -190,6 +190,20 @@ def test_normal_images_arrive_as_themselves(pipeline, small):
         assert type(sample.gt_instances.bboxes).__name__ == 'HorizontalBoxes'
 
 
+def test_masks_come_with_their_boxes(synthetic):
+    masks = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
+    for recompute in (False, True):
+        crop = dict(CROP, recompute_bbox=recompute)
+        config = leaf(synthetic, [LOAD[0], masks, crop, *PACK])
+        dataset = preserving({**config, 'ann_file': 'annotations/train.json'})
+        for index in pools_of(dataset)['defect'].tolist() * 5:
+            result = dataset[index]
+            instances = result['data_samples'].gt_instances
+            assert set(instances.labels.tolist()) & classes_of(dataset, index)
+            assert instances.masks.masks.shape[0] == len(instances.bboxes)
+            assert instances.masks.masks.shape[1:] == result['inputs'].shape[1:]
+
+
 @pytest.mark.parametrize('ratio', [0, 0.2, 0.6])
 def test_a_sliver_of_a_defect_does_not_count(ratio, small):
     # Nothing is scaled, so the boxes can be compared with the annotated ones.
