@@ -53,10 +53,10 @@ class Result(NamedTuple):
         config (str): The config.
         size (int | None): Width and height in pixels to which it was scaled.
         draws (int): Draws of defect images.
-        any_without (float): Share that shows any box, without the wrapper.
-        any_with (float): The same with the wrapper.
-        without (float): Share that shows a box of a class of the image drawn.
-        with_ (float): The same with the wrapper.
+        box_without (float): Share that shows any box, without the wrapper.
+        box_with (float): The same with the wrapper.
+        class_without (float): Share that shows a box of a class of the image drawn.
+        class_with (float): The same with the wrapper.
         itself_without (float): Share that is the image drawn and no other.
         itself_with (float): The same with the wrapper.
         time (float): Time of a batch with the wrapper over that without, median.
@@ -67,10 +67,10 @@ class Result(NamedTuple):
     config: str
     size: int | None
     draws: int
-    any_without: float
-    any_with: float
-    without: float
-    with_: float
+    box_without: float
+    box_with: float
+    class_without: float
+    class_with: float
     itself_without: float
     itself_with: float
     time: float
@@ -259,8 +259,8 @@ def show(results: list[Result]) -> None:
         for name in ('arrives', 'without', 'with'):
             table.add_column(name, justify='left' if name == 'arrives' else 'right')
         for name, *shares in (
-            ('with a box', result.any_without, result.any_with),
-            ('with a box of a class of its', result.without, result.with_),
+            ('with a box', result.box_without, result.box_with),
+            ('with a box of a class of its', result.class_without, result.class_with),
             ('as itself, not another image', result.itself_without, result.itself_with),
         ):
             table.add_row(name, *(f'{share:.4f}' for share in shares))

@@ -28,7 +28,7 @@ def test_it_measures_the_users_config_on_the_users_data(synthetic):
     assert said.returncode == 0, said.stderr
     (result,) = json.loads(said.stdout)
     assert (result['draws'], result['size']) == (40, 96)
-    assert result['without'] < result['with_'] == result['itself_with'] == 1
+    assert result['class_without'] < result['class_with'] == result['itself_with'] == 1
     assert result['counts']['retries'] > 0
     assert 0.3 < result['time'] < 3
 
@@ -68,6 +68,6 @@ def test_defects_on_photographs_arrive_for_a_quarter_more_time(name, options, lo
     assert said.returncode == 0, said.stderr
     (result,) = json.loads(said.stdout)
     assert result['draws'] == 3000
-    assert result['without'] < 1 - lost
-    assert min(result['with_'], result['itself_with']) >= 0.999
+    assert result['class_without'] < 1 - lost
+    assert min(result['class_with'], result['itself_with']) >= 0.999
     assert result['time'] <= 1.25
