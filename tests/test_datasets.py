@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import json
 import pickle
 import shutil
@@ -21,6 +22,7 @@ from mmengine.dataset import (
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner, set_random_seed
+from runner_configs import ROOT
 from torch.utils.data import DataLoader
 
 from mmdefect.datasets import DefectPreservingDataset, check_outermost
@@ -224,6 +226,41 @@ def test_a_sliver_of_a_defect_does_not_count(ratio, small):
         largest.append(max(shares))
     assert min(largest) >= ratio - 1e-3
     assert ratio or min(largest) < 0.2
+
+
+@pytest.mark.slow
+def test_the_default_ratio_tells_slivers_from_boxes_that_show_a_defect():
+    # Cuts the corner, or one side, off the boxes of synthetic defects. A picture drawn
+    # again without its defect tells which of its pixels belong to that.
+    path = ROOT / 'tools/make_dataset.py'
+    spec = importlib.util.spec_from_file_location('make_dataset', path)
+    make_dataset = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_dataset)
+    rng = np.random.default_rng(0)
+    boxes, pixels = [], []
+    for number in range(600):
+        name = CLASSES[number % 3]
+        picture, instances = make_dataset.render(0, 'train', number, [name], 160)
+        surface, _ = make_dataset.render(0, 'train', number, [], 160)
+        ((_, (x, y, width, height)),) = instances
+        changed = np.abs(picture.astype(int) - surface)[y : y + height, x : x + width]
+        defect = changed >= 8  # grey levels, well above the noise of 1.5
+        for share in rng.uniform(0.005, 0.5, 50):
+            part = share ** rng.choice([0, 1, rng.random()])
+            w, h = max(round(part * width), 1), max(round(share / part * height), 1)
+            left, top = (rng.choice([0, n]) for n in (width - w, height - h))
+            boxes.append(w * h / (width * height))
+            pixels.append(defect[top : top + h, left : left + w].sum() / defect.sum())
+    boxes, pixels = np.array(boxes), np.array(pixels)
+
+    def empty(low, high):
+        between = (boxes >= low) & (boxes < high)
+        return (pixels[between] < 0.05).mean()
+
+    default = DefectPreservingDataset.__init__.__defaults__[2]
+    assert empty(0.05, 0.1) > 0.7
+    assert empty(default - 0.1, default - 0.05) > 0.2
+    assert empty(default, default + 0.05) < 0.05
 
 
 def test_a_box_drawn_beyond_the_border_counts_by_what_the_photograph_shows(
