@@ -14,11 +14,13 @@ except ImportError:
 
 from mmdefect.datasets import DefectPreservingDataset
 from mmdefect.hooks import QuotaMonitorHook, QuotaScheduleHook
+from mmdefect.metrics import DefectImageMetric
 from mmdefect.resume import QuotaResumeHook
 from mmdefect.samplers import DefectPoolSampler, QuotaBatchSampler
 from mmdefect.version import __version__
 
 __all__ = [
+    'DefectImageMetric',
     'DefectPoolSampler',
     'DefectPreservingDataset',
     'QuotaBatchSampler',

@@ -1,0 +1,332 @@
+"""What a factory watches: defect images missed, and normal images flagged."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Sequence
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from mmengine.registry import METRICS
+
+# Resampled scores held in memory at once.
+CHUNK = 2_000_000
+
+
+@METRICS.register_module()
+class DefectImageMetric(BaseMetric):
+    """Escape and overkill rates of images, and recall of boxes.
+
+    The score of an image is the highest score of its boxes, 0 without a box. A defect
+    image has at least one ground-truth instance that is not ignored, as for
+    ``DefectPoolSampler``. The keys, under the prefix ``defect``:
+
+    - ``escape``: share of the defect images without a box that reaches ``score_thr``.
+    - ``overkill``: share of the normal images with a box that reaches ``score_thr``.
+    - ``escape_at_5``: escape rate at the lowest threshold at which at most 5 % of the
+      normal images are flagged; ``escape_at_1`` the same at 1 %. Exactly: of n normal
+      images, floor(0.05 n) may be flagged. The next highest normal score is the first
+      that must pass as normal, and each defect image whose score does not exceed it
+      is missed. Ties thus never make the rate look better than it is.
+    - ``auroc``: area under the ROC curve of the image scores. 0.5 is chance.
+    - ``recall_30``, ``recall_50``: share of the ground-truth boxes that a box of the
+      same class finds with ``score_thr`` and an IoU of at least 0.3, 0.5. Boxes choose
+      in the order of their scores, each the box it overlaps most of those that are
+      left. ``recall_50/<class>``: the same of one class.
+    - ``auroc_low``, ``auroc_high`` and so on for all of these but recall: the
+      bootstrap's percentile interval. How far the figure would move with other
+      validation images of the same kind, as many defect and as many normal ones; not
+      with another training. With few images it is too narrow, and a figure that no
+      image contradicts (no defect image missed) has an interval of width 0.
+
+    What cannot be computed, for want of defect or of normal images, is NaN. A best
+    checkpoint is then not saved. MMEngine cannot tell by itself that more is better:
+    ``checkpoint=dict(save_best='defect/auroc', rule='greater')``.
+
+    It stands beside ``CocoMetric`` in a list, ``val_evaluator=[dict(type='CocoMetric',
+    ...), dict(type='DefectImageMetric')]``, and reads the ground truth from the test
+    pipeline: ``LoadAnnotations`` after ``Resize``, as in MMDetection's configs.
+
+    Args:
+        score_thr (float): Score from which a box counts. Defaults to 0.3, from which
+            MMDetection draws boxes: what is seen is what is counted.
+        defect_classes (Sequence[str], optional): Names of the classes that count as
+            defects, in the ground truth and among the boxes. Defaults to None, all of
+            the dataset.
+        overkill_rates (Sequence[float]): Shares of normal images, each in (0, 1).
+        iou_thrs (Sequence[float]): IoU thresholds of recall, each in (0, 1].
+        num_bootstrap (int): Resampled sets for the intervals; 0 = no intervals.
+        confidence (float): Share of the resampled figures inside an interval.
+        **kwargs: ``collect_device``, ``collect_dir`` and ``prefix`` of ``BaseMetric``.
+
+    Raises:
+        ImportError: If scikit-learn is not installed.
+        TypeError: If an argument is of the wrong type.
+        ValueError: If an argument is out of range, or a class is not in the dataset.
+    """
+
+    default_prefix = 'defect'
+
+    def __init__(
+        self,
+        score_thr: float = 0.3,
+        defect_classes: Sequence[str] | None = None,
+        overkill_rates: Sequence[float] = (0.01, 0.05),
+        iou_thrs: Sequence[float] = (0.3, 0.5),
+        num_bootstrap: int = 1000,
+        confidence: float = 0.95,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        try:
+            import sklearn.metrics  # noqa: F401
+        except ImportError:
+            raise ImportError(
+                'DefectImageMetric needs scikit-learn: pip install scikit-learn'
+            ) from None
+        _check_numbers('score_thr', [score_thr], '[0, 1]')
+        _check_numbers('overkill_rates', overkill_rates, '(0, 1)')
+        _check_numbers('iou_thrs', iou_thrs, '(0, 1]')
+        _check_numbers('confidence', [confidence], '(0, 1)')
+        if isinstance(num_bootstrap, bool) or not isinstance(num_bootstrap, int):
+            raise _refused(TypeError, 'num_bootstrap', num_bootstrap, 'an int')
+        if num_bootstrap < 0:
+            raise _refused(ValueError, 'num_bootstrap', num_bootstrap, '0 or more')
+        if isinstance(defect_classes, str) or not (
+            defect_classes is None
+            or (
+                isinstance(defect_classes, Sequence)
+                and len(defect_classes)
+                and all(isinstance(name, str) for name in defect_classes)
+            )
+        ):
+            expected = 'a list of class names, or None for all'
+            raise _refused(TypeError, 'defect_classes', defect_classes, expected)
+        self.score_thr = score_thr
+        self.defect_classes = defect_classes
+        self.overkill_rates = overkill_rates
+        self.iou_thrs = iou_thrs
+        self.num_bootstrap = num_bootstrap
+        self.confidence = confidence
+        self._warned = False
+
+    @property
+    def dataset_meta(self) -> dict | None:
+        """dict, optional: Meta information of the dataset, with its class names."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        classes = tuple(dataset_meta.get('classes') or ())
+        if not classes:
+            raise ValueError(
+                'DefectImageMetric needs the names of the classes: give the '
+                "validation dataset metainfo=dict(classes=('scratch', ...))"
+            )
+        unknown = [name for name in self.defect_classes or () if name not in classes]
+        if unknown:
+            raise _refused(ValueError, 'defect_classes', unknown, f'some of {classes}')
+        self._dataset_meta = dataset_meta
+        self._names = {
+            label: name
+            for label, name in enumerate(classes)
+            if self.defect_classes is None or name in self.defect_classes
+        }
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep of each image its score, its label, and which of its boxes are found.
+
+        Args:
+            data_batch (Any): Not used.
+            data_samples (Sequence[dict]): Predictions and ground truth by image.
+
+        Raises:
+            ValueError: If the ground truth or the names of the classes are missing.
+        """
+        if self.dataset_meta is None:
+            raise ValueError(
+                'DefectImageMetric needs the names of the classes: set its '
+                "dataset_meta=dict(classes=('scratch', ...)) before it evaluates"
+            )
+        labels_of_defects = list(self._names)
+        for sample in data_samples:
+            truth, found = sample.get('gt_instances', {}), sample['pred_instances']
+            if 'bboxes' not in truth or 'labels' not in truth:
+                raise ValueError(
+                    'DefectImageMetric found no ground truth: write '
+                    "dict(type='LoadAnnotations', with_bbox=True) into the test "
+                    "pipeline, after 'Resize'"
+                )
+            scores = np.nan_to_num(_array(found['scores']))
+            labels = _array(found['labels'])
+            kept = np.argsort(-scores, kind='stable')
+            kept = kept[np.isin(labels[kept], labels_of_defects)]
+            score = float(scores[kept[0]]) if len(kept) else 0.0
+            kept = kept[scores[kept] >= self.score_thr]
+            true_labels = _array(truth['labels'])
+            defects = np.isin(true_labels, labels_of_defects)
+            true_labels = true_labels[defects]
+            overlaps = _overlaps(
+                _array(found['bboxes'])[kept], _array(truth['bboxes'])[defects]
+            )
+            overlaps[labels[kept][:, None] != true_labels] = 0
+            matches = [_match(overlaps, iou_thr) for iou_thr in self.iou_thrs]
+            self.results.append((score, true_labels, np.array(matches)))
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Compute the metrics of all images.
+
+        Args:
+            results (list[tuple]): What ``process`` kept of each image.
+
+        Returns:
+            dict[str, float]: Value by key, without the prefix.
+        """
+        scores = np.array([score for score, _, _ in results])
+        is_defect = np.array([len(labels) > 0 for _, labels, _ in results])
+        metrics = self._image_metrics(scores, is_defect)
+        true_labels = np.concatenate([labels for _, labels, _ in results])
+        found = np.concatenate([matches for _, _, matches in results], axis=1)
+        for iou_thr, matches in zip(self.iou_thrs, found):
+            key = f'recall_{100 * iou_thr:g}'
+            metrics[key] = _share(matches)
+            for label, name in self._names.items():
+                metrics[f'{key}/{name}'] = _share(matches[true_labels == label])
+        self._warn_of_nan(metrics, is_defect)
+        return metrics
+
+    def _image_metrics(
+        self, scores: np.ndarray, is_defect: np.ndarray
+    ) -> dict[str, float]:
+        from sklearn.metrics import roc_auc_score
+
+        # Everything below needs no more than how many images have which score.
+        levels, level = np.unique(scores, return_inverse=True)
+        defects = np.bincount(level[is_defect], minlength=len(levels))
+        normals = np.bincount(level[~is_defect], minlength=len(levels))
+        rates = {key: value[0] for key, value in self._rates(levels, defects, normals)}
+        if defects.any() and normals.any():
+            rates['auroc'] = roc_auc_score(is_defect, scores)
+        drawn = self._bootstrap(levels, defects, normals)
+        margin = (1 - self.confidence) / 2
+        metrics = {}
+        for key, value in rates.items():
+            metrics[key] = float(value)
+            if self.num_bootstrap:
+                low, high = np.quantile(drawn[key], [margin, 1 - margin])
+                metrics[f'{key}_low'] = float(low)
+                metrics[f'{key}_high'] = float(high)
+        return metrics
+
+    def _bootstrap(
+        self, levels: np.ndarray, defects: np.ndarray, normals: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        # Seeded anew, so that the same scores always have the same intervals.
+        rng = np.random.default_rng(0)
+        rounds = max(CHUNK // max(len(levels), 1), 1)
+        parts: dict[str, list] = {}
+        for start in range(0, self.num_bootstrap, rounds):
+            size = min(rounds, self.num_bootstrap - start)
+            drawn = [_redraw(rng, counts, size) for counts in (defects, normals)]
+            for key, values in self._rates(levels, *drawn):
+                parts.setdefault(key, []).append(values)
+        return {key: np.concatenate(values) for key, values in parts.items()}
+
+    def _rates(
+        self, levels: np.ndarray, defects: np.ndarray, normals: np.ndarray
+    ) -> list[tuple[str, np.ndarray]]:
+        # `defects` and `normals` count images by level, one row for each set of images.
+        defects, normals = np.atleast_2d(defects), np.atleast_2d(normals)
+        num_defects, num_normals = defects.sum(1), normals.sum(1)
+        # An image without a box is never flagged, not even with score_thr=0.
+        flagged = (levels >= self.score_thr) & (levels > 0)
+        normals_up_to = normals.cumsum(1)
+        defects_up_to = defects.cumsum(1)
+        with np.errstate(invalid='ignore', divide='ignore'):
+            rates = [
+                ('escape', defects[:, ~flagged].sum(1) / num_defects),
+                ('overkill', normals[:, flagged].sum(1) / num_normals),
+            ]
+            for rate in self.overkill_rates:
+                # 0.29 * 100 is a little less than 29.
+                allowed = np.floor(rate * num_normals + 1e-9)
+                passed = (num_normals - allowed)[:, None]
+                highest = (normals_up_to >= passed).argmax(1)[:, None]
+                missed = np.take_along_axis(defects_up_to, highest, 1)[:, 0]
+                missing = np.where(num_normals > 0, missed / num_defects, np.nan)
+                rates.append((f'escape_at_{100 * rate:g}', missing))
+            below = normals_up_to - normals / 2
+            area = (defects * below).sum(1) / (num_defects * num_normals)
+        return [*rates, ('auroc', area)]
+
+    def _warn_of_nan(self, metrics: dict[str, float], is_defect: np.ndarray) -> None:
+        lacking = [key for key, value in metrics.items() if np.isnan(value)]
+        lacking = [key for key in lacking if not key.endswith(('_low', '_high'))]
+        if self._warned or not lacking:
+            return
+        self._warned = True
+        print_log(
+            f'of {len(is_defect)} validation images, {is_defect.sum()} show a defect '
+            f'and {(~is_defect).sum()} are normal: NaN in {", ".join(lacking)}. Give '
+            'the validation set images of both kinds, and of each class',
+            logger='current',
+            level=logging.WARNING,
+        )
+
+
+def _redraw(rng: np.random.Generator, counts: np.ndarray, size: int) -> np.ndarray:
+    total = counts.sum()
+    if not total:
+        return np.zeros((size, len(counts)), int)
+    return rng.multinomial(total, counts / total, size)
+
+
+def _match(overlaps: np.ndarray, iou_thr: float) -> np.ndarray:
+    # Rows are boxes, best score first; columns are ground truth.
+    found = np.zeros(overlaps.shape[1], bool)
+    for row in overlaps if len(found) else ():
+        left = np.where(found, 0, row)
+        best = left.argmax()
+        found[best] |= left[best] >= iou_thr
+    return found
+
+
+def _overlaps(boxes: np.ndarray, true_boxes: np.ndarray) -> np.ndarray:
+    from pycocotools import mask
+
+    if not len(boxes) or not len(true_boxes):
+        return np.zeros((len(boxes), len(true_boxes)))
+    both = [np.nan_to_num(part).astype(np.float64) for part in (boxes, true_boxes)]
+    # From corners to corner and size.
+    sized = [np.hstack([part[:, :2], part[:, 2:] - part[:, :2]]) for part in both]
+    return mask.iou(*sized, [0] * len(true_boxes))
+
+
+def _array(values: Any) -> np.ndarray:
+    # MMDetection wraps boxes in a type of its own, or does not.
+    return getattr(values, 'tensor', values).detach().cpu().numpy()
+
+
+def _share(matches: np.ndarray) -> float:
+    return float(matches.mean()) if matches.size else float('nan')
+
+
+def _check_numbers(name: str, values: Any, interval: str) -> None:
+    expected = f'numbers in {interval}'
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise _refused(TypeError, name, values, f'a list of {expected}')
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise _refused(TypeError, name, value, expected)
+        above = value > 0 or (value == 0 and interval[0] == '[')
+        below = value < 1 or (value == 1 and interval[-1] == ']')
+        if not above or not below:
+            raise _refused(ValueError, name, value, expected)
+
+
+def _refused(kind: type[Exception], name: str, value: Any, expected: str) -> Exception:
+    return kind(
+        f'{name}={value!r}: expected {expected}; set {name} of DefectImageMetric in '
+        'val_evaluator'
+    )
