@@ -1,0 +1,157 @@
+"""What ``pip install .`` and a built wheel put on a user's machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+
+import pytest
+from runner_configs import ROOT
+
+import mmdefect
+from mmdefect.__main__ import registered
+
+PIP = [sys.executable, '-m', 'pip', '--disable-pip-version-check', '-q']
+CONFIGS = {path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/**/*.py')}
+
+ASK = """
+import json, mmdefect
+from importlib.metadata import version
+from pathlib import Path
+from mmengine.config import Config
+from mmdefect.__main__ import registered
+
+package = Path(mmdefect.__file__).parent
+config = Config.fromfile(package / '.mim/configs/defect_yolox.py')
+print(json.dumps(dict(
+    package=str(package),
+    versions=[mmdefect.__version__, version('mmdefect')],
+    registered=registered(),
+    typed=(package / 'py.typed').is_file(),
+    sampler=config.train_dataloader.batch_sampler.type,
+)))
+"""
+
+
+def run(*command, cwd, **environment):
+    result = subprocess.run(
+        [*map(str, command)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory):
+    """What a user has after cloning: building writes beside the sources."""
+    folder = tmp_path_factory.mktemp('source') / 'mmdefect'
+    folder.mkdir()
+    ignored = shutil.ignore_patterns('__pycache__')
+    for path in ROOT.iterdir():
+        if path.name in ('mmdefect', 'configs', 'tools', 'tests'):
+            shutil.copytree(path, folder / path.name, symlinks=True, ignore=ignored)
+        elif path.is_file():
+            shutil.copy(path, folder)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def wheel(source):
+    """A wheel built from the source distribution, as a package index would get it."""
+    code = 'from setuptools.build_meta import *; build_sdist("dist")'
+    run(sys.executable, '-c', code, cwd=source)
+    (sdist,) = source.glob('dist/*.tar.gz')
+    options = ['--no-deps', '--no-build-isolation', '-w', 'dist']
+    run(*PIP, 'wheel', *options, sdist, cwd=source)
+    (path,) = source.glob('dist/*.whl')
+    return path
+
+
+@pytest.mark.parametrize('what', ['source', 'wheel'])
+def test_what_pip_installs_works_without_the_checkout(request, what, tmp_path):
+    target, elsewhere = tmp_path / 'site', tmp_path / 'elsewhere'
+    elsewhere.mkdir()
+    options = ['--no-deps', '--no-build-isolation', '--no-index', '--target', target]
+    path = request.getfixturevalue(what)
+    run(*PIP, 'install', *options, path, cwd=elsewhere)
+    out = run(sys.executable, '-c', ASK, cwd=elsewhere, PYTHONPATH=str(target))
+    said = json.loads(out.splitlines()[-1])
+    assert said['package'] == str(target / 'mmdefect')
+    assert said['versions'] == [mmdefect.__version__] * 2
+    assert said['registered'] == registered()
+    assert said['typed']
+    assert said['sampler'] == 'QuotaBatchSampler'
+
+
+def test_the_wheel_holds_the_package_and_real_configs_and_nothing_else(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        for info in archive.infolist():
+            name = info.filename.replace('mmdefect/.mim/', '')
+            if name in CONFIGS:  # no symbolic link, which would end in the checkout
+                assert archive.read(info) == (ROOT / name).read_bytes()
+        names = archive.namelist()
+    package = {p.relative_to(ROOT).as_posix() for p in ROOT.glob('mmdefect/*.py')}
+    package |= {'mmdefect/py.typed', *(f'mmdefect/.mim/{name}' for name in CONFIGS)}
+    assert {name for name in names if '.dist-info/' not in name} == package
+
+
+def test_no_stack_is_forced_upon_the_user(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (path,) = [n for n in archive.namelist() if n.endswith('/METADATA')]
+        metadata = Parser().parsestr(archive.read(path).decode())
+    requires = metadata.get_all('Requires-Dist')
+    hard = {line for line in requires if 'extra ==' not in line}
+    assert hard == {'numpy', 'torch'}
+    assert {'openmmlab', 'onedl', 'dev'} <= set(metadata.get_all('Provides-Extra'))
+    assert metadata['Requires-Python'] == '>=3.8'
+    assert metadata['Description-Content-Type'] == 'text/markdown'
+
+
+TYPED = """
+from typing import Any
+from mmdefect import {names}
+
+def batches(dataset: Any) -> QuotaBatchSampler:
+    sampler = DefectPoolSampler(dataset, seed=0)
+    return QuotaBatchSampler(sampler, batch_size=8, quota=dict(crack=2))
+
+print(len(batches([])), *batches([]), QuotaScheduleHook(milestones=[(0, 3), (9, None)]))
+QuotaBatchSampler(batches([]).sampler, '8', quota=3)  # type: ignore[arg-type]
+"""
+
+
+def test_a_user_who_checks_types_has_those_of_the_public_api(wheel, tmp_path):
+    run(sys.executable, '-m', 'venv', '--without-pip', 'venv', cwd=tmp_path)
+    (site,) = tmp_path.glob('venv/lib/python3*/site-packages')
+    zipfile.ZipFile(wheel).extractall(site)
+    names = ', '.join(mmdefect.__all__)
+    (tmp_path / 'user.py').write_text(TYPED.format(names=names))
+    options = ['--strict', '--python-executable', tmp_path / 'venv/bin/python']
+    said = run(sys.executable, '-m', 'mypy', *options, 'user.py', cwd=tmp_path)
+    assert said.startswith('Success')
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / '.git').exists(), reason='no git checkout')
+def test_a_fresh_clone_installs_into_an_empty_environment(tmp_path):
+    run('git', 'clone', '-q', ROOT, 'clone', cwd=tmp_path)
+    run(sys.executable, '-m', 'venv', 'venv', cwd=tmp_path)
+    python = tmp_path / 'venv/bin/python'
+    # Isolated: pip gets what builds it. torch itself would take minutes.
+    run(python, '-m', 'pip', '-q', 'install', '--no-deps', './clone', cwd=tmp_path)
+    shown = run(python, '-m', 'pip', 'show', '-f', 'mmdefect', cwd=tmp_path)
+    for name in CONFIGS:
+        assert f'mmdefect/.mim/{name}\n' in shown
+    result = subprocess.run(
+        [python, '-c', 'import mmdefect'], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert result.stderr.splitlines()[-1].startswith('ImportError: mmdefect needs MM')
