@@ -1,0 +1,280 @@
+"""Draw loss, AP, recall and delivered quota of training runs, in one figure.
+
+Reads what MMEngine logged under each WORK_DIR. A run that was resumed has
+several logs there: they are joined by iteration, and from where a newer log
+begins, that one counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
+
+# Positions and values of a scalar, by its name.
+Curves = Dict[str, List[Tuple[int, float]]]
+
+
+class Panel(NamedTuple):
+    """One chart.
+
+    Args:
+        title (str): What it shows.
+        patterns (tuple[str, ...]): Names of scalars; the first that a run has is drawn.
+        top (float, optional): The highest value that there can be.
+    """
+
+    title: str
+    patterns: tuple
+    top: float | None = None
+
+
+# Drawn where at least one run has the scalar.
+PANELS = [
+    Panel('training loss', (r'loss',)),
+    Panel('AP at IoU 0.50', (r'.*bbox_mAP_50', r'.*segm_mAP_50', r'.*AP50'), 1),
+    Panel('AP', (r'.*bbox_mAP', r'.*segm_mAP', r'.*mAP'), 1),
+    Panel('recall of boxes', (r'defect/recall', r'.*AR@\d+', r'.*recall.*'), 1),
+    Panel('AUROC of images', (r'.*auroc',), 1),
+    Panel('escape rate', (r'.*/escape', r'.*/escape_at_5', r'.*/escape_at_[\d.]+'), 1),
+    Panel('overkill rate', (r'.*/overkill',), 1),
+    Panel('defect images delivered a batch', (r'quota/delivered',)),
+]
+COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#444444')
+
+
+class UnusableRunError(Exception):
+    """Says why a run cannot be drawn."""
+
+
+def parse_args(argv: list | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog='examples:\n'
+        '  python tools/plot_training.py work_dirs/defect_yolox\n'
+        '  python tools/plot_training.py work_dirs/stock work_dirs/quota3 \\\n'
+        "      --labels stock 'quota 3' --smooth 5 --out compared.png",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add('work_dirs', nargs='+', type=Path, metavar='WORK_DIR', help='where a run wrote')
+    add('--labels', nargs='+', metavar='NAME', help='default: names of the directories')
+    add(
+        '--smooth',
+        type=int,
+        default=1,
+        metavar='N',
+        help='draw the mean of the last N logged values of the training curves as well',
+    )
+    add(
+        '--out',
+        type=Path,
+        metavar='PNG',
+        help='picture to write (default: training.png in the first WORK_DIR)',
+    )
+    args = parser.parse_args(argv)
+    if args.smooth < 1:
+        parser.error(f'--smooth {args.smooth}: expected 1 or more')
+    if args.labels and len(args.labels) != len(args.work_dirs):
+        parser.error(
+            f'--labels has {len(args.labels)} names for {len(args.work_dirs)} runs'
+        )
+    names = [path.resolve().name for path in args.work_dirs]
+    unique = len(set(names)) == len(names)
+    args.labels = args.labels or (names if unique else [*map(str, args.work_dirs)])
+    if len(names) > len(COLOURS):
+        parser.error(f'{len(names)} runs: expected at most {len(COLOURS)}')
+    args.out = args.out or args.work_dirs[0] / 'training.png'
+    if args.out.suffix != '.png':
+        parser.error(f'--out {args.out}: expected a name that ends in .png')
+    return args
+
+
+# --- Reading -------------------------------------------------------------------------
+
+
+def read_run(work_dir: Path) -> Curves:
+    """Read all logs of a run.
+
+    Args:
+        work_dir (Path): Where it wrote.
+
+    Returns:
+        Curves: Its scalars over iterations.
+
+    Raises:
+        UnusableRunError: If there is no training in it.
+    """
+    if not work_dir.is_dir():
+        raise UnusableRunError(f'{work_dir} is no directory')
+    # Named by the time at which they were started.
+    logs = sorted(work_dir.glob('*/vis_data/scalars.json'))
+    if not logs:
+        raise UnusableRunError(
+            f'no log in {work_dir}: expected */vis_data/scalars.json of MMEngine'
+        )
+    curves: dict[str, dict[int, float]] = {}
+    last = 0
+    for path in logs:
+        rows = list(read_log(path))
+        begins = min((row['step'] for row in rows if 'lr' in row), default=None)
+        if begins is not None:
+            for curve in curves.values():
+                for step in [step for step in curve if step >= begins]:
+                    del curve[step]
+            last = min(last, begins - 1)
+        for row in rows:
+            # A validation is logged with the number of its epoch, or with that of its
+            # iteration. It comes after the training that was logged before it.
+            last = row['step'] if 'lr' in row else max(last, row['step'])
+            for name, value in row.items():
+                # -1 is pycocotools' word for a mean of nothing.
+                if isinstance(value, (int, float)) and value != -1:
+                    curves.setdefault(name, {})[last] = value
+    if 'loss' not in curves:
+        raise UnusableRunError(f'no training in {", ".join(map(str, logs))}')
+    return {name: sorted(curve.items()) for name, curve in curves.items()}
+
+
+def read_log(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of one log; the last one may have been cut off by an interruption."""
+    lines = path.read_text(encoding='utf-8').splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            row['step'] = int(row['step'])
+        except (ValueError, KeyError, TypeError):
+            if number == len(lines):
+                return
+            raise UnusableRunError(f'{path}, line {number}: no row of a log') from None
+        yield row
+
+
+# --- Drawing -------------------------------------------------------------------------
+
+
+def find(curves: Curves, panel: Panel) -> str | None:
+    """Name of the scalar that a panel shows of a run."""
+    for pattern in panel.patterns:
+        for name in curves:
+            if re.fullmatch(pattern, name):
+                return name
+    return None
+
+
+def means(values: list, count: int) -> list:
+    """The mean of each value and up to ``count - 1`` before it."""
+    windows = [values[max(0, end - count) : end] for end in range(1, len(values) + 1)]
+    return [sum(window) / len(window) for window in windows]
+
+
+def draw(runs: dict[str, Curves], smooth: int, out: Path) -> list[str]:
+    """Draw the runs.
+
+    Args:
+        runs (dict[str, Curves]): Scalars by the label of a run.
+        smooth (int): Logged values that are averaged.
+        out (Path): Picture to write.
+
+    Returns:
+        list[str]: Titles of the panels.
+    """
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import MaxNLocator
+
+    panels = [p for p in PANELS if any(find(run, p) for run in runs.values())]
+    columns = min(len(panels), 3 if len(panels) > 4 else 2)
+    rows = -(-len(panels) // columns)
+    figure, axes = pyplot.subplots(
+        rows,
+        columns,
+        figsize=(4.4 * columns, 3 * rows + 0.5),
+        sharex=True,
+        squeeze=False,
+    )
+    for axis in axes.ravel()[len(panels) :]:
+        axis.remove()
+    for axis, panel in zip(axes.ravel(), panels):
+        shown = [find(run, panel) for run in runs.values()]
+        for number, run in enumerate(runs.values()):
+            name = shown[number]
+            if name is None:
+                continue
+            steps, values = zip(*run[name])
+            colour = COLOURS[number]
+            trained = name == 'loss' or name.startswith('quota/')
+            marker = 'o' if not trained or len(steps) == 1 else None
+            style = dict(color=colour, linewidth=1.6, marker=marker, markersize=3.5)
+            if trained and smooth > 1:
+                axis.plot(steps, values, color=colour, alpha=0.25, linewidth=1)
+                values = means(values, smooth)
+            axis.plot(steps, values, **style)
+        names = ', '.join(sorted({name for name in shown if name}))
+        axis.set_title(panel.title, fontsize=10, loc='left')
+        axis.set_ylabel(names, fontsize=8, color='0.35')
+        axis.set_xlabel('iteration', fontsize=9)
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axis.tick_params(labelsize=8, labelbottom=True)
+        axis.set_xlim(left=0)
+        axis.grid(color='0.9', linewidth=0.8)
+        axis.set_axisbelow(True)
+        axis.spines[['top', 'right']].set_visible(False)
+        # From zero, so that the height of a curve says how much it is.
+        high = axis.get_ylim()[1]
+        axis.set_ylim(0, high * 1.05 if panel.top is None else panel.top + 0.03)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / figure.get_figheight()))
+    figure.legend(
+        [Line2D([], [], color=colour, linewidth=2) for _, colour in zip(runs, COLOURS)],
+        list(runs),
+        loc='upper left',
+        ncol=4,
+        frameon=False,
+        fontsize=10,
+    )
+    part = out.with_name(f'.{out.stem}.{os.getpid()}.part.png')
+    try:
+        figure.savefig(part, dpi=130)
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+        pyplot.close(figure)
+    return [panel.title for panel in panels]
+
+
+def main(argv: list | None = None) -> int:
+    """Draw the runs that the command line names.
+
+    Returns:
+        int: 0, or 2 where there is nothing to draw.
+    """
+    args = parse_args(argv)
+    try:
+        if len(set(args.labels)) < len(args.labels):
+            raise UnusableRunError(f'two runs are called the same: {args.labels}')
+        runs = {
+            label: read_run(work_dir)
+            for label, work_dir in zip(args.labels, args.work_dirs)
+        }
+        if not args.out.parent.is_dir():
+            raise UnusableRunError(f'--out {args.out}: there is no {args.out.parent}')
+        titles = draw(runs, args.smooth, args.out)
+    except (UnusableRunError, OSError) as error:
+        print(f'plot_training.py: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    print(f'{args.out}: {", ".join(titles)}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
