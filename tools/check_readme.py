@@ -1,0 +1,267 @@
+"""Run the commands of README.md, as written, on a small data set.
+
+Works on a copy of the project in a temporary directory. What cannot run on one
+machine without a GPU is compared with the help of its program instead: each option
+has to exist. CHECKS says which is done with what; a command that it does not know
+fails.
+
+Exit status: 0 all work, 1 some do not, 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Iterator, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+LIMIT = 1800  # seconds a command may take
+
+
+class Command(NamedTuple):
+    """A command of the README.
+
+    Args:
+        line (int): Where it stands.
+        text (str): What a user copies, on one line.
+    """
+
+    line: int
+    text: str
+
+
+class Check(NamedTuple):
+    """How the commands that match a pattern are checked.
+
+    Args:
+        pattern (str): Matches the whole command.
+        helps (tuple[str, ...]): Commands whose help has to know each option of it.
+            Empty: the command is run.
+        extra (str): What is appended to a command that is run.
+    """
+
+    pattern: str
+    helps: tuple = ()
+    extra: str = ''
+
+
+MMDET_TRAIN = (
+    "python \"$(python -c 'import mmdet, os; print(os.path.dirname(mmdet.__file__))')"
+    '/.mim/tools/train.py" --help'
+)
+# The first that matches is taken.
+CHECKS = [
+    # The suite cannot run inside itself.
+    Check(r'bash tools/test\.sh.*', helps=('bash tools/test.sh --help',)),
+    Check(r'mim train mmdetection\b.*', helps=('mim train --help', MMDET_TRAIN)),
+    # Several GPUs, or several machines.
+    Check(r'mim train .*--launcher.*', helps=('mim train --help', MMDET_TRAIN)),
+    Check(r'torchrun --nnodes=2 .*', helps=('torchrun --help', MMDET_TRAIN)),
+    # Into a directory of its own: the environment stays as it is.
+    Check(
+        r'pip install (-U )?\.',
+        extra='--no-deps --no-build-isolation --no-index --target installed',
+    ),
+    Check(r"pip install '?(mmdefect|\.)\[\w+\]'?", helps=('pip install --help',)),
+    # Everything else runs as it stands.
+    Check(r'mim (train|test) .*'),
+    Check(r'(\w+=\S* )*torchrun --nproc_per_node=2 .*'),
+    Check(r'bash tools/quickstart\.sh.*'),
+    Check(r'python -m mmdefect'),
+    Check(r'python program\d+\.py'),  # a Python block, as this tool names it
+    Check(r'python tools/\w+\.py( .*)?'),
+    Check(r'cp -r .*'),
+    Check(r'export \w+=\w+'),
+]
+STARTS = ('bash tools/', 'python tools/', 'python -m mmdefect', 'mim ', 'pip install ')
+
+
+# --- Reading -------------------------------------------------------------------------
+
+
+def blocks(text: str, language: str) -> Iterator[tuple[int, str]]:
+    """The fenced blocks in a language, with the lines that they begin on."""
+    for match in re.finditer(rf'^```{language}\n(.*?)^```$', text, re.M | re.S):
+        yield text[: match.start(1)].count('\n') + 1, match.group(1)
+
+
+def commands(text: str) -> list[Command]:
+    """What a user can copy into a shell: blocks, and commands within a sentence."""
+    found = {}
+    for first, block in blocks(text, 'bash'):
+        joined = re.sub(r'\\\n *', '\0', block)
+        line = first
+        for words in joined.splitlines():
+            command = re.sub(r'(^|\s+)#.*$', '', words.replace('\0', '')).strip()
+            if command:
+                found.setdefault(command, line)
+            line += 1 + words.count('\0')
+    prose = re.sub(
+        r'^```.*?^```$', lambda m: '\n' * m[0].count('\n'), text, flags=re.M | re.S
+    )
+    for match in re.finditer(r'`([^`]+)`', prose):
+        command = ' '.join(match[1].split())
+        if command.startswith(STARTS):
+            found.setdefault(command, prose[: match.start()].count('\n') + 1)
+    return sorted(Command(line, command) for command, line in found.items())
+
+
+def find_check(command: str) -> Check | None:
+    """How a command is checked, or None where nobody has said so."""
+    return next((c for c in CHECKS if re.fullmatch(c.pattern, command)), None)
+
+
+def python_programs(text: str) -> list[tuple[int, str]]:
+    """The Python blocks that are programs; the others are parts of configs."""
+    found = blocks(text, 'python')
+    return [(n, code) for n, code in found if re.search(r'^(from|import) ', code, re.M)]
+
+
+# --- Checking ------------------------------------------------------------------------
+
+
+def copy_project(folder: Path) -> None:
+    """Copy the project, its environment and a small data set."""
+    for name in ('mmdefect', 'configs', 'tools'):
+        ignored = shutil.ignore_patterns('__pycache__')
+        shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=ignored)
+    for name in ('pyproject.toml', 'README.md', 'LICENSE'):
+        shutil.copy(ROOT / name, folder)
+    # The environment that this runs in is the one that would be made.
+    (folder / '.venv').symlink_to(sys.prefix)
+    (folder / 'tools/setup_env.sh').write_text('exit\n')
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """What the commands run with."""
+    return {
+        **os.environ,
+        'PATH': f'{folder}/.venv/bin{os.pathsep}{os.environ["PATH"]}',
+        'PYTHONPATH': str(folder),
+        'PYTHONWARNINGS': 'ignore',
+        'OMP_NUM_THREADS': '1',
+    }
+
+
+def run(command: str, folder: Path) -> str | None:
+    """Run a command: None, or the last lines of what it said when it failed."""
+    process: Any = subprocess.Popen(
+        ['bash', '-c', command],
+        cwd=folder,
+        env=environment(folder),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        said, _ = process.communicate(timeout=LIMIT)
+    except BaseException as error:
+        os.killpg(process.pid, 9)
+        if isinstance(error, subprocess.TimeoutExpired):
+            return f'not finished after {LIMIT} s'
+        raise
+    return '\n'.join(said.splitlines()[-8:]) if process.returncode else None
+
+
+def unknown_options(command: str, helps: tuple, folder: Path) -> str | None:
+    """Compare the options of a command with what programs say that they take."""
+    said = ''
+    for program in helps:
+        said += subprocess.run(
+            ['bash', '-c', program],
+            cwd=folder,
+            env=environment(folder),
+            capture_output=True,
+            text=True,
+        ).stdout
+    # What is in quotes or brackets is meant for another program.
+    plain = re.sub(r'\$\(.*?\)|\'[^\']*\'', '', command)
+    options = {word.replace('_', '-') for word in re.findall(r'--[a-z][\w-]*', plain)}
+    known = {word.replace('_', '-') for word in re.findall(r'--[a-z][\w-]*', said)}
+    lacking = ', '.join(sorted(options - known))
+    return f'{lacking}: not in the help of {"; ".join(helps)}' if lacking else None
+
+
+def check(command: Command, folder: Path) -> str | None:
+    """Check one command: None, or what is wrong."""
+    how = find_check(command.text)
+    if how is None:
+        return 'CHECKS of tools/check_readme.py has no entry for it'
+    if how.helps:
+        return unknown_options(command.text, how.helps, folder)
+    return run(f'{command.text} {how.extra}', folder)
+
+
+def main(argv: list | None = None) -> int:
+    """Check the commands that the command line asks for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog='examples:\n'
+        '  python tools/check_readme.py\n'
+        "  python tools/check_readme.py --skip 'quickstart|benchmark'",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add('--only', metavar='REGEX', default='', help='commands that it is found in')
+    add('--skip', metavar='REGEX', default='(?!)', help='none that it is found in')
+    add('--list', action='store_true', help='tell what would be done, and stop')
+    args = parser.parse_args(argv)
+    try:
+        only, skip = re.compile(args.only), re.compile(args.skip)
+    except re.error as error:
+        parser.error(f'{error.pattern!r} is no regular expression: {error}')
+    text = (ROOT / 'README.md').read_text(encoding='utf-8')
+    todo = [
+        command
+        for command in commands(text)
+        if only.search(command.text) and not skip.search(command.text)
+    ]
+    programs = python_programs(text) if only.search('python') else []
+    if args.list:
+        for command in todo:
+            how = find_check(command.text)
+            told = 'UNKNOWN' if how is None else 'options' if how.helps else 'run'
+            print(f'{command.line:4}  {told:8} {command.text}')
+        return 0
+    failed = []
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            copy_project(folder)
+            small = 'python tools/make_dataset.py data/synthetic --train 120 --val 20'
+            error = run(small, folder)
+            if error:
+                raise RuntimeError(error)
+            for number, (line, code) in enumerate(programs):
+                path = folder / f'program{number}.py'
+                path.write_text(code)
+                todo.append(Command(line, f'python {path.name}'))
+            for number, command in enumerate(todo, 1):
+                print(f'{number}/{len(todo)} line {command.line}: {command.text}')
+                since = time.monotonic()
+                error = check(command, folder)
+                seconds = time.monotonic() - since
+                print(
+                    f'    {"FAILED" if error else "ok"} ({seconds:.0f} s)', flush=True
+                )
+                if error:
+                    failed.append(command)
+                    print(re.sub('^', '    | ', error, flags=re.M))
+    except KeyboardInterrupt:
+        return 130
+    for command in failed:
+        print(f'README.md, line {command.line} does not work: {command.text}')
+    return int(bool(failed))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
