@@ -139,8 +139,9 @@ def test_with_only_some_defect_classes_the_others_are_no_defects():
 def test_a_surer_box_chooses_first_and_takes_what_it_overlaps_most():
     lower = (0, 5, 10, 15)
     truth = [(BOX, CRACK), (lower, CRACK)]
-    # The surer box overlaps both, BOX the most; the other one then takes what is left.
-    found = [((0, 4, 10, 14), CRACK, 0.4), ((0, 1, 10, 11), CRACK, 0.9)]
+    # Both overlap BOX the most. The surer one has it; the other one, with an IoU of
+    # 7 / 13, takes what is left.
+    found = [((0, 2, 10, 12), CRACK, 0.4), ((0, 1, 10, 11), CRACK, 0.9)]
     assert evaluate([scene(truth, found)])['defect/recall_50'] == 1
     # Both lie on BOX: the second finds nothing new.
     found = [(BOX, CRACK, 0.9), ((0, 0, 10, 9), CRACK, 0.8)]
@@ -172,6 +173,13 @@ def test_escape_at_is_read_off_scikit_learns_roc_curve(defects, normals, rate):
     figures = evaluate(images(defects, normals), overkill_rates=[rate])
     expected = 1 - true[false <= rate + 1e-9].max()
     assert figures[f'defect/escape_at_{100 * rate:g}'] == pytest.approx(expected)
+
+
+def test_a_rate_that_floating_point_rounds_down_allows_as_many_as_it_says():
+    # 0.29 * 100 is 28.999999999999996: the defect is found once 29 may be flagged.
+    scenes = images([0.5], [0.9] * 29 + [0.1] * 71)
+    assert evaluate(scenes, overkill_rates=[0.29])['defect/escape_at_29'] == 0
+    assert evaluate(scenes, overkill_rates=[0.28])['defect/escape_at_28'] == 1
 
 
 @given(SCORES, SCORES, st.randoms(use_true_random=False))

@@ -1,0 +1,146 @@
+"""What quickstart shows last: pictures, and the measured difference in one sentence."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+from runner_configs import ROOT, small_config
+
+SCRIPT = ROOT / 'tools/show_detections.py'
+spec = importlib.util.spec_from_file_location('show_detections', SCRIPT)
+tool = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = tool
+spec.loader.exec_module(tool)
+
+
+def validated(synthetic, work_dir, **options):
+    """A config of one short epoch that ends with a validation."""
+    ready = Config.fromfile(str(ROOT / 'configs/defect_yolox.py'))
+    data = copy.deepcopy(ready.val_dataloader.to_dict())
+    data['dataset']['data_root'] = f'{synthetic}/'
+    data.update(num_workers=0, persistent_workers=False)
+    cfg = small_config(
+        synthetic, work_dir, train_dataloader__batch_sampler__num_batches=2, **options
+    )
+    cfg.val_dataloader, cfg.val_cfg = data, dict(type='ValLoop')
+    # So little trained, it is never as sure as 0.01.
+    cfg.model.test_cfg.score_thr = 0.0
+    cfg.val_evaluator = dict(
+        type='CocoMetric',
+        ann_file=f'{synthetic}/annotations/val.json',
+        metric_items=['mAP_50', 'AR@100'],
+    )
+    cfg.test_dataloader, cfg.test_cfg = data, dict(type='TestLoop')
+    cfg.test_evaluator = cfg.val_evaluator
+    cfg.train_cfg.update(max_epochs=1, val_interval=1)
+    cfg.default_hooks.checkpoint = dict(
+        type='CheckpointHook', save_best='coco/bbox_mAP_50'
+    )
+    return cfg
+
+
+@pytest.fixture(scope='module')
+def trained(synthetic, tmp_path_factory):
+    """Where two runs wrote: with a quota, and without."""
+    work_dirs = []
+    for quota in (3, None):
+        work_dir = tmp_path_factory.mktemp('run')
+        cfg = validated(
+            synthetic, work_dir, train_dataloader__batch_sampler__quota=quota
+        )
+        # Visualizers of the same name would write where the first one does.
+        cfg.visualizer.name = f'quota_{quota}'
+        Runner.from_cfg(cfg).train()
+        work_dirs.append(work_dir)
+    return work_dirs
+
+
+def test_one_run_ends_with_its_figures_and_a_picture(trained, capsys):
+    assert tool.main([str(trained[0]), '--num', '6']) == 0
+    said = capsys.readouterr().out
+    assert re.search(r'^AP50: \d\.\d{3}$', said, re.M)
+    assert cv2.imread(str(trained[0] / 'detections.png')) is not None
+
+
+def test_two_runs_end_with_one_picture_and_one_sentence(trained, capsys):
+    quota, stock = map(str, trained)
+    assert tool.main([quota, '--against', stock, '--num', '6']) == 0
+    *_, where, said = capsys.readouterr().out.strip().splitlines()
+    assert cv2.imread(where.split(': ')[1]).shape[1] > 1000
+    pattern = (
+        r'Stock sampling found \d+ % of the defects.*; a quota of 3 found \d+ % of the '
+        r'defects.*; after the same 2 iterations\.'
+    )
+    assert re.fullmatch(pattern, said)
+    assert not list(trained[0].glob('.*part*'))
+
+
+class Oracle:
+    """Finds what is annotated, the first `share` of all images."""
+
+    def __init__(self, cfg, share):
+        self.cfg, self.left = cfg, share
+
+    def val_step(self, batch):
+        for sample in batch['data_samples']:
+            found = copy.deepcopy(sample.gt_instances)
+            found.bboxes = found.bboxes.tensor
+            found.scores = found.labels.float() * 0 + 0.9
+            sample.pred_instances = found if self.left > 0 else found[:0]
+            self.left -= 1
+        return batch['data_samples']
+
+
+def test_the_share_of_defects_found_is_measured_on_all_validation_images(
+    synthetic, tmp_path
+):
+    cfg = validated(synthetic, tmp_path)
+    boxes = 'defect/recall_50'
+    assert tool.measure(Oracle(cfg, 40), 0.3)[boxes] == 1
+    assert tool.measure(Oracle(cfg, 40), 0.95)[boxes] == 0
+    assert 0 < tool.measure(Oracle(cfg, 20), 0.3)[boxes] < 1
+
+
+def test_the_sentence_tells_the_figures_as_they_are_in_either_direction():
+    def run(ap50, iterations):
+        return tool.Run(Path(), Path(), {'AP50': ap50}, iterations)
+
+    found = [
+        {'defect/recall_50': recall, 'defect/overkill': overkill}
+        for recall, overkill in ((0.62, 0.01), (0.41, 0.05))
+    ]
+    titles = ['stock sampling', 'a quota of 3']
+    said = tool.sentence(titles, found, [run(0.92, 1164), run(0.35, 1164)])
+    assert said == (
+        'Stock sampling found 62 % of the defects, with false alarms on 1 % of the '
+        'normal images (AP50 0.92); a quota of 3 found 41 % of the defects, with false '
+        'alarms on 5 % of the normal images (AP50 0.35); after the same 1,164 '
+        'iterations.'
+    )
+    said = tool.sentence(titles, found, [run(0.92, 750), run(0.35, 1164)])
+    assert said.endswith('after 750 and 1,164 iterations.')
+
+
+def test_a_directory_without_a_run_is_refused_in_one_line(tmp_path):
+    command = [sys.executable, str(SCRIPT), str(tmp_path), '--against', str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert 'no config in' in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize('options', [['--against'], ['--compare', 'x']])
+def test_quickstart_refuses_what_it_does_not_know(options):
+    command = ['bash', str(ROOT / 'tools/quickstart.sh'), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert 'usage: bash tools/quickstart.sh [--compare]' in done.stderr
