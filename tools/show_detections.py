@@ -25,7 +25,7 @@ class Run(NamedTuple):
 
     Args:
         config (Path): Its config.
-        checkpoint (Path): Its best checkpoint.
+        checkpoint (Path): Its best checkpoint; the last where none is best.
         metrics (dict[str, float]): Figures of the validation that chose it.
         iterations (int): How long it trained.
     """
@@ -101,19 +101,22 @@ def find_run(work_dir: Path) -> Run:
         return found[-1]
 
     config = newest('*.py', 'config')
-    checkpoint = newest('best_*.pth', 'best checkpoint')
+    last = newest('[!b]*_*.pth', 'checkpoint')
     log = newest('*/vis_data/scalars.json', 'log')
     rows = [json.loads(line) for line in log.read_text().splitlines()]
-    rows = [row for row in rows if 'coco/bbox_mAP_50' in row]
+    rows = [row for row in rows if 'loss' not in row]
     if not rows:
         raise FileNotFoundError(f'no validation in {log}')
-    best = max(rows, key=lambda row: row['coco/bbox_mAP_50'])
+    # MMDetection logs no AP, and keeps no best checkpoint, where a detector has not a
+    # single box on all validation images.
+    measured = [row for row in rows if 'coco/bbox_mAP_50' in row]
+    checkpoint = newest('best_*.pth', 'best checkpoint') if measured else last
+    best = max(measured, key=lambda row: row['coco/bbox_mAP_50'], default={})
     metrics = {
-        'AP50': best['coco/bbox_mAP_50'],
-        'recall (AR@100, IoU 0.50:0.95)': best['coco/bbox_AR@100'],
+        'AP50': best.get('coco/bbox_mAP_50', 0.0),
+        'recall (AR@100, IoU 0.50:0.95)': best.get('coco/bbox_AR@100', 0.0),
     }
-    iterations = trained_iterations(newest('[!b]*_*.pth', 'checkpoint'))
-    return Run(config, checkpoint, metrics, iterations)
+    return Run(config, checkpoint, metrics, trained_iterations(last))
 
 
 def trained_iterations(checkpoint: Path) -> int:

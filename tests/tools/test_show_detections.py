@@ -84,6 +84,18 @@ def test_two_runs_end_with_one_picture_and_one_sentence(trained, capsys):
     assert not list(trained[0].glob('.*part*'))
 
 
+def test_a_run_that_found_nothing_at_all_is_shown_as_it_is(
+    synthetic, tmp_path, trained, capsys
+):
+    cfg = validated(synthetic, tmp_path)
+    cfg.visualizer.name = 'nothing'
+    cfg.model.test_cfg.score_thr = 1.1
+    Runner.from_cfg(cfg).train()
+    assert not list(tmp_path.glob('best*'))
+    assert tool.main([str(tmp_path), '--num', '2']) == 0
+    assert 'AP50: 0.000' in capsys.readouterr().out
+
+
 class Oracle:
     """Finds what is annotated, the first `share` of all images."""
 
