@@ -159,7 +159,7 @@ def test_a_call_in_the_text_names_arguments_that_exist(name, arguments):
 def test_what_would_be_done_can_be_listed(capsys):
     assert tool.main(['--list']) == 0
     out = capsys.readouterr().out
-    assert len(out.splitlines()) == len(COMMANDS)
+    assert len(out.splitlines()) == len(COMMANDS) + len(tool.programs(README))
     assert 'UNKNOWN' not in out
 
 
