@@ -186,7 +186,7 @@ def run(command: str, folder: Path) -> str | None:
         if isinstance(error, subprocess.TimeoutExpired):
             return f'not finished after {LIMIT} s'
         raise
-    return '\n'.join(said.splitlines()[-8:]) if process.returncode else None
+    return '\n'.join(said.splitlines()[-40:]) if process.returncode else None
 
 
 def unknown_options(command: str, helps: tuple, folder: Path) -> str | None:
