@@ -15,6 +15,7 @@ import itertools
 import json
 import os
 import sys
+import textwrap
 from math import comb
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
@@ -428,6 +429,15 @@ def pool_numbers(batches: Any) -> tuple[list[str], np.ndarray]:
     return names, numbers
 
 
+def sampling(plan: Any) -> str:
+    """Say in words what the batches of a plan are made of."""
+    counts = {share.pool: share.images for share in plan.shares}
+    named = [f'{n} {pool}' for pool, n in counts.items() if pool != 'normal']
+    if 'all' in counts:
+        return 'stock sampling'
+    return f'a quota of {" + ".join(named) or "no defect"} images'
+
+
 # --- Telling -------------------------------------------------------------------------
 
 
@@ -569,14 +579,14 @@ def draw(found: Inspection, path: Path) -> None:
     grid = figure.add_gridspec(2, 3, width_ratios=(1, 1, 1.25))
     names, numbers = pool_numbers(found.batches)
     colours = [NORMAL, *itertools.islice(itertools.cycle(COLOURS), len(names) - 1)]
-    quota = found.batches.quota
-    for column, (title, batches) in enumerate(
-        (('stock sampling', found.stock), (f'quota = {quota}', found.batches))
+    title = sampling(found.batches.plan)
+    for column, (name, batches) in enumerate(
+        (('stock sampling', found.stock), (textwrap.fill(title, 36), found.batches))
     ):
         rows = np.array(list(itertools.islice(batches, ROWS)))
         axis = figure.add_subplot(grid[:, column])
         draw_batches(axis, numbers[rows], colours, np.isin(rows, found.pools['defect']))
-        axis.set_title(title, fontsize=12, fontweight='bold', loc='left')
+        axis.set_title(name, fontsize=11, fontweight='bold', loc='left')
         if not column:
             axis.set_ylabel('batches of the first epoch')
     used = [n for n in range(len(names)) if n == 0 or (numbers == n).any()]
