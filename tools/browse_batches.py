@@ -1,9 +1,9 @@
 """Draw the batches that training sees, after augmentation: one picture a batch.
 
-The colour of a frame is the pool that an image was drawn from. Over each batch stands
-how many images were drawn for their defect, and how many of these still show one. With
---against stock the same for stock sampling beside it, of the same iterations: batches
-that are plain shuffles, from the dataset without DefectPreservingDataset.
+The colour of a frame is the pool that an image was drawn from. Over each batch
+stands how many images with a defect were drawn, and how many of these still
+show one. With --against stock, what stock training sees stands beside it: plain
+shuffles of all images, from the dataset without DefectPreservingDataset.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ class Batch(NamedTuple):
         images (list[np.ndarray]): RGB images, uint8 of shape (height, width, 3).
         samples (list[DetDataSample]): Their annotations.
         pools (list[int]): Number of the pool that each was drawn from.
-        sampling (str): How its images were drawn.
-        title (str): Which batch it is, and how many defects were drawn and delivered.
+        place (str): Which batch of which epoch it is.
+        title (str): How it was drawn, with how many defects, and how many arrived.
     """
 
     images: list
     samples: list
     pools: list
-    sampling: str
+    place: str
     title: str
 
 
@@ -162,9 +162,8 @@ def load(loader: Any, pools: np.ndarray) -> Iterator[Batch]:
                 [as_image(tensor) for tensor in batch['inputs']],
                 batch['data_samples'],
                 pools[indices].tolist(),
-                sampling(plan),
-                f'epoch {epoch + 1}, batch {step + 1}: {drawn} drawn with a defect, '
-                f'{delivered} delivered',
+                f'epoch {epoch + 1}, batch {step + 1}',
+                f'{sampling(plan)}: {drawn} drawn with a defect, {delivered} delivered',
             )
             number += 1
 
@@ -238,16 +237,17 @@ def draw(sides: list, pools: list, classes: Any, path: Path) -> None:
     size = max(len(batch.images) for batch in sides)
     columns = min(size, COLUMNS if size <= 16 else 2 * COLUMNS)
     rows = -(-size // columns)
-    width, heights = max(1.9 * columns, 4.5), (1.9 * rows + 0.6, 0.35)
+    width, heights = max(1.9 * columns, 4.5), (1.9 * rows + 0.6, 0.4)
     figure = pyplot.figure(
         figsize=(width * len(sides), sum(heights)), layout='constrained'
     )
+    large = 11 if columns <= COLUMNS else 16
     panels, below = figure.subfigures(
         2, len(sides), squeeze=False, wspace=0.05, height_ratios=heights
     )
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
     for panel, batch in zip(panels, sides):
-        panel.suptitle(f'{batch.sampling}\n{batch.title}', fontsize=11)
+        panel.suptitle(f'{batch.title}\n{batch.place}', fontsize=large)
         axes = panel.subplots(rows, columns, squeeze=False).ravel()
         for axis in axes[len(batch.images) :]:
             axis.axis('off')
@@ -260,6 +260,7 @@ def draw(sides: list, pools: list, classes: Any, path: Path) -> None:
         loc='center left',
         ncol=4,
         frameon=False,
+        fontsize=large - 1,
     )
     save_figure(figure, path)
 
@@ -287,6 +288,10 @@ def draw_image(axis: Any, image: Any, sample: Any, classes: Any, colour: str) ->
         add_box(axis, box, '0.5', 'dashed')
     for box, label in zip(boxes_of(instances), instances.labels.tolist()):
         add_box(axis, box, '#00b050', 'solid', classes[label])
+        name = axis.texts[-1]
+        name.set_in_layout(False)
+        if box[0] + box[2] > image.shape[1]:  # so that it stays on the image
+            name.set(x=box[2], horizontalalignment='right')
 
 
 def boxes_of(instances: Any) -> list:
@@ -354,9 +359,9 @@ def browse(args: argparse.Namespace) -> None:
             sides = [next(stream) for stream in streams]
         path = args.output_dir / f'batch_{number + 1:03d}.png'
         draw(sides, pools, classes, path)
-        print(path)
+        print(f'{path}: {sides[0].place}')
         for batch in sides:
-            print(f'  {batch.sampling}, {batch.title}')
+            print(f'  {batch.title}')
 
 
 if __name__ == '__main__':

@@ -1,11 +1,11 @@
 """Show the pools of a config's training data, and what each quota would mean.
 
-How many images show which class, how many stock batches would hold no defect, and for
-each quota how long an epoch is and how often a defect image is drawn; then which quota
-to begin with, and why. A config that has no quota yet will do.
+How many images show which class, how many stock batches would hold no defect,
+and for each quota how long an epoch is and how often a defect image is drawn;
+then which quota to begin with, and why. A config without a quota will do.
 
-Numbers are for one GPU. With N of them an epoch has N times fewer batches, and draws
-each image as often.
+Numbers are for one GPU. With N of them an epoch has N times fewer batches and
+draws each image as often; a run of as many iterations draws it N times more.
 """
 
 from __future__ import annotations
@@ -435,7 +435,8 @@ def sampling(plan: Any) -> str:
     named = [f'{n} {pool}' for pool, n in counts.items() if pool != 'normal']
     if 'all' in counts:
         return 'stock sampling'
-    return f'a quota of {" + ".join(named) or "no defect"} images'
+    noun = 'image' if named and named[-1].startswith('1 ') else 'images'
+    return f'a quota of {" + ".join(named) or "no defect"} {noun}'
 
 
 # --- Telling -------------------------------------------------------------------------

@@ -142,7 +142,7 @@ def test_stock_sampling_beside_it_is_plain_shuffling_without_the_wrapper(
     assert min(count) == 0  # nobody sees to it
     assert [sum(batch.pools) for batch in stock] == count
     assert [sum(batch.pools) for batch in quota] == [3] * 16
-    assert all(batch.sampling == 'stock sampling' for batch in stock)
+    assert all(batch.title.startswith('stock sampling: ') for batch in stock)
     images = [s.img_id for batch in stock for s in batch.samples]
     assert len(set(images)) == len(images)  # of one pass
     lost = sum(
@@ -165,7 +165,7 @@ def test_the_epoch_goes_on_where_more_batches_are_asked_for_than_it_has(
     option = ['train_dataloader.batch_sampler.num_batches=2']
     status, _, _ = browse('--num', 3, '--output-dir', tmp_path / 'b', options=option)
     assert status == 0
-    titles = [batch.title.split(':')[0] for (batch,) in drawn]
+    titles = [batch.place for (batch,) in drawn]
     assert titles == ['epoch 1, batch 1', 'epoch 1, batch 2', 'epoch 2, batch 1']
     ids = [[s.img_id for s in batch.samples] for (batch,) in drawn]
     assert ids[0] != ids[2]

@@ -102,14 +102,16 @@ def test_the_share_of_stock_batches_without_a_defect_is_that_of_real_ones(
     _, said, _ = inspect('--json')
     batches = built(synthetic, tmp_path, None)
     defects, empty, total = batches.sampler.pools['defect'], 0, 0
-    for epoch in range(150):
+    for epoch in range(1000):
         batches.sampler.set_epoch(epoch)
         drawn = np.isin(np.array(list(batches)), defects)
         empty += (~drawn.any(1)).sum()
         total += len(drawn)
     share = said['stock_batches_without_defect']
     # Batches of an epoch share its defects, so they scatter less than independent ones.
-    assert empty / total == pytest.approx(share, abs=4 * (0.25 / total) ** 0.5)
+    assert empty / total == pytest.approx(
+        share, abs=4 * (share * (1 - share) / total) ** 0.5
+    )
 
 
 def test_a_run_by_iterations_is_counted_in_iterations(inspect):
