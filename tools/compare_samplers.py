@@ -51,6 +51,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import DATA_SAMPLERS, HOOKS, init_default_scope
 from mmengine.runner import Runner
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
@@ -62,6 +63,7 @@ from mmdefect.checkpoints import allow_checkpoint_types
 PLAIN = ('stock', 'class_balanced', 'class_aware', 'weighted')
 OURS = ('quota', 'quota_unpreserved', 'quota_schedule')
 MAIN = ('defect/auroc', 'defect/escape_at_5', 'coco/bbox_mAP_50')
+COUNTS = ('images', 'with_boxes')  # that the model got
 QUOTA_HOOKS = ('QuotaMonitorHook', 'QuotaScheduleHook', 'QuotaResumeHook')
 
 
@@ -123,17 +125,16 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
             parser.error(f'--samplers {name}: expected some of {known}, quota=K')
     if args.schedule is not None:
         try:
-            args.schedule = [
-                (float(at), q) for at, q in ast.literal_eval(args.schedule)
-            ]
-            starts = [at for at, _ in args.schedule]
-            if starts[0] != 0 or sorted(starts) != starts or starts[-1] >= 1:
+            schedule = [(at, quota) for at, quota in ast.literal_eval(args.schedule)]
+            starts = [float(at) for at, _ in schedule]
+            if starts[0] != 0 or sorted(set(starts)) != starts or starts[-1] >= 1:
                 raise ValueError
         except (ValueError, SyntaxError, TypeError, IndexError):
             parser.error(
                 f'--schedule {args.schedule}: expected pairs of a share of --iters, '
                 "rising from 0 to below 1, and a quota, such as '[(0, 3), (0.5, 1)]'"
             )
+        args.schedule = schedule
     if not Path(args.config).is_file():
         parser.error(f'{args.config} does not exist')
     return args
@@ -329,6 +330,12 @@ def class_balanced(dataset: Any, threshold: float) -> dict:
     )
 
 
+def one_pass(plan: Any) -> int:
+    """Whole batches in which the quota shows each normal image once."""
+    images = sum(s.images for s in plan.shares if s.pool in ('normal', 'all'))
+    return max(len(plan.pools['normal']) // max(images, 1), 1)
+
+
 def look_at(cfg: Config) -> dict:
     """The quota's share of defect images, and the threshold that comes nearest."""
     loader = build_loader(cfg.train_dataloader, seed=0)
@@ -355,7 +362,7 @@ def look_at(cfg: Config) -> dict:
         images=len(labels),
         defect_images=len(defects),
         share=share,
-        batches_of_a_pass=len(loader.batch_sampler),
+        one_pass=one_pass(plan),
         oversample_thr=best,
         oversample_share=reached(best),
     )
@@ -428,7 +435,6 @@ class RecordRunHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Note the weights that training starts from."""
         self.path = Path(runner.work_dir, 'curve.jsonl')
-        self.images = self.with_boxes = 0
         if runner.iter == 0:
             state = runner.model.state_dict().values()
             checksum = 0
@@ -444,16 +450,19 @@ class RecordRunHook(Hook):
     ) -> None:
         """Count images, and those that arrive with a box."""
         samples = data_batch['data_samples']
-        self.images += len(samples)
-        self.with_boxes += sum(len(sample.gt_instances) > 0 for sample in samples)
+        shown = sum(len(sample.gt_instances) > 0 for sample in samples)
+        # A checkpoint holds what the message hub knows.
+        for key, count in zip(COUNTS, (len(samples), shown)):
+            count += runner.message_hub.get_info(key, 0)
+            runner.message_hub.update_info(key, count)
 
     def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
         """Write a line, at once."""
         numbers = {key: clean(value) for key, value in (metrics or {}).items()}
-        line = dict(iter=runner.iter, images=self.images, with_boxes=self.with_boxes)
+        counts = {k: runner.message_hub.get_info(k, 0) for k in COUNTS}
+        line = dict(iter=runner.iter, **counts, metrics=numbers)
         with open(self.path, 'a', encoding='utf-8') as file:
-            file.write(json.dumps(dict(line, metrics=numbers)) + '\n')
-        self.images = self.with_boxes = 0
+            file.write(json.dumps(line) + '\n')
 
 
 def clean(value: Any) -> float | None:
@@ -478,7 +487,7 @@ def read_curve(path: Path) -> list[dict]:
 
 def train(config: str) -> None:
     """Train one run, or go on with it; what it came to is written when it is done."""
-    folder = Path(config).parent
+    folder = Path(config).with_suffix('')
     cfg = Config.fromfile(config, format_python_code=False)
     cfg.work_dir = str(folder)
     if (folder / 'last_checkpoint').is_file():
@@ -519,6 +528,11 @@ class Run(NamedTuple):
     folder: Path
 
     @property
+    def config(self) -> Path:
+        """Path: Its config, beside the folder, where a Runner writes one as well."""
+        return self.folder.with_suffix('.py')
+
+    @property
     def finished(self) -> bool:
         """bool: Whether it was trained to its end."""
         return (self.folder / 'result.json').is_file()
@@ -538,7 +552,7 @@ def write_configs(configs: dict[str, Config], args: argparse.Namespace) -> list[
             runs.append(Run(name, seed, Path(args.work_dir, name, f'seed_{seed}')))
             texts.append(cfg.pretty_text)
     for run, text in zip(runs, texts):
-        path = run.folder / 'config.py'
+        path = run.config
         if path.is_file() and path.read_text(encoding='utf-8') != text:
             raise UnusableError(
                 f'{run.folder} was trained with other settings: '
@@ -546,7 +560,7 @@ def write_configs(configs: dict[str, Config], args: argparse.Namespace) -> list[
             )
     for run, text in zip(runs, texts):
         run.folder.mkdir(parents=True, exist_ok=True)
-        write(run.folder / 'config.py', text)
+        write(run.config, text)
     return runs
 
 
@@ -602,7 +616,7 @@ def start(run: Run, jobs: int) -> subprocess.Popen:
     threads = str(max((os.cpu_count() or 1) // jobs, 1))
     with open(run.folder / 'log.txt', 'ab') as log:
         return subprocess.Popen(
-            [sys.executable, __file__, '--train', str(run.folder / 'config.py')],
+            [sys.executable, __file__, '--train', str(run.config)],
             env={**os.environ, 'OMP_NUM_THREADS': threads},
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -627,8 +641,7 @@ def collect(runs: list[Run]) -> list[dict]:
             curve = json.loads(text)['curve']
             entry = dict(sampler=run.sampler, seed=run.seed)
             entry['weights'] = curve[0].get('weights')
-            for key in ('images', 'with_boxes'):
-                entry[key] = sum(line.get(key, 0) for line in curve)
+            entry.update({key: curve[-1].get(key) for key in COUNTS})
             entry['curve'] = [line for line in curve if 'metrics' in line]
             found.append(entry)
     return found
@@ -636,7 +649,10 @@ def collect(runs: list[Run]) -> list[dict]:
 
 def values(entry: dict, metric: str) -> list[tuple[int, float]]:
     """Iteration and value of a metric of one run."""
-    pairs = [(line['iter'], line['metrics'].get(metric)) for line in entry['curve']]
+    # CocoMetric says nothing where the detector has no box at all.
+    silent = 0.0 if metric.startswith('coco/') else None
+    lines = entry['curve']
+    pairs = [(line['iter'], line['metrics'].get(metric, silent)) for line in lines]
     return [(number, value) for number, value in pairs if value is not None]
 
 
@@ -692,8 +708,8 @@ def show_figures(figures: dict, facts: dict, args: argparse.Namespace) -> None:
     console.print(
         f'{facts["defect_images"]:,} of {facts["images"]:,} images show a defect; the '
         f"quota's share of a batch is {facts['share']:.1%}. One pass: the "
-        f'{facts["batches_of_a_pass"]:,} batches in which the quota shows each normal '
-        f'image once.'
+        f'{facts["one_pass"]:,} batches in which the quota shows each normal image '
+        'once.'
     )
     if 'class_balanced' in figures:
         console.print(
@@ -705,15 +721,20 @@ def show_figures(figures: dict, facts: dict, args: argparse.Namespace) -> None:
         console.print('class_aware draws by class: what has no class is never drawn.')
 
 
+def main_metrics(summary: dict) -> list[str]:
+    """Those to be shown; all are in ``results.json``."""
+    return [name for name in MAIN if name in summary] or list(summary)[:3]
+
+
 def show_summary(summary: dict) -> None:
     """Print the main metrics."""
     console = Console(highlight=False)
-    for metric in [name for name in MAIN if name in summary] or list(summary)[:3]:
+    for metric in main_metrics(summary):
         better = 'lower' if lower_is_better(metric) else 'higher'
-        table = Table(title=f'{metric} ({better} is better)')
-        table.add_column('sampler')
+        table = Table(title=f'{metric} ({better} is better)', box=SIMPLE)
+        table.add_column('sampler', no_wrap=True)
         for name in ('runs', 'at the end', '- stock', '/ stock', 'best*', 'at'):
-            table.add_column(name, justify='right')
+            table.add_column(name, justify='right', no_wrap=True)
         stock = summary[metric].get('stock')
         for name, one in summary[metric].items():
             compared = ['', '']
@@ -738,7 +759,7 @@ def show_summary(summary: dict) -> None:
 
 def told(one: dict) -> str:
     """Mean and deviation as text."""
-    return f'{one["mean"]:.3f}' + ('' if one['std'] is None else f' ± {one["std"]:.3f}')
+    return f'{one["mean"]:.3f}' + ('' if one['std'] is None else f' ±{one["std"]:.3f}')
 
 
 def check_fairness(entries: list[dict]) -> list[str]:
@@ -760,27 +781,33 @@ def plot(entries: list[dict], summary: dict, path: Path) -> None:
     matplotlib.use('Agg')
     import matplotlib.pyplot as plt
 
-    metrics = [name for name in MAIN if name in summary] or list(summary)[:3]
+    names = list(dict.fromkeys(entry['sampler'] for entry in entries))
+    metrics = main_metrics(summary)
     figure, axes = plt.subplots(
         1, len(metrics), figsize=(4.6 * len(metrics), 4.4), squeeze=False
     )
     for axis, metric in zip(axes[0], metrics):
-        for number, name in enumerate(summary[metric]):
+        for number, name in enumerate(names):
+            if name not in summary[metric]:
+                continue
             curves = [dict(values(e, metric)) for e in entries if e['sampler'] == name]
             at = sorted(set.intersection(*map(set, curves)))
             rows = np.array([[curve[n] for n in at] for curve in curves])
             color = f'C{number}'
             style = '--' if name in PLAIN else '-'
             axis.plot(at, rows.mean(0), style, color=color, marker='.', label=name)
-            axis.fill_between(at, rows.min(0), rows.max(0), color=color, alpha=0.15)
+            axis.fill_between(
+                at, rows.min(0), rows.max(0), color=color, alpha=0.12, lw=0
+            )
         better = 'lower' if lower_is_better(metric) else 'higher'
         axis.set_title(f'{metric} ({better} is better)', fontsize=11)
         axis.set_xlabel('iteration')
         axis.grid(alpha=0.3)
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.spines[['top', 'right']].set_visible(False)
     handles, labels = axes[0][0].get_legend_handles_labels()
-    columns = min(len(labels), 2 + 2 * len(metrics) - 1)
-    rows_of_legend = -(-len(labels) // columns)
+    rows_of_legend = -(-len(labels) // (2 * len(metrics) + 1))
+    columns = -(-len(labels) // rows_of_legend)
     figure.legend(handles, labels, loc='lower center', ncol=columns, frameon=False)
     figure.tight_layout(rect=(0, 0.06 * rows_of_legend, 1, 1))
     part = path.with_name('part_of_' + path.name)
@@ -847,9 +874,7 @@ def prepare(args: argparse.Namespace) -> tuple[dict[str, Config], dict, dict]:
         drawn = deepcopy(cfg)
         drawn.train_cfg.max_iters = args.batches
         drawn = use_sampler(drawn, name, facts, args.schedule)
-        figures[name] = draw_figures(
-            drawn, pools, args.batches, facts['batches_of_a_pass']
-        )
+        figures[name] = draw_figures(drawn, pools, args.batches, facts['one_pass'])
     return configs, facts, figures
 
 
