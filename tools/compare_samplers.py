@@ -143,6 +143,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 # --- What draws the images -----------------------------------------------------------
 
 
+def with_labels(dataset: Any) -> Any:
+    """The dataset, or what MultiImageMixDataset wraps: it has no ``get_cat_ids``."""
+    while not hasattr(dataset, 'get_cat_ids') and hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    return dataset
+
+
 @DATA_SAMPLERS.register_module(force=True)
 class EndlessSampler(Sampler):
     """Epoch after epoch of another sampler, for the iteration loop.
@@ -155,10 +162,8 @@ class EndlessSampler(Sampler):
 
     def __init__(self, dataset: Any, sampler: dict, seed: int | None = None) -> None:
         self.size = len(dataset)
-        # MultiImageMixDataset has no get_cat_ids; what it wraps has the same indices.
-        while not hasattr(dataset, 'get_cat_ids') and hasattr(dataset, 'dataset'):
-            dataset = dataset.dataset
-        self.sampler = DATA_SAMPLERS.build(dict(sampler, dataset=dataset, seed=seed))
+        options = dict(dataset=with_labels(dataset), seed=seed)
+        self.sampler = DATA_SAMPLERS.build(dict(sampler, **options))
 
     def __iter__(self) -> Iterator[int]:
         epoch = 0
@@ -346,7 +351,8 @@ def look_at(cfg: Config) -> dict:
         for s in plan.shares
     )
     share /= plan.batch_size
-    labels = [set(loader.dataset.get_cat_ids(i)) for i in range(len(loader.dataset))]
+    dataset = with_labels(loader.dataset)
+    labels = [set(dataset.get_cat_ids(i)) for i in range(len(dataset))]
     names, counts = np.unique([n for one in labels for n in one], return_counts=True)
     frequency = dict(zip(names.tolist(), counts / len(labels)))
     rarest = np.array([min(map(frequency.get, one), default=np.inf) for one in labels])
