@@ -421,16 +421,20 @@ def test_moved_project_is_set_up_anew(complete_machine, clone):
 @pytest.mark.parametrize(
     ('source', 'closing', 'succeeds'),
     [
-        ('def test_it():\n    pass\n', '1 passed', True),
-        ('def test_it():\n    raise ValueError\n', '1 failed', False),
-        ('', 'no tests ran', False),
+        ('def test_it():\n    pass\n', '4 passed', True),
+        ('def test_it():\n    raise ValueError\n', '1 failed, 3 passed', False),
+        ('raise ImportError\n', '1 error', False),
     ],
 )
 def test_ci_ends_with_the_closing_line_of_pytest(clone, source, closing, succeeds):
     (clone / 'tools' / 'setup_env.sh').write_text('')
-    (clone / '.venv').symlink_to(sys.prefix)
     for folder in ('configs', 'tests'):
         (clone / folder).mkdir()
+    for environment in ('.venv', '.venv-onedl'):
+        (clone / environment).symlink_to(sys.prefix)
+    for name in ('package', 'samplers', 'runner'):
+        path = clone / 'tests' / f'test_{name}.py'
+        path.write_text(f'def test_{name}():\n    pass\n')
     (clone / 'tests' / 'test_it.py').write_text(source)
     run = subprocess.run(
         ['bash', str(clone / '.ci' / 'run')],
