@@ -714,8 +714,8 @@ def show_figures(figures: dict, facts: dict, args: argparse.Namespace) -> None:
     console.print(
         f'{facts["defect_images"]:,} of {facts["images"]:,} images show a defect; the '
         f"quota's share of a batch is {facts['share']:.1%}. One pass: the "
-        f'{facts["one_pass"]:,} batches in which the quota shows each normal image '
-        'once.'
+        f'{facts["one_pass"]:,} whole batches in which the quota goes through the '
+        'normal images once.'
     )
     if 'class_balanced' in figures:
         console.print(
@@ -737,9 +737,10 @@ def show_summary(summary: dict) -> None:
     console = Console(highlight=False)
     for metric in main_metrics(summary):
         better = 'lower' if lower_is_better(metric) else 'higher'
-        table = Table(title=f'{metric} ({better} is better)', box=SIMPLE)
+        title = f'{metric} ({better} is better)'
+        table = Table(title=title, box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
         table.add_column('sampler', no_wrap=True)
-        for name in ('runs', 'at the end', '- stock', '/ stock', 'best*', 'at'):
+        for name in ('n', 'at the end', '- stock', '/ stock', 'best*', 'at'):
             table.add_column(name, justify='right', no_wrap=True)
         stock = summary[metric].get('stock')
         for name, one in summary[metric].items():
@@ -754,11 +755,11 @@ def show_summary(summary: dict) -> None:
                 told(one['last']),
                 *compared,
                 told(one['best']),
-                f'{one["best_at"]:,.0f}',
+                f'{one["best_at"]:.0f}',
             )
         console.print(table)
     console.print(
-        'Mean ± standard deviation over the seeds. * the best of all validations of '
+        'Mean ± standard deviation over n seeds. * the best of all validations of '
         'each run, which flatters what swings; at: its iteration, median.'
     )
 

@@ -305,6 +305,20 @@ def test_the_summary_is_mean_and_spread_of_last_and_best(tool):
     assert summary['defect/escape']['stock']['best']['mean'] == pytest.approx(0.25)
 
 
+def test_no_figure_is_cut_off_on_a_terminal_of_80_columns(tool, capsys, monkeypatch):
+    monkeypatch.setenv('COLUMNS', '80')
+    curve = [(90000, {'defect/escape_at_5': 0.5})]
+    other = [(90000, {'defect/escape_at_5': 0.123})]
+    names = ('stock', 'quota_unpreserved')
+    entries = [entry(n, s, c) for n in names for s, c in enumerate((curve, other))]
+    tool.show_summary(tool.summarize(entries))
+    shown = capsys.readouterr().out
+    assert '…' not in shown
+    for name in names:
+        line = next(line for line in shown.splitlines() if name in line)
+        assert line.split()[-1] == '90000'
+
+
 def test_a_detector_without_any_box_scores_zero_and_is_not_left_out(tool):
     found = entry('quota', 0, [(2, {'coco/bbox_mAP_50': 0.4})])
     nothing = entry('quota', 1, [(2, {})])
