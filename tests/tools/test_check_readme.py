@@ -7,9 +7,13 @@ import importlib.util
 import inspect
 import re
 
+import numpy as np
 import pytest
+from dataset_files import CLASSES, write_pixels, xml_files
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from runner_configs import ROOT
+from mmengine.runner import Runner
+from runner_configs import ROOT, RecordBatches
 
 import mmdefect
 
@@ -91,6 +95,45 @@ def test_each_type_in_its_configs_exists():
     children = [child for kind in kinds for child in kind.children.values()]
     known = {name for kind in [*kinds, *children] for name in kind.module_dict}
     assert names <= known
+
+
+def test_the_config_for_voc_trains_and_validates_with_its_first_lines_edited(
+    tmp_path,
+):
+    (text,) = [code for code in PYTHON.values() if 'XMLDataset' in code]
+    edited = {
+        './defect_yolox.py': str(ROOT / 'configs/defect_yolox.py'),
+        'data/parts/': f'{tmp_path}/',
+        "('crack', 'hole')": str(CLASSES),
+        "'train.txt', 'val.txt'": "'train.txt', 'train.txt'",
+    }
+    for old, new in edited.items():
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / 'voc.py').write_text(text)
+    xml_files(tmp_path, 'Annotations')
+    write_pixels(tmp_path / 'JPEGImages')
+
+    path = str(tmp_path / 'voc.py')
+    content = Config.fromfile(path).to_dict()
+    cfg = Config(content, filename=path, format_python_code=False)
+    cfg.work_dir = str(tmp_path / 'work')
+    cfg.train_cfg.update(max_epochs=1, val_interval=1)
+    cfg.param_scheduler = None
+    cfg.model.test_cfg.score_thr = 0.0
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.update(num_workers=0, persistent_workers=False)
+    cfg.train_dataloader.batch_sampler.num_batches = 2
+    runner = Runner.from_cfg(cfg)
+    record = RecordBatches()
+    runner.register_hook(record)
+    runner.train()
+
+    with_defect = {'c01', 'd03', 'b05', 'c07', 't08', 'd11'}
+    drawn = [[name in with_defect for name in batch] for batch in record.batches]
+    assert [sum(batch) for batch in drawn] == [3, 3]
+    scalars = runner.message_hub.log_scalars
+    assert np.isfinite(scalars['val/pascal_voc/mAP'].current())
 
 
 def anchors(text):
