@@ -226,7 +226,7 @@ class QuotaMonitorHook(Hook):
         ]
 
     def _tell_of_many_draws(self, runner: Any) -> None:
-        draws = _draws_per_image(self._batch_sampler, runner.max_iters)
+        draws = draws_per_image(self._batch_sampler, runner.max_iters)
         pool = max(draws, key=draws.__getitem__)
         if draws[pool] <= MANY_DRAWS:
             return
@@ -427,8 +427,16 @@ def _samples(data_batch: Any) -> Sequence[Any]:
     )
 
 
-def _draws_per_image(batch_sampler: QuotaBatchSampler, steps: int) -> dict[str, float]:
-    # How often an image of each defect pool is drawn in that many steps.
+def draws_per_image(batch_sampler: QuotaBatchSampler, steps: int) -> dict[str, float]:
+    """How often an image of each defect pool is drawn, on average.
+
+    Args:
+        batch_sampler (QuotaBatchSampler): The batch sampler, with its schedule.
+        steps (int): Steps from the beginning of the training on.
+
+    Returns:
+        dict[str, float]: Draws of an image, by pool.
+    """
     plans = batch_sampler.plans
     ends = [first for first, _ in plans[1:]] + [steps]
     names = _defect_pools(batch_sampler)

@@ -248,7 +248,7 @@ def inspect(config: str, options: dict | None) -> Inspection:
     from mmengine.registry import DATASETS
 
     from mmdefect import QuotaBatchSampler
-    from mmdefect.hooks import _draws_per_image
+    from mmdefect.hooks import draws_per_image
 
     with Console(stderr=True).status('reading the annotations'):
         with running('the training dataset cannot be built'):
@@ -265,7 +265,7 @@ def inspect(config: str, options: dict | None) -> Inspection:
     def draws(sampler: Any) -> dict[str, float]:
         length, unit = run
         steps = length * len(sampler) if unit == 'epochs' else length
-        return _draws_per_image(sampler, steps)
+        return draws_per_image(sampler, steps)
 
     if batches.batch_size < 2:
         raise UnusableConfigError(
@@ -310,7 +310,7 @@ def describe_quota(batches: Any, draws: Callable[[Any], dict]) -> Row:
     Returns:
         Row: What it means.
     """
-    from mmdefect.hooks import _draws_per_image
+    from mmdefect.hooks import draws_per_image
 
     plan = batches.plan
     normal = next(share.images for share in plan.shares if share.pool == 'normal')
@@ -319,7 +319,7 @@ def describe_quota(batches: Any, draws: Callable[[Any], dict]) -> Row:
         batches.quota,
         len(batches),
         min(places, len(plan.pools['normal'])),
-        _draws_per_image(batches, len(batches))['defect'],
+        draws_per_image(batches, len(batches))['defect'],
         draws(batches)['defect'],
     )
 
