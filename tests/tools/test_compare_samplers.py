@@ -232,6 +232,9 @@ def test_class_balanced_makes_the_share_that_is_told(prepared):
     dataset = DATASETS.build(configs['class_balanced'].train_dataloader.dataset)
     shown = [bool(dataset.dataset.get_cat_ids(i)) for i in range(len(dataset))]
     assert np.mean(shown) == pytest.approx(facts['oversample_share'])
+    # 3 % of the images reach no quota of 3/4 with a frequency, which is at most 1.
+    assert facts['oversample_thr'] == 1
+    assert facts['oversample_share'] < facts['share']
 
 
 def test_plain_samplers_go_through_all_images_before_one_comes_again(tool):
