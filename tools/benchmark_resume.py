@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import mmengine
-from mmengine.config import Config, DictAction
+from cfg_options import add_cfg_options
+from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
@@ -57,13 +58,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         metavar='N',
         help="runs resumed with MMEngine's sampler, 0 for none (default: %(default)s)",
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='settings that override the config, as in `mim train`',
-    )
+    add_cfg_options(parser)
     parser.add_argument('--json', action='store_true', help='print JSON')
     args = parser.parse_args(argv)
     for name, least in (('iterations', 1), ('repeats', 1), ('stock_repeats', 0)):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Iterator, NamedTuple
 
 import numpy as np
+from cfg_options import add_cfg_options
 from check_config import (
     UnusableConfigError,
     build_hook,
@@ -24,7 +25,6 @@ from check_config import (
 )
 from inspect_dataset import (
     COLOURS,
-    Options,
     has_quota,
     load_config,
     pool_numbers,
@@ -84,13 +84,7 @@ def parse_args(argv: list | None) -> argparse.Namespace:
         action='store_true',
         help="as in MMDetection's browse_dataset.py; there never is a window here",
     )
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=Options,
-        metavar='KEY=VALUE',
-        help='settings that override the config, as in `mim train`',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args(argv)
     if args.num < 1:
         parser.error(f'--num {args.num}: expected 1 or more')

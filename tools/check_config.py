@@ -17,7 +17,8 @@ import sys
 import warnings
 from typing import Any, Iterator, NamedTuple
 
-from mmengine.config import Config, DictAction
+from cfg_options import add_cfg_options
+from mmengine.config import Config
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -63,13 +64,7 @@ def parse_args(argv: list | None) -> argparse.Namespace:
         metavar='N',
         help='batches to run, 0 for none (default: %(default)s)',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='settings that override the config, as in `mim train`',
-    )
+    add_cfg_options(parser)
     parser.add_argument('--json', action='store_true', help='print JSON')
     args = parser.parse_args(argv)
     if args.batches < 0:

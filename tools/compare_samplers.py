@@ -46,7 +46,8 @@ from typing import Any, Iterator, NamedTuple
 
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
+from cfg_options import add_cfg_options
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import DATA_SAMPLERS, HOOKS, init_default_scope
@@ -104,13 +105,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     only = parser.add_mutually_exclusive_group()
     only.add_argument('--no-train', action='store_true', help='tell only the latter')
     only.add_argument('--report-only', action='store_true', help='tell what is there')
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='settings that override the config, as in `mim train`',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args(argv)
     if args.val_interval is None:
         args.val_interval = max(args.iters // 6, 1)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
+from cfg_options import add_cfg_options
 from check_config import (
     UnusableConfigError,
     build_hook,
@@ -28,7 +29,7 @@ from check_config import (
     running,
     schedules,
 )
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
@@ -141,18 +142,6 @@ class Inspection(NamedTuple):
         return comb(self.images - defects, size) / comb(self.images, size)
 
 
-class Options(DictAction):
-    """``--cfg-options``, with one line for what cannot be read."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, *rest: Any) -> None:
-        """Read the options."""
-        try:
-            super().__call__(parser, namespace, values, *rest)
-        except (ValueError, AssertionError, RecursionError):
-            said = f'--cfg-options {" ".join(values)}: expected KEY=VALUE, where VALUE '
-            parser.error(f'{said}is a number, a word, or [a,b] of these')
-
-
 def parse_args(argv: list | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -168,13 +157,7 @@ def parse_args(argv: list | None) -> argparse.Namespace:
         '--save', type=Path, metavar='PNG', help='draw the plan into this file'
     )
     parser.add_argument('--json', action='store_true', help='print JSON')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=Options,
-        metavar='KEY=VALUE',
-        help='settings that override the config, as in `mim train`',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args(argv)
     if args.save and args.save.suffix != '.png':
         parser.error(f'--save {args.save}: expected a name that ends in .png')

@@ -17,7 +17,8 @@ import io
 import sys
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from cfg_options import add_cfg_options
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
@@ -33,13 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument('config', type=Path, metavar='CONFIG', help='config with quota')
     parser.add_argument('out', type=Path, metavar='OUT', help='config to write')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='settings that override the config, as in `mim train`',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args(argv)
     try:
         if not args.config.is_file():

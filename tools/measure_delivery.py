@@ -24,7 +24,8 @@ from time import process_time
 from typing import Any, Iterable, NamedTuple
 
 import numpy as np
-from mmengine.config import Config, DictAction
+from cfg_options import add_cfg_options
+from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import set_random_seed
 from rich.console import Console
@@ -103,13 +104,7 @@ def parse_args(argv: list | None) -> argparse.Namespace:
     add('--min-area-ratio', type=float, metavar='X', help="default: the wrapper's")
     add('--seed', type=int, default=0, metavar='N', help='default: %(default)s')
     add('--json', action='store_true', help='print JSON')
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='settings that override the config, as in `mim train`',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args(argv)
     for name in ('draws', 'rounds', 'batch_size', 'quota', 'size'):
         value = getattr(args, name)

@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 
 import torch.distributed
-from mmengine.config import Config, DictAction
+from cfg_options import add_cfg_options
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 
@@ -36,13 +37,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         metavar='CHECKPOINT',
         help='go on from a checkpoint; without a name, from the last in the work dir',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='settings that override the config, as in `mim train`',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args(argv)
     if 'RANK' not in os.environ:
         parser.error(f'start it with `torchrun --nproc_per_node=2 {sys.argv[0]} ...`')

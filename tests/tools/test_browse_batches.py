@@ -19,7 +19,6 @@ from mmengine.runner import Runner
 from runner_configs import ROOT, small_config
 from user_configs import config, new, preserved
 
-sys.path.insert(0, str(ROOT / 'tools'))
 tool = importlib.import_module('browse_batches')
 inspect_dataset = importlib.import_module('inspect_dataset')
 

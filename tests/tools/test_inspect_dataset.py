@@ -18,7 +18,6 @@ from mmengine.runner import Runner
 from runner_configs import ROOT, small_config
 from user_configs import config, new
 
-sys.path.insert(0, str(ROOT / 'tools'))
 tool = importlib.import_module('inspect_dataset')
 
 CONFIG = ROOT / 'configs/defect_yolox.py'
