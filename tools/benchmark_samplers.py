@@ -1,4 +1,8 @@
-"""Measure what a batch costs: mmdefect's quota beside samplers that others use."""
+"""Measure what a batch costs: mmdefect's quota beside samplers that others use.
+
+And what finding the defect images costs at every start: the rows of
+benchmark_scan.py.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,6 @@ import platform
 import resource
 import signal
 import statistics
-import subprocess
 import sys
 import time
 import tracemalloc
@@ -24,6 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable, ClassVar, Iterator, NamedTuple, Sequence
 
+import benchmark_scan
 import mmengine
 import numpy as np
 import torch
@@ -52,6 +56,10 @@ SECONDS_EACH = 10
 # What takes less than this is repeated, since a single time says little.
 SECONDS_AT_LEAST = 0.02
 RESUME_AT = 0.9
+# What `--only` calls the rows of benchmark_scan.py, and the images that it scans.
+SCAN = 'scan'
+SCAN_SIZE, QUICK_SCAN_SIZE = 200_000, 20_000
+SCAN_ROUNDS = 5
 # Of so many images the first few show a defect; the data set repeats them.
 PATTERN, DEFECTS = 100, 3
 
@@ -75,13 +83,14 @@ memory  most that is held at once beyond the data set: to build the sampler and
 resume  to the next batch when {RESUME_AT:.0%} of an epoch are done: ours loads a state,
         the others skip with itertools.islice, which is all that they have
 build   making the sampler, once a run, for a data set that answers at once.
-        Finding the defects is not in it (see benchmark_scan.py), except for
-        ClassAwareSampler, which asks for each image by itself
+        Finding the defects is not in it, except for ClassAwareSampler, which
+        asks for each image by itself: see the table of the scan
 Times are of the processor, so that other work on the machine hardly counts:
 medians of rounds in which they take turns, each in a process of its own."""
 EXAMPLE = """\
 example:
   python tools/benchmark_samplers.py --json samplers.json
+  python tools/benchmark_samplers.py --only scan
   python tools/benchmark_samplers.py --sizes 30000 1000000 --only torch ours"""
 
 
@@ -619,14 +628,17 @@ def run(args: argparse.Namespace) -> dict:
     load_before = os.getloadavg()[0]
     names = [name for name in CONTENDERS if name in args.only]
     results, left_out = [], []
-    if set(names) & set(MMDET):
+    scanning = SCAN in args.only
+    if scanning or set(names) & set(MMDET):
         try:
             # Before the processes fork, or each of them would.
             import mmdet.datasets.samplers  # noqa: F401
         except Exception as error:
-            without = ', '.join(LABELS[name] for name in names if name in MMDET)
-            left_out.append(f'{without}: no MMDetection ({error})')
+            without = [LABELS[name] for name in names if name in MMDET]
+            without += [SCAN] * scanning
+            left_out.append(f'{", ".join(without)}: no MMDetection ({error})')
             names = [name for name in names if name not in MMDET]
+            scanning = False
     jobs = {
         size: [n for n in names if size <= MAX_PEER_SIZE or n in ('torch', 'ours')]
         for size in sorted(set(args.sizes))
@@ -648,6 +660,11 @@ def run(args: argparse.Namespace) -> dict:
         worker = Worker(plan_only, Setting(PLAN_ONLY, args.batch_size, args.quota))
         plan = worker.ask()
         worker.close()
+    scanned = None
+    if scanning:
+        size = QUICK_SCAN_SIZE if args.quick else SCAN_SIZE
+        rounds = min(args.rounds, SCAN_ROUNDS)
+        scanned = benchmark_scan.run(size, list(benchmark_scan.SETS), rounds)
     return dict(
         settings=dict(
             sizes=list(jobs),
@@ -669,6 +686,7 @@ def run(args: argparse.Namespace) -> dict:
         units=UNITS,
         results=results,
         plan_only=plan,
+        scan=scanned,
         left_out=left_out,
         comparison=compare(results, plan),
     )
@@ -698,7 +716,7 @@ def show(report: dict, console: Console) -> None:
         console (Console): Where to.
     """
     heads = [f'{name}\n({unit})' for name, unit in UNITS.items()]
-    for size in report['settings']['sizes']:
+    for size in sorted({row['size'] for row in report['results']}):
         table = make_table(f'{size:,} images', 'sampler ', *heads, 'rounds')
         for row in report['results']:
             if row['size'] == size:
@@ -706,7 +724,10 @@ def show(report: dict, console: Console) -> None:
                 label = LABELS[row['contender']]
                 table.add_row(label, *cells, str(len(row['rounds'])))
         console.print(table)
-    console.print(LEGEND)
+    if report['scan']:
+        benchmark_scan.show(report['scan'], console)
+    if report['results']:
+        console.print(LEGEND)
     checks = [
         f'{digits(row["restore"])} ms for {row["size"]:,} images'
         for row in report['results']
@@ -723,6 +744,8 @@ def show(report: dict, console: Console) -> None:
         '{cpus} CPUs, Python {python}, torch {torch}, NumPy {numpy}; load '
         '{load_before:.1f} before, {load_after:.1f} after'.format(**report['machine'])
     )
+    if not report['comparison']:
+        return
     table = make_table(
         'Ours against torch RandomSampler',
         *('images', 'figure ', 'value', ' ', 'target', ' '),
@@ -763,8 +786,6 @@ def progress(total: float) -> Iterator[Callable[[float, str], None]]:
 
 # --- The command ----------------------------------------------------------------------
 
-SCAN = Path(__file__).with_name('benchmark_scan.py')
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, show, and write what the command line asks for."""
@@ -775,17 +796,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         check(args)
         report = run(args)
-        if args.scan:
-            subprocess.run([sys.executable, str(SCAN)], check=True)
         show(report, Console(highlight=False))
         if args.json:
             write_json(args.json, report)
-    except (UserError, WorkerError, OSError, subprocess.CalledProcessError) as error:
+    except (UserError, WorkerError, OSError) as error:
         parser.error(' '.join(str(error).split()))
     except KeyboardInterrupt:
         print('interrupted: nothing was written', file=sys.stderr)
         return 130
     missed = any(line.get('reached') is False for line in report['comparison'])
+    missed |= bool(report['scan'] and benchmark_scan.missed(report['scan']))
     return 1 if args.strict and missed else 0
 
 
@@ -810,8 +830,6 @@ def check(args: argparse.Namespace) -> None:
         raise UserError(
             f'--json must name a file in a folder there is, got {args.json}'
         )
-    if args.scan and not SCAN.is_file():
-        raise UserError(f'--scan runs {SCAN.name}, which is not beside this tool')
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -868,14 +886,18 @@ def make_parser() -> argparse.ArgumentParser:
     add(
         '--only',
         nargs='+',
-        choices=CONTENDERS,
-        default=list(CONTENDERS),
+        choices=[*CONTENDERS, SCAN],
+        default=[*CONTENDERS, SCAN],
         metavar='NAME',
-        help=f'measure only these, of {", ".join(CONTENDERS)}',
+        help=f'measure only these, of {", ".join(CONTENDERS)}, and {SCAN}, which '
+        f'reads an annotation file of {SCAN_SIZE:,} images',
     )
     add('--json', type=Path, metavar='FILE', help='write all figures to this file')
-    add('--quick', action='store_true', help='30 thousand images and 3 rounds only')
-    add('--scan', action='store_true', help=f'run {SCAN.name}, too')
+    add(
+        '--quick',
+        action='store_true',
+        help=f'3 rounds, 30 thousand images and {QUICK_SCAN_SIZE:,} to scan only',
+    )
     add('--strict', action='store_true', help='exit with 1 where a target is missed')
     return parser
 

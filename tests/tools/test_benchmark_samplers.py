@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ SCRIPT = Path(__file__).parents[2] / 'tools' / 'benchmark_samplers.py'
 spec = importlib.util.spec_from_file_location('benchmark_samplers', SCRIPT)
 tool = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tool)
+scan_tool = tool.benchmark_scan
 
 SETTING = tool.Setting(size=3200, batch_size=8, quota=3)
 
@@ -187,13 +190,50 @@ def test_without_mmdetection_its_rows_are_left_out_and_the_others_stay(tmp_path)
     package.mkdir()
     (package / '__init__.py').write_text("raise ImportError('not here')\n")
     path = tmp_path / 'samplers.json'
-    only = ['torch', 'class-aware', 'aspect-ratio']
+    only = ['torch', 'class-aware', 'aspect-ratio', 'scan']
     options = ['--sizes', 800, '--rounds', 1, '--only', *only, '--json', path]
     result = run(*options, PYTHONPATH=str(tmp_path))
     assert result.returncode == 0, result.stderr
-    assert 'left out: mmdet ClassAware, mmdet AspectRatioBatch' in result.stdout
+    assert 'left out: mmdet ClassAware, mmdet AspectRatioBatch, scan' in result.stdout
     report = json.loads(path.read_text())
     assert [row['contender'] for row in report['results']] == ['torch']
+    assert report['scan'] is None
+
+
+def test_what_finding_the_defects_costs_is_among_the_rows(quick):
+    shown, report = quick
+    scanned = report['scan']
+    assert scanned['images'] == tool.QUICK_SCAN_SIZE
+    table = shown[shown.index('Finding the defects at every start, 20,000 images') :]
+    for figure in (*scan_tool.RATIOS, scan_tool.MEMORY):
+        rows = (line for line in table.splitlines() if line.strip().startswith(figure))
+        line = next(rows)
+        for kind in scan_tool.SETS:
+            assert f'{scanned[kind][figure]:.3f}' in line
+    for kind, name in product(scan_tool.SETS, scan_tool.RATIOS):
+        part, whole, _ = scan_tool.RATIOS[name]
+        seconds = scanned[kind]['seconds']
+        assert scanned[kind][name] == seconds[part] / seconds[whole]
+
+
+def slow_scan(images, sets, rounds):
+    """A report in which the scan of the sparse set takes longer than it may."""
+    row = dict.fromkeys((*scan_tool.RATIOS, scan_tool.MEMORY), 0.1)
+    row['seconds'] = defaultdict(float)
+    slow = {**row, 'scan / ClassAwareSampler': 0.36}
+    machine = dict(cpus=1, load_before=0.0, load_after=0.0)
+    return dict(images=images, machine=machine, sparse=slow, dense=row)
+
+
+@pytest.mark.parametrize(
+    ('options', 'code'), [(['--strict'], 1), ([], 0)], ids=['strict', 'not strict']
+)
+def test_a_scan_above_its_limit_fails_the_command_only_if_asked(
+    options, code, monkeypatch, capsys
+):
+    monkeypatch.setattr(scan_tool, 'run', slow_scan)
+    assert tool.main(['--only', 'scan', *options]) == code
+    assert '0.360' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('strict', [True, False])
