@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import pickle
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -195,10 +196,10 @@ def coco(folder, kind='CocoDataset', classes=CLASSES, **options):
     return getattr(mmdet.datasets, kind)(**{**settings, **options}), IMAGES
 
 
-def lvis(folder):
+def lvis(folder, kind='LVISV1Dataset'):
     """Takes every category of the file for a class, whatever metainfo says."""
     path = coco_json(Path(folder, 'lvis.json'), categories=CLASSES)
-    return coco(folder, 'LVISV1Dataset', ann_file=path)
+    return coco(folder, kind, ann_file=path)
 
 
 def xml(folder, kind='XMLDataset', classes=CLASSES, **options):
@@ -292,13 +293,21 @@ def data_list(folder, classes=CLASSES, **options):
     return BaseDetDataset(**{**settings, **options}), IMAGES
 
 
+COCO_FORMAT = (
+    'CocoDataset',
+    'CityscapesDataset',
+    'Objects365V1Dataset',
+    'Objects365V2Dataset',
+    'ADE20KInstanceDataset',
+    'DeepFashionDataset',
+    'iSAIDDataset',
+)
+LVIS_FORMAT = ('LVISV05Dataset', 'LVISV1Dataset')
 BUILDERS = {
-    'CocoDataset': coco,
-    'CityscapesDataset': lambda folder: coco(folder, 'CityscapesDataset'),
-    'Objects365V1Dataset': lambda folder: coco(folder, 'Objects365V1Dataset'),
-    'LVISV1Dataset': lvis,
+    **{kind: partial(coco, kind=kind) for kind in COCO_FORMAT},
+    **{kind: partial(lvis, kind=kind) for kind in LVIS_FORMAT},
     'XMLDataset': xml,
-    'VOCDataset': lambda folder: xml(folder, 'VOCDataset'),
+    'VOCDataset': partial(xml, kind='VOCDataset'),
     'WIDERFaceDataset': wider_face,
     'CrowdHumanDataset': crowd_human,
     'OpenImagesDataset': open_images,
