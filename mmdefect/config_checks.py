@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Mapping, NamedTuple
 
+from mmdefect.pools import class_names, unwrap
+
 WRAPPER = 'DefectPreservingDataset'
 DATASET = 'train_dataloader.dataset'
 WRAP = f"dataset=dict(_delete_=True, type='{WRAPPER}', dataset=...)"
 
 # Transforms that can take the last box of an image away, or shrink it to nothing.
-CUTTING = ('Mosaic', 'RandomAffine', 'RandomCrop', 'GeomTransform', 'CopyPaste')
+CUTTING = (
+    *('Mosaic', 'RandomAffine', 'RandomCrop', 'GeomTransform', 'CopyPaste'),
+    'RandomErasing',
+)
 # Transforms that keep one box of an image, whichever class it is of.
 SPARING = ('MinIoURandomCrop', 'RandomCenterCropPad', 'RandomShift')
 # Arguments by which a transform returns None, and for which images.
@@ -73,7 +78,7 @@ def walk_datasets(dataset: Any, where: str = DATASET) -> Iterator[tuple[str, Any
     """
     yield where, dataset
     held = vars(dataset)
-    if '_dataset' in held:  # MMEngine's slice, which the config does not show
+    if _is_sliced(dataset):
         yield from walk_datasets(held['_dataset'], where)
     elif 'dataset' in held:
         yield from walk_datasets(held['dataset'], f'{where}.dataset')
@@ -124,10 +129,10 @@ def check_dataset(dataset: Any) -> list[Finding]:
     Returns:
         list[Finding]: What breaks a quota.
     """
+    if _is_sliced(dataset):
+        return [_sliced(len(dataset)), *check_dataset(dataset._dataset)]
     findings = []
     for where, part in walk_datasets(dataset):
-        if '_dataset' in vars(part):
-            findings.append(_sliced(len(part)))
         if dict(vars(part).get('filter_cfg') or {}).get('filter_empty_gt'):
             findings.append(
                 Finding(
@@ -199,8 +204,11 @@ def check_config(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
     Returns:
         list[Finding]: What breaks a quota.
     """
+    loader = cfg['train_dataloader']
+    batches = 0 if _is_sliced(dataset) else loader.get('num_batch_per_epoch')
     return [
         *check_dataloader(cfg),
+        *([_sliced(batches, 'batches')] if batches else []),
         *check_dataset(dataset),
         *_check_hooks(cfg, dataset),
         *_check_defect_classes(cfg, dataset),
@@ -262,8 +270,6 @@ def check_dataloader(cfg: Mapping[str, Any]) -> list[Finding]:
                         f'{name}=False',
                     )
                 )
-    if loader.get('num_batch_per_epoch'):
-        findings.append(_sliced(loader['num_batch_per_epoch'], 'batches'))
     loop, infinite = _loop(cfg), bool(dict(batch_sampler or {}).get('infinite'))
     if infinite and loop == 'EpochBasedTrainLoop':
         findings.append(
@@ -292,7 +298,8 @@ def _check_hooks(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
     from mmengine.dataset import Compose
 
     findings, kind = [], type(dataset).__name__
-    for number, hook in enumerate(cfg.get('custom_hooks') or ()):
+    hooks = cfg.get('custom_hooks') or ()
+    for number, hook in enumerate(hooks):
         where, name = f'custom_hooks[{number}]', _type(hook)
         if name == 'PipelineSwitchHook':
             pipeline, key = Compose(hook['switch_pipeline']), f'{where}.switch_pipeline'
@@ -301,13 +308,28 @@ def _check_hooks(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
             if name == hook_type and not hasattr(dataset, attribute):
                 what = f'{name} of {where} reaches for the {attribute} of a {kind}'
                 findings.append(Finding(DATASET, what, why, WRAP))
+    if not any(_type(hook) == 'QuotaResumeHook' for hook in hooks):
+        findings.append(
+            Finding(
+                'custom_hooks',
+                'no QuotaResumeHook',
+                'with --resume an interrupted epoch begins anew, or all batches up to '
+                'the checkpoint are loaded again; torch >= 2.6 may refuse the '
+                'checkpoint; the quota holds',
+                "custom_hooks=[..., dict(type='QuotaResumeHook')]",
+                breaks=False,
+            )
+        )
     return findings
 
 
 def _check_defect_classes(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
-    drawn = cfg['train_dataloader'].get('sampler', {}).get('defect_classes')
-    kept = getattr(dataset, 'defect_classes', None)
-    if not _is(dataset, WRAPPER) or set(drawn or ()) == set(kept or ()):
+    if not _is(dataset, WRAPPER):
+        return []
+    drawn = (cfg['train_dataloader'].get('sampler') or {}).get('defect_classes')
+    kept = dataset.defect_classes
+    every = [name for leaf in unwrap(dataset)[0] for name in class_names(leaf)]
+    if set(drawn or every) == set(kept or every):
         return []
     drawn = list(drawn) if drawn else None
     return [
@@ -318,6 +340,11 @@ def _check_defect_classes(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]
             f'defect_classes={drawn}',
         )
     ]
+
+
+def _is_sliced(dataset: Any) -> bool:
+    # By MMEngine, to `num_batch_per_epoch`; the key of the dataset stays the same.
+    return '_dataset' in vars(dataset)
 
 
 def _sliced(number: int, unit: str = 'images') -> Finding:

@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 
-from mmdefect.config_checks import check_dataset, cutting_transforms
+from mmdefect.config_checks import check_config, check_dataset, cutting_transforms
 from mmdefect.plan import Quota, share_batch
 from mmdefect.pools import RESERVED, class_names, unwrap
 from mmdefect.samplers import CONFIG_LINES, QuotaBatchSampler
@@ -41,7 +41,8 @@ class QuotaMonitorHook(Hook):
       training began.
 
     When training starts, it says so where a defect image will be drawn more than
-    ``MANY_DRAWS`` times.
+    ``MANY_DRAWS`` times, and what else in the config breaks the quota: the sampler has
+    told what it finds in the dataset, but knows no hooks and no loop.
 
     Args:
         tolerance (float): Share of the drawn defect images that may lose their defect
@@ -86,6 +87,7 @@ class QuotaMonitorHook(Hook):
         self._totals = dict.fromkeys([*TOTALS, *self._classes], 0)
         self._show_as_they_are(runner.log_processor)
         self._tell_of_many_draws(runner)
+        _tell_of_findings(runner)
 
     def after_train_iter(
         self,
@@ -414,6 +416,16 @@ def _logging_interval(runner: Any) -> tuple[int, bool]:
         if isinstance(hook, LoggerHook):
             return hook.interval, hook.ignore_last and epoch > hook.interval
     return epoch, False
+
+
+def _tell_of_findings(runner: Any) -> None:
+    dataset = runner.train_dataloader.dataset
+    if not runner.cfg.get('train_dataloader'):  # the Runner was built without a config
+        return
+    said = check_dataset(dataset)
+    for finding in check_config(runner.cfg, dataset):
+        if finding.breaks and finding not in said:
+            print_log(str(finding), logger='current', level=logging.WARNING)
 
 
 def _samples(data_batch: Any) -> Sequence[Any]:

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
 
+from mmdefect.config_checks import walk_transforms
+
 # Words in the names of transforms that may move a defect out of the image or hide it.
 CUTTING = (
     *('Crop', 'Affine', 'Perspective', 'Shift', 'Translate', 'Shear', 'Rotate'),
@@ -63,7 +65,8 @@ class Attempts:
         self.wanted = wanted
         self.min_area_ratio = min_area_ratio
         self._uncut = False
-        self._read: dict | None = None
+        self._reader: Any = None
+        self._read: dict = {}
         self._mixed: dict[int, list] = {}
         self._caches: dict[int, list] = {}
 
@@ -126,9 +129,10 @@ class Attempts:
     def _apply(self, step: Any, results: dict) -> Any:
         if reads_file(step):
             return self._read_file(step, results)
-        cache = getattr(step, 'results_cache', None)
-        if cache is not None:
-            cache[:] = self._caches.setdefault(id(step), list(cache))
+        for _, part in walk_transforms(step, ''):
+            cache = getattr(part, 'results_cache', None)
+            if cache is not None:
+                cache[:] = self._caches.setdefault(id(part), list(cache))
         repeated = any(word in type(step).__name__ for word in REPEATED)
         if self.wanted and repeated and 'gt_bboxes' in results:
             for _ in range(REPEATS - 1):
@@ -138,7 +142,7 @@ class Attempts:
         return self._checked(step(results), step)
 
     def _read_file(self, step: Callable, results: dict) -> dict:
-        if self._read is None:
+        if step is not self._reader:
             known, path = set(results), results.get('img_path')
             try:
                 results = step(results)
@@ -147,8 +151,10 @@ class Attempts:
                 raise RejectedError(cause, unreadable=True) from error
             if results is None:
                 raise RejectedError(f'{path} cannot be read', unreadable=True)
-            if not self.wanted:
+            # A second one may change what the first has read, so that it runs anew.
+            if not self.wanted or self._reader is not None:
                 return results
+            self._reader = step
             self._read = {key: results[key] for key in results if key not in known}
         results.update({key: copy.copy(self._read[key]) for key in self._read})
         return results

@@ -9,6 +9,7 @@ import re
 import pytest
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
+from mmengine.runner import Runner
 from user_configs import BROKEN, PRESERVED, SOUND
 
 from mmdefect.config_checks import check_config, check_dataset
@@ -45,15 +46,35 @@ def test_a_broken_config_is_caught_where_it_is_broken(load, name):
     assert where in [finding.where for finding in breaks(load(text))]
 
 
+def notes(cfg):
+    return [finding for finding in check_config(cfg, build(cfg)) if not finding.breaks]
+
+
 def test_what_only_costs_time_or_a_class_is_no_finding(load):
-    ssd = load(SOUND['SSD with its own crop'])
-    (note,) = check_config(ssd, build(ssd))
-    assert 'MinIoURandomCrop' in note.what
+    crop, _ = notes(load(SOUND['SSD with its own crop']))
+    assert 'MinIoURandomCrop' in crop.what
     iterations = load(SOUND['RetinaNet in iterations'])
     iterations.train_dataloader.batch_sampler.infinite = False
-    (note,) = check_config(iterations, build(iterations))
-    assert note.where == 'train_dataloader.batch_sampler.infinite'
-    assert not note.breaks
+    pause, _ = notes(iterations)
+    assert pause.where == 'train_dataloader.batch_sampler.infinite'
+
+
+def test_whoever_cannot_resume_exactly_is_told(load):
+    cfg = load(SOUND['Faster R-CNN'])
+    (note,) = notes(cfg)
+    assert note.where == 'custom_hooks'
+    assert "dict(type='QuotaResumeHook')" in note.fix
+    cfg.custom_hooks = [dict(type='QuotaResumeHook')]
+    assert notes(cfg) == []
+
+
+def test_of_a_sliced_dataset_only_the_slice_is_to_blame(load):
+    cfg = load(PRESERVED['YOLOX'])
+    cfg.train_dataloader.num_batch_per_epoch = 5
+    dataset = Runner.build_dataloader(cfg.train_dataloader, seed=0).dataset
+    for findings in (check_dataset(dataset), breaks(cfg)):
+        (finding,) = findings
+        assert finding.where == 'train_dataloader.num_batch_per_epoch'
 
 
 def place(cfg, where):

@@ -437,13 +437,20 @@ def test_transforms_inside_others_are_left_out_too(small):
     assert str(dataset.pipeline) == held
 
 
-def test_retries_do_not_fill_the_cache_that_mosaics_are_made_from(small):
+@pytest.mark.parametrize('nested', [False, True])
+def test_retries_do_not_fill_the_cache_that_mosaics_are_made_from(nested, small):
     config = rtmdet(small)
+    mosaic = config['pipeline'][2]
+    if nested:
+        config['pipeline'][2] = dict(type='RandomApply', transforms=[mosaic], prob=1.0)
     config['pipeline'].insert(-1, dict(type='CropsEverything'))
     dataset = preserving(config)
     dataset[int(pools_of(dataset)['defect'][0])]
     assert dataset.counts['retries'] == 10
-    assert len(dataset.pipeline.transforms[2].results_cache) == 1
+    step = dataset.pipeline.transforms[2]
+    if nested:
+        (step,) = step.transforms.transforms
+    assert len(step.results_cache) == 1
 
 
 def test_a_crop_is_tried_five_times_before_the_whole_pipeline_runs_again(small):
@@ -557,6 +564,29 @@ def test_an_image_is_read_once_and_each_try_begins_with_it_unchanged(bright):
     assert dataset.counts == {**NOTHING, 'retries': 3}
     assert result['inputs'].max() == 127
     assert dataset.pipeline.transforms[0].times == 1
+
+
+@TRANSFORMS.register_module(force=True)
+class LoadReference(LoadImageFromFile):
+    """A user's photograph without the defect, as further channels."""
+
+    def transform(self, results):
+        image = super().transform(dict(img_path=results['img_path']))['img']
+        results['img'] = np.concatenate([results['img'], 255 - image], axis=2)
+        return results
+
+
+def test_a_second_file_is_read_for_every_try(bright):
+    config = {
+        **plain(bright, dict(type='LosesTheFirst', times=3)),
+        'metainfo': dict(classes=('pit',)),
+    }
+    config['pipeline'].insert(1, dict(type='LoadReference'))
+    dataset = preserving(config)
+    image = dataset[0]['inputs']
+    assert dataset.counts == {**NOTHING, 'retries': 3}
+    assert len(image) == 6
+    assert torch.equal(image[3:], 255 - image[:3])
 
 
 def test_each_kind_of_trouble_is_said_once_and_counted(small, log):

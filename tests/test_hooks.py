@@ -170,6 +170,20 @@ def test_what_breaks_the_quota_is_told_when_the_sampler_is_built(synthetic, tmp_
         assert text.count('no DefectPreservingDataset around RandomCrop') == told
 
 
+def test_what_breaks_the_quota_later_is_told_at_the_start(synthetic, tmp_path):
+    """The sampler sees the dataset as it is now, and neither hooks nor the loop."""
+    switch = dict(type='PipelineSwitchHook', switch_epoch=1)
+    refusing = [dict(CROP[0], allow_negative_crop=False)]
+    for steps, told in (([], 0), (refusing, 1)):
+        pipeline = [*LOAD, *SMALL, *steps, *PACK]
+        hooks = [MONITOR, dict(switch, switch_pipeline=pipeline)]
+        text = log_of(
+            train(tiny_config(synthetic, tmp_path / str(told), hooks), Stop())
+        )
+        where = 'custom_hooks[1].switch_pipeline[3].allow_negative_crop'
+        assert text.count(f'WARNING - {where}') == told
+
+
 def warnings_of(text):
     return [line for line in text.splitlines() if 'reached the model without' in line]
 

@@ -130,6 +130,13 @@ PRESERVED = {
         ),
         "train_dataloader['sampler']['defect_classes'] = ['pit']",
     ),
+    'RetinaNet on every class by its name': config(
+        'retinanet',
+        new(
+            "dict(type='DefectPreservingDataset', "
+            'defect_classes=list(classes), dataset=cropped)'
+        ),
+    ),
 }
 
 # Each with the key of the finding.
@@ -183,6 +190,16 @@ BROKEN = {
             new(
                 "dict(type='RepeatDataset', times=2, dataset=dict(leaf, pipeline="
                 "load + small + [dict(type='RandomApply', transforms=crop)] + pack))"
+            ),
+        ),
+        DATASET,
+    ),
+    'patches that may hide a defect': (
+        config(
+            'retinanet',
+            new(
+                "dict(leaf, pipeline=load + small + [dict(type='RandomErasing', "
+                'n_patches=3, ratio=0.5)] + pack)'
             ),
         ),
         DATASET,

@@ -347,6 +347,7 @@ def main(argv: list | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    findings = sorted(findings, key=lambda finding: not finding.breaks)
     if args.json:
         print(as_json(args.config, findings, delivery))
     else:

@@ -41,6 +41,10 @@ def run_script(*args):
     )
 
 
+def broken(said):
+    return [finding for finding in said['findings'] if finding['breaks']]
+
+
 @pytest.mark.parametrize('name', [*SOUND, *PRESERVED])
 def test_a_sound_config_delivers_its_quota_and_passes(check, name):
     text = {**SOUND, **PRESERVED}[name]
@@ -48,7 +52,7 @@ def test_a_sound_config_delivers_its_quota_and_passes(check, name):
     if name == 'Mask R-CNN':  # the synthetic set has no masks
         options += ['train_dataloader.dataset.pipeline.1.with_mask=False']
     status, said, _ = check(text, *options)
-    assert [f for f in said['findings'] if f['breaks']] == []
+    assert broken(said) == []
     assert status == 0
     counts = {
         c['pool']: (c['drawn'], c['delivered']) for c in said['delivery']['counts']
@@ -90,7 +94,7 @@ def test_a_loss_that_no_known_transform_explains_is_measured(check, workers):
     workers = f'train_dataloader.num_workers={workers}'
     status, said, _ = check(text, '--batches', '5', '--json', '--cfg-options', workers)
     assert status == 1
-    (finding,) = said['findings']
+    (finding,) = broken(said)
     assert finding['what'] == '15 of 15 drawn defect images show none'
     counts = {c.pop('pool'): c for c in said['delivery']['counts']}
     assert counts['defect'] == dict(quota=3, drawn=15, delivered=0)
@@ -104,10 +108,10 @@ def test_a_lost_class_breaks_a_quota_of_that_class(check):
     only = "crop + [dict(type='Resize', scale=(64, 64), keep_ratio=False)]"
     dataset = preserved(f'dict(leaf, pipeline=load + small + {only} + pack)')
     options = ('--json', '--batches', '20', '--cfg-options', 'randomness.seed=0')
-    for rest, broken in (('', []), (quota, ['pit'])):
+    for rest, lost in (('', []), (quota, ['pit'])):
         _, said, _ = check(config('retinanet', dataset, rest), *options)
-        losses = [f['what'] for f in said['findings'] if f['breaks']]
-        assert [what.split()[4] for what in losses] == broken
+        losses = [finding['what'] for finding in broken(said)]
+        assert [what.split()[4] for what in losses] == lost
 
 
 def test_the_schedule_is_checked_too(check):
@@ -117,7 +121,7 @@ def test_the_schedule_is_checked_too(check):
     text = config('retinanet', new('plain'), hook)
     status, said, _ = check(text, '--batches', '0', '--json')
     assert status == 1
-    (finding,) = said['findings']
+    (finding,) = broken(said)
     assert finding['where'] == 'custom_hooks[0]'
     assert 'quota=8 takes 8 of a batch of 8' in finding['what']
 
@@ -187,7 +191,7 @@ def test_a_forgotten_import_is_a_finding(synthetic, tmp_path):
     result = run_script(path, '--json', '--batches', '1')
     assert result.returncode == 1, result.stderr
     assert result.stderr == ''
-    (finding,) = json.loads(result.stdout)['findings']
+    (finding,) = broken(json.loads(result.stdout))
     assert finding['where'] == 'custom_imports'
 
 
