@@ -79,6 +79,49 @@ def test_the_iteration_based_loop_gets_the_quota(synthetic, defect_ids, tmp_path
     assert len(normal) == len(set(normal))
 
 
+# Each class by itself, not by its name.
+PURE_PYTHON = """
+from mmengine.config import read_base
+from mmengine.hooks import CheckpointHook
+
+with read_base():
+    from .base import *
+
+from mmdefect import (
+    DefectPoolSampler,
+    DefectPreservingDataset,
+    QuotaBatchSampler,
+    QuotaMonitorHook,
+    QuotaResumeHook,
+)
+
+train_dataloader['sampler'] = dict(type=DefectPoolSampler)
+train_dataloader['batch_sampler'] = dict(
+    type=QuotaBatchSampler, quota=2, num_batches=4)
+train_dataloader['dataset'].update(type=DefectPreservingDataset)
+custom_hooks = [dict(type=QuotaMonitorHook), dict(type=QuotaResumeHook)]
+default_hooks.update(
+    checkpoint=dict(type=CheckpointHook, by_epoch=False, interval=3))
+"""
+
+
+def test_a_pure_python_config_trains_monitors_and_resumes(
+    synthetic, defect_ids, tmp_path
+):
+    small_config(synthetic, tmp_path / 'run').dump(f'{tmp_path}/base.py')
+    (tmp_path / 'pure.py').write_text(PURE_PYTHON)
+    cfg = Config.fromfile(str(tmp_path / 'pure.py'))
+    assert not isinstance(cfg.train_dataloader.sampler.type, str)
+    runner, record = Runner.from_cfg(cfg), RecordBatches()
+    runner.register_hook(record)
+    runner.train()
+    assert defects_per_batch(record.batches, defect_ids) == [2] * 8
+    delivered, _ = runner.message_hub.get_scalar('train/quota/delivered').data
+    assert delivered.tolist() == [2] * 8
+    cfg.resume, cfg.load_from = True, f'{tmp_path}/run/iter_3.pth'
+    assert train(cfg) == record.batches[3:]
+
+
 def test_deleting_the_two_sampler_lines_trains_the_stock_way(synthetic, tmp_path):
     source = (ROOT / 'configs/defect_yolox.py').read_text().splitlines()
     kept = [line for line in source if "Sampler'" not in line]
