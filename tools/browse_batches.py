@@ -23,18 +23,18 @@ from check_config import (
     running,
     schedules,
 )
+from command_line import Parser, progress, whole
 from inspect_dataset import (
     COLOURS,
     has_quota,
     load_config,
     pool_numbers,
+    pool_title,
     sampling,
-    save_figure,
 )
 from make_stock_config import stock
 from rich.console import Console
-from rich.progress import track
-from show_detections import add_box
+from show_detections import add_box, settle_names
 
 COLUMNS = 4  # images side by side in a batch
 
@@ -59,13 +59,12 @@ class Batch(NamedTuple):
 
 def parse_args(argv: list | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__,
         epilog='examples:\n'
         '  python tools/browse_batches.py configs/defect_yolox.py --num 3\n'
         '  python tools/browse_batches.py configs/defect_yolox.py --against stock \\\n'
         '      --output-dir batches',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add('config', metavar='CONFIG', help='the config file')
@@ -119,16 +118,15 @@ def build_loaders(config: str, options: dict | None, against: bool) -> list:
             f'{config} has no QuotaBatchSampler in train_dataloader; '
             '`python tools/check_config.py CONFIG` says what to write'
         )
-    cfgs = [cfg]
-    reading = Console(stderr=True).status('reading the annotations')
-    with reading, running('the training dataloader cannot be built'):
-        if against:
-            cfgs = [stock(copy.deepcopy(cfg)), cfg]
-        loaders = [
-            build_loader(c, DATASETS.build(c.train_dataloader.dataset)) for c in cfgs
-        ]
-        for _, hook in schedules(cfg):
-            build_hook(hook).apply(loaders[-1].batch_sampler)
+    with Console(stderr=True).status('reading the annotations'):
+        cfgs = [stock(copy.deepcopy(cfg)), cfg] if against else [cfg]
+        with running('the training dataloader cannot be built'):
+            loaders = [
+                build_loader(c, DATASETS.build(c.train_dataloader.dataset))
+                for c in cfgs
+            ]
+            for _, hook in schedules(cfg):
+                build_hook(hook).apply(loaders[-1].batch_sampler)
     # Without worker processes, which have seeds of their own.
     set_random_seed((cfg.get('randomness') or {}).get('seed') or 0)
     return loaders
@@ -250,13 +248,16 @@ def draw(sides: list, pools: list, classes: Any, path: Path) -> None:
     used = sorted({pool for batch in sides for pool in batch.pools})
     below[0].legend(
         [Patch(facecolor=colours[n]) for n in used],
-        [f'drawn from {pools[n]}' for n in used],
+        [f'drawn from {pool_title(pools, n)}' for n in used],
         loc='center left',
         ncol=4,
         frameon=False,
         fontsize=large - 1,
     )
-    save_figure(figure, path)
+    settle_names(figure)
+    with whole(path) as part:
+        figure.savefig(part, dpi=120)
+    pyplot.close(figure)
 
 
 def draw_image(axis: Any, image: Any, sample: Any, classes: Any, colour: str) -> None:
@@ -280,12 +281,8 @@ def draw_image(axis: Any, image: Any, sample: Any, classes: Any, colour: str) ->
     axis.autoscale(False)
     for box in boxes_of(sample.get('ignored_instances')):
         add_box(axis, box, '0.5', 'dashed')
-    for box, label in zip(boxes_of(instances), instances.labels.tolist()):
-        add_box(axis, box, '#00b050', 'solid', classes[label])
-        name = axis.texts[-1]
-        name.set_in_layout(False)
-        if box[0] + box[2] > image.shape[1]:  # so that it stays on the image
-            name.set(x=box[2], horizontalalignment='right')
+    for box, number in zip(boxes_of(instances), instances.labels.tolist()):
+        add_box(axis, box, '#00b050', 'solid', classes[number])
 
 
 def boxes_of(instances: Any) -> list:
@@ -344,11 +341,7 @@ def browse(args: argparse.Namespace) -> None:
     pools, numbers = pool_numbers(loaders[-1].batch_sampler)
     streams = [load(loader, numbers) for loader in loaders]
     args.output_dir.mkdir(parents=True, exist_ok=True)
-    screen = Console(stderr=True)
-    order = range(args.num)
-    if screen.is_terminal:
-        order = track(order, 'drawing', console=screen)
-    for number in order:
+    for number in progress(range(args.num), 'drawing'):
         with running('the batches cannot be loaded'):
             sides = [next(stream) for stream in streams]
         path = args.output_dir / f'batch_{number + 1:03d}.png'

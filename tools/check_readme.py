@@ -1,26 +1,26 @@
 """Run the commands of README.md, as written, on a small data set.
 
 Works on a copy of the project in a temporary directory. What cannot run on one
-machine without a GPU is compared with the help of its program instead: each option
-has to exist. CHECKS says which is done with what; a command that it does not know
-fails.
+machine without a GPU is compared with the help of its program instead: each
+option has to exist. CHECKS says which is done with what; a command that it does
+not know fails.
 
 Exit status: 0 all work, 1 some do not, 2 wrong use.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any, Iterator, NamedTuple
+
+from command_line import Parser
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 1800  # seconds a command may take
@@ -220,12 +220,11 @@ def check(command: Command, folder: Path) -> str | None:
 
 def main(argv: list | None = None) -> int:
     """Check the commands that the command line asks for."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__,
         epilog='examples:\n'
         '  python tools/check_readme.py\n'
         "  python tools/check_readme.py --skip 'quickstart|benchmark'",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add('--only', metavar='REGEX', default='', help='commands that it is found in')
@@ -287,6 +286,4 @@ def check_all(todo: list[Command], codes: dict, folder: Path) -> list[Command]:
 
 
 if __name__ == '__main__':
-    # Whatever ends this, ends what it started.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

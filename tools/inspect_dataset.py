@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import sys
 import textwrap
 from math import comb
@@ -29,6 +28,7 @@ from check_config import (
     running,
     schedules,
 )
+from command_line import Parser, whole
 from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
@@ -144,13 +144,12 @@ class Inspection(NamedTuple):
 
 def parse_args(argv: list | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__,
         epilog='examples:\n'
         '  python tools/inspect_dataset.py configs/defect_yolox.py\n'
         '  python tools/inspect_dataset.py configs/defect_yolox.py --save plan.png \\\n'
         '      --cfg-options train_cfg.max_epochs=50',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('config', metavar='CONFIG', help='the config file')
     parser.add_argument(
@@ -494,7 +493,7 @@ def show_quotas(console: Console, found: Inspection) -> None:
     for name in (
         'quota',
         'batches\nan epoch',
-        'normal images\nan epoch',
+        'normals\nan epoch',
         'draws of a defect\nimage an epoch',
         'in the\nwhole run',
     ):
@@ -534,7 +533,7 @@ def as_json(found: Inspection) -> str:
         'stock_batches_without_defect': found.empty_share(),
         unit: length,
         'quota': found.batches.quota if found.has_quota else None,
-        'draws_run': found.draws,
+        'draws_run': {name: number for name, number in found.draws.items() if number},
         'quotas': [row._asdict() for row in found.rows],
         'recommended': found.advice._asdict(),
     }
@@ -576,7 +575,7 @@ def draw(found: Inspection, path: Path) -> None:
     used = [n for n in range(len(names)) if n == 0 or (numbers == n).any()]
     figure.legend(
         [Patch(facecolor=colours[n]) for n in used],
-        [f'{names[n]} image' for n in used],
+        [f'{pool_title(names, n)} image' for n in used],
         loc='outside lower left',
         ncol=len(used),
         frameon=False,
@@ -601,7 +600,15 @@ def draw(found: Inspection, path: Path) -> None:
         f'batches of {found.batches.batch_size} hold none',
         fontsize=13,
     )
-    save_figure(figure, path)
+    with whole(path) as part:
+        figure.savefig(part, dpi=120)
+    pyplot.close(figure)
+
+
+def pool_title(names: list[str], number: int) -> str:
+    """What a colour stands for: ``defect`` beside some classes is the other ones."""
+    name = names[number]
+    return 'other defect' if name == 'defect' and number > 1 else name
 
 
 def draw_batches(axis: Any, cells: np.ndarray, colours: list, defect: Any) -> None:
@@ -672,25 +679,6 @@ def draw_curve(axis: Any, values: list, found: Inspection, limit: int | None) ->
     axis.grid(color='0.9', linewidth=0.8)
     axis.set_axisbelow(True)
     axis.spines[['top', 'right']].set_visible(False)
-
-
-def save_figure(figure: Any, path: Path) -> None:
-    """Write a picture: all of it, or nothing.
-
-    Args:
-        figure (matplotlib.figure.Figure): The picture.
-        path (Path): Where it goes.
-    """
-    from matplotlib import pyplot
-
-    part = path.with_name(f'.{path.stem}.{os.getpid()}.part.png')
-    try:
-        figure.savefig(part, dpi=120)
-        part.replace(path)
-    finally:
-        if part.exists():
-            part.unlink()
-        pyplot.close(figure)
 
 
 def main(argv: list | None = None) -> int:

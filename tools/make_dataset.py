@@ -10,22 +10,19 @@ same options give the same bytes, and a picture can be drawn again without its d
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
 import shutil
-import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Iterator, Sequence, Tuple
 
 import cv2
 import numpy as np
+from command_line import Parser, progress
 from pycocotools import mask as coco_mask
-from rich.console import Console
-from rich.progress import track
 
 try:
     import fcntl
@@ -38,7 +35,6 @@ MARKER = 'dataset.json'
 SPLITS = ('train', 'val')
 BASE_SIZE = 160  # The image size, in pixels, in which lengths below are given.
 Box = Tuple[int, int, int, int]  # x, y, width, height in pixels
-T = TypeVar('T')
 
 
 def stream(*key: int) -> np.random.Generator:
@@ -344,20 +340,6 @@ def make(root: Path, options: dict) -> None:
     write_json(root / MARKER, marker(options))
 
 
-def progress(items: Sequence[T], description: str) -> Iterable[T]:
-    """Yield `items`; show a bar on a terminal, elsewhere a line now and then."""
-    console = Console(stderr=True)
-    if console.is_terminal:
-        yield from track(items, description, console=console)
-        return
-    spoken = time.monotonic()
-    for done, item in enumerate(items):
-        if time.monotonic() - spoken > 10:
-            spoken = time.monotonic()
-            print(f'{description}: {done:,} of {len(items):,}', file=sys.stderr)
-        yield item
-
-
 # --- The directory -------------------------------------------------------------------
 
 
@@ -480,7 +462,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 out.rename(work / 'old')
             (work / 'new').rename(out)
     except (RefusedError, OSError) as error:
-        parser.error(' '.join(str(error).split()))
+        parser.error(str(error))
     except KeyboardInterrupt:
         print('interrupted: nothing was made', file=sys.stderr)
         return 130
@@ -506,15 +488,7 @@ def check(options: dict) -> None:
         raise RefusedError(f'--seed must be 0 or more, got {options["seed"]}')
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaint is one line."""
-
-    def error(self, message: str) -> Any:
-        """Print `message` and exit with 2."""
-        self.exit(2, f'{self.prog}: error: {message}\n')
-
-
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """Return the parser of the command line."""
     parser = Parser(
         description=__doc__.split('\n')[0],
@@ -531,7 +505,6 @@ never touched. OUT appears only when all of it is done.
 
 example:
   python tools/make_dataset.py data/big --train 30000 --defect-share 0.03""",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add(
@@ -565,6 +538,4 @@ example:
 
 
 if __name__ == '__main__':
-    # So that a polite kill tidies up, too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

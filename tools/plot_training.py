@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
+
+from command_line import Parser, whole
 
 # Positions and values of a scalar, by its name.
 Curves = Dict[str, List[Tuple[int, float]]]
@@ -53,13 +54,12 @@ class UnusableRunError(Exception):
 
 def parse_args(argv: list | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__,
         epilog='examples:\n'
         '  python tools/plot_training.py work_dirs/defect_yolox\n'
         '  python tools/plot_training.py work_dirs/stock work_dirs/quota3 \\\n'
         "      --labels stock 'quota 3' --smooth 5 --out compared.png",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add('work_dirs', nargs='+', type=Path, metavar='WORK_DIR', help='where a run wrote')
@@ -240,13 +240,9 @@ def draw(runs: dict[str, Curves], smooth: int, out: Path) -> list[str]:
         frameon=False,
         fontsize=10,
     )
-    part = out.with_name(f'.{out.stem}.{os.getpid()}.part.png')
-    try:
+    with whole(out) as part:
         figure.savefig(part, dpi=130)
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
-        pyplot.close(figure)
+    pyplot.close(figure)
     return [panel.title for panel in panels]
 
 

@@ -296,7 +296,8 @@ def test_wrong_use_ends_with_one_line_and_status_2(capsys, args, said):
     with pytest.raises(SystemExit) as caught:
         tool.main([str(CONFIG), *args])
     assert caught.value.code == 2
-    assert said in capsys.readouterr().err.splitlines()[-1]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
 
 
 def test_it_runs_from_anywhere_as_the_help_says(synthetic, tmp_path):

@@ -316,7 +316,8 @@ def test_wrong_use_ends_with_one_line_and_status_2(capsys, args, said):
     with pytest.raises(SystemExit) as caught:
         tool.main([str(CONFIG), *args])
     assert caught.value.code == 2
-    assert said in capsys.readouterr().err.splitlines()[-1]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
 
 
 def test_a_missing_config_is_told_in_one_line(capsys):

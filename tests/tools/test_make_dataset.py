@@ -322,14 +322,12 @@ def start_big(out, *args):
     raise AssertionError(process.communicate())
 
 
-@pytest.mark.parametrize(
-    ('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
-)
-def test_an_interrupted_run_leaves_nothing(tmp_path, number, code):
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing(tmp_path, number):
     process = start_big(tmp_path / 'set')
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
-    assert process.returncode == code
+    assert process.returncode == 130
     assert 'Traceback' not in said
     assert list(tmp_path.iterdir()) == []
 

@@ -141,7 +141,8 @@ def test_wrong_use_is_told_in_one_line(
     except SystemExit as error:
         status = error.code
     assert status == 2
-    assert reason in capsys.readouterr().err.splitlines()[-1]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert reason in line
 
 
 def test_the_script_helps_with_an_example():

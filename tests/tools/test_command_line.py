@@ -1,0 +1,130 @@
+"""What every tool promises: one line on wrong use, progress, whole files."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import command_line
+import pytest
+from runner_configs import ROOT
+
+TOOLS = [
+    path.stem
+    for path in sorted(ROOT.glob('tools/*.py'))
+    if 'from command_line import Parser' in path.read_text()
+]
+ENVIRONMENT = {**os.environ, 'PYTHONPATH': str(ROOT / 'tools')}
+
+
+def python(code, **options):
+    return subprocess.Popen(
+        [sys.executable, '-c', code],
+        **{'env': ENVIRONMENT, 'text': True, 'stderr': subprocess.PIPE, **options},
+    )
+
+
+@pytest.mark.parametrize('name', TOOLS)
+def test_the_help_of_every_tool_has_an_example_and_fits_80_columns(
+    name, capsys, monkeypatch
+):
+    monkeypatch.setenv('COLUMNS', '80')
+    with pytest.raises(SystemExit, match='0'):
+        importlib.import_module(name).main(['--help'])
+    out = capsys.readouterr().out
+    assert re.search(rf'^examples?:\n  python tools/{name}\.py', out, re.M)
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize('name', TOOLS)
+def test_every_tool_tells_a_wrong_option_in_one_line(name, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        importlib.import_module(name).main(['--no-such-option'])
+    out, err = capsys.readouterr()
+    assert out == ''
+    assert err.count('\n') == 1
+    assert 'error: ' in err
+
+
+def test_the_tools_are_found():
+    assert len(TOOLS) > 5
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_while_modules_are_imported_is_quiet(number):
+    code = 'import command_line, time; print("ready", flush=True); time.sleep(60)'
+    process = python(code, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == 'ready\n'
+    process.send_signal(number)
+    assert process.communicate(timeout=30)[1] == ''
+    assert process.returncode == -signal.SIGINT  # 130, as a shell says it
+
+
+def test_any_other_error_is_still_told():
+    process = python('import command_line; 1 / 0')
+    assert 'ZeroDivisionError' in process.communicate(timeout=30)[1]
+    assert process.returncode == 1
+
+
+def test_without_a_terminal_progress_is_a_line_now_and_then(capsys, monkeypatch):
+    clock = iter(range(0, 1000, 4))  # an item every four seconds
+    monkeypatch.setattr(time, 'monotonic', lambda: next(clock))
+    assert list(command_line.progress('abcdefgh', 'reading')) == [*'abcdefgh']
+    out, err = capsys.readouterr()
+    assert out == ''
+    assert err == (
+        'reading: 2 of 8, about 36 s left\nreading: 5 of 8, about 14 s left\n'
+    )
+
+
+PROGRESS = """
+import sys, time
+from command_line import progress
+for item in progress(range(6), 'reading'):
+    time.sleep(0.3)
+    print('item', item)
+"""
+
+
+def test_on_a_terminal_progress_has_the_time_left_and_output_its_file(tmp_path):
+    ours, theirs = pty.openpty()
+    with open(tmp_path / 'out.txt', 'w') as file:
+        process = python(
+            PROGRESS,
+            stdout=file,
+            stderr=theirs,
+            env={**ENVIRONMENT, 'TERM': 'xterm', 'COLUMNS': '80'},
+        )
+        os.close(theirs)
+        shown = b''
+        while True:
+            try:
+                part = os.read(ours, 4096)
+            except OSError:  # the other end is closed
+                break
+            shown += part
+    assert process.wait(timeout=30) == 0
+    assert re.search(rb'reading.*%.*0:00:0\d', shown)
+    assert b'item' not in shown
+    assert (tmp_path / 'out.txt').read_text().splitlines() == [
+        f'item {n}' for n in range(6)
+    ]
+
+
+def test_a_file_is_replaced_by_a_whole_one_or_kept(tmp_path):
+    path = tmp_path / 'kept.txt'
+    with command_line.whole(path) as part:
+        part.write_text('whole')
+    assert path.read_text() == 'whole'
+    with contextlib.suppress(KeyboardInterrupt), command_line.whole(path) as part:
+        part.write_text('ha')
+        raise KeyboardInterrupt
+    assert path.read_text() == 'whole'
+    assert [p.name for p in tmp_path.iterdir()] == ['kept.txt']

@@ -1,0 +1,100 @@
+"""How every tool here is called, shows progress, writes files and ends.
+
+Importing it makes interruptions quiet, so import it before what takes seconds: Ctrl-C
+and a polite `kill` then end a tool with status 130, without a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, Iterable, Iterator, TypeVar
+
+T = TypeVar('T')
+
+PAUSE = 10  # seconds between two lines about progress
+
+
+def _tell(kind: type, error: Any, trace: Any) -> None:
+    # Python itself then ends with the status of an interruption.
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _tell
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line, and whose help keeps its lines."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault('formatter_class', argparse.RawDescriptionHelpFormatter)
+        super().__init__(**options)
+
+    def error(self, message: str) -> Any:
+        """Print ``message`` and exit with 2."""
+        self.exit(2, f'{self.prog}: error: {" ".join(message.split())}\n')
+
+
+def progress(
+    items: Iterable[T], description: str, total: int | None = None
+) -> Iterator[T]:
+    """Go through items, and show how far it is.
+
+    Args:
+        items (Iterable): The items.
+        description (str): What is done with them.
+        total (int, optional): How many there are. Defaults to None, their length.
+
+    Yields:
+        Any: The items; on a terminal under a bar with the time left, elsewhere with a
+        line now and then.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    total = len(items) if total is None else total  # type: ignore[arg-type]
+    console = Console(stderr=True)
+    if console.is_terminal:
+        # What is printed meanwhile may be meant for a file, not for this screen.
+        bar = Progress(
+            *Progress.get_default_columns(),
+            console=console,
+            transient=True,
+            redirect_stdout=sys.stdout.isatty(),
+        )
+        with bar:
+            yield from bar.track(items, total, description=description)
+        return
+    begin = spoken = time.monotonic()
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if done and now - spoken > PAUSE:
+            spoken = now
+            left = f'about {(now - begin) * (total - done) / done:,.0f} s left'
+            print(f'{description}: {done:,} of {total:,}, {left}', file=sys.stderr)
+        yield item
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Write a file, all of it or nothing.
+
+    Args:
+        path (Path): Where the file goes.
+
+    Yields:
+        Path: What to write. It takes the place of ``path`` when all went well.
+    """
+    part = path.with_name(f'.{path.stem}.{os.getpid()}.part{path.suffix}')
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
