@@ -1,7 +1,8 @@
-"""``python -m mmdefect``: what a bug report needs to know."""
+"""Print what a bug report needs: versions of the whole stack, registered classes."""
 
 from __future__ import annotations
 
+import argparse
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -28,6 +29,7 @@ DISTRIBUTIONS = {
     'mmcv': ['mmcv', 'mmcv-lite', 'onedl-mmcv'],
     'mmdet': ['mmdet', 'onedl-mmdetection'],
     'pycocotools': ['pycocotools'],
+    'sklearn': ['scikit-learn'],
     'mim': ['openmim', 'onedl-mim'],
 }
 
@@ -97,8 +99,14 @@ def registered() -> dict[str, list[str]]:
     return found
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Print everything, a line each."""
+    argparse.ArgumentParser(
+        prog='python -m mmdefect',
+        usage=argparse.SUPPRESS,  # so that an error is one line
+        description=__doc__,
+        epilog='example: python -m mmdefect > report.txt',
+    ).parse_args(argv)
     for name, value in versions().items():
         print(f'{name + ":":13}{value}')
     print('\nregistered with MMEngine:')

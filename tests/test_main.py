@@ -13,6 +13,7 @@ from pathlib import Path
 import mmdet
 import mmengine
 import numpy
+import pytest
 import torch
 from runner_configs import ROOT
 
@@ -26,7 +27,7 @@ def values(text):
 
 
 def test_it_tells_the_versions_that_really_run(capsys):
-    report.main()
+    report.main([])
     said = values(capsys.readouterr().out)
     for module in (mmdefect, mmdet, mmengine, numpy, torch):
         assert module.__version__ in said[module.__name__]
@@ -71,3 +72,13 @@ def test_packages_that_overwrite_each_other_are_both_named():
     assert report.installed(['numpy', 'nothing-of-this-name', 'torch']) == (
         f'numpy {numpy.__version__} and torch {torch.__version__}'
     )
+
+
+def test_it_helps_and_tells_wrong_use_in_one_line(capsys):
+    with pytest.raises(SystemExit, match='0'):
+        report.main(['--help'])
+    assert 'example: python -m mmdefect' in capsys.readouterr().out
+    with pytest.raises(SystemExit, match='2'):
+        report.main(['--json'])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == 'python -m mmdefect: error: unrecognized arguments: --json'

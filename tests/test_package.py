@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import mmdefect
 
@@ -82,6 +83,34 @@ def test_the_changelog_knows_the_version():
     assert re.fullmatch(r'\d+\.\d+\.\d+', mmdefect.__version__)
     changelog = (ROOT / 'CHANGELOG.md').read_text()
     assert f'## {mmdefect.__version__}' in changelog
+
+
+README = (ROOT / 'README.md').read_text()
+
+
+def test_a_citation_names_this_version_in_both_formats():
+    (cff,) = re.findall(r'^```yaml\n(cff-version.*?)^```$', README, re.M | re.S)
+    cff = yaml.safe_load(cff)
+    assert {'cff-version', 'message', 'title', 'authors'} <= set(cff)
+    (bibtex,) = re.findall(r'^```bibtex\n(.*?)^```$', README, re.M | re.S)
+    bibtex = dict(re.findall(r'(\w+) = \{+(.*?)\}+,?$', bibtex, re.M))
+    cff['author'] = ' and '.join(author['name'] for author in cff['authors'])
+    for key in ('title', 'author', 'version', 'license'):
+        assert bibtex[key] == cff[key]
+    assert cff['version'] == mmdefect.__version__
+
+
+def test_hooks_before_a_commit_run_what_the_tests_run():
+    """With other commands or files, a commit would pass here and fail there."""
+    config = yaml.safe_load((ROOT / '.pre-commit-config.yaml').read_text())
+    (repo,) = config['repos']
+    test = (ROOT / 'tools/test.sh').read_text()
+    commands = re.findall(r'^  "\$bin/(\w+)"(?: (check|format))?', test, re.M)
+    entries = {tuple(hook['entry'].split()[:2]) for hook in repo['hooks']}
+    assert entries == {tuple(word for word in c if word) for c in commands}
+    for hook in repo['hooks']:
+        assert hook['language'] == 'system'  # the environment's own versions
+        assert {'id', 'name', 'types'} <= set(hook)
 
 
 def test_type_checkers_are_told_that_it_is_typed():
