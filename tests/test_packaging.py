@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from email.parser import Parser
 
@@ -20,7 +21,7 @@ PIP = [sys.executable, '-m', 'pip', '--disable-pip-version-check', '-q']
 CONFIGS = {path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/**/*.py')}
 
 ASK = """
-import json, mmdefect
+import json, mmdefect, sys
 from importlib.metadata import version
 from pathlib import Path
 from mmengine.config import Config
@@ -30,6 +31,7 @@ package = Path(mmdefect.__file__).parent
 config = Config.fromfile(package / '.mim/configs/defect_yolox.py')
 print(json.dumps(dict(
     package=str(package),
+    environment=sys.prefix,
     versions=[mmdefect.__version__, version('mmdefect')],
     registered=registered(),
     typed=(package / 'py.typed').is_file(),
@@ -76,16 +78,31 @@ def wheel(source):
     return path
 
 
+@pytest.fixture
+def clean(tmp_path):
+    """The Python of an environment of its own, which borrows nothing but the stack."""
+    run(sys.executable, '-m', 'venv', '--without-pip', 'venv', cwd=tmp_path)
+    (site,) = tmp_path.glob('venv/lib/python3*/site-packages')
+    # A path in a .pth file: the .pth file of the checkout itself is not followed there.
+    (site / 'stack.pth').write_text(sysconfig.get_paths()['purelib'] + '\n')
+    return tmp_path / 'venv/bin/python'
+
+
 @pytest.mark.parametrize('what', ['source', 'wheel'])
-def test_what_pip_installs_works_without_the_checkout(request, what, tmp_path):
-    target, elsewhere = tmp_path / 'site', tmp_path / 'elsewhere'
-    elsewhere.mkdir()
-    options = ['--no-deps', '--no-build-isolation', '--no-index', '--target', target]
+def test_what_pip_installs_works_in_a_clean_environment(request, what, clean, tmp_path):
     path = request.getfixturevalue(what)
-    run(*PIP, 'install', *options, path, cwd=elsewhere)
-    out = run(sys.executable, '-c', ASK, cwd=elsewhere, PYTHONPATH=str(target))
-    said = json.loads(out.splitlines()[-1])
-    assert said['package'] == str(target / 'mmdefect')
+    options = ['--no-deps', '--no-build-isolation', '--no-index', path]
+    missing = subprocess.run(
+        [clean, '-c', 'import mmdefect'], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "No module named 'mmdefect'" in missing.stderr  # clean it was
+    run(*PIP, '--python', clean, 'install', *options, cwd=tmp_path)
+    said = json.loads(run(clean, '-c', ASK, cwd=tmp_path).splitlines()[-1])
+    assert said['package'].startswith(f'{said["environment"]}/')
+    assert said['environment'] == str(tmp_path / 'venv')
+    report = run(clean, '-m', 'mmdefect', cwd=tmp_path)
+    assert f'{mmdefect.__version__} in {said["package"]}\n' in report
+    assert 'QuotaBatchSampler' in report
     assert said['versions'] == [mmdefect.__version__] * 2
     assert said['registered'] == registered()
     assert said['typed']
