@@ -202,17 +202,22 @@ def check_config(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
         dataset: Its training dataset, as built.
 
     Returns:
-        list[Finding]: What breaks a quota.
+        list[Finding]: What breaks a quota, and after that what only costs something.
     """
     loader = cfg['train_dataloader']
     batches = 0 if _is_sliced(dataset) else loader.get('num_batch_per_epoch')
-    return [
+    findings = [
         *check_dataloader(cfg),
         *([_sliced(batches, 'batches')] if batches else []),
         *check_dataset(dataset),
         *_check_hooks(cfg, dataset),
         *_check_defect_classes(cfg, dataset),
     ]
+    # What one line mends is said once.
+    once: dict[tuple, Finding] = {}
+    for finding in sorted(findings, key=lambda finding: not finding.breaks):
+        once.setdefault((finding.where, finding.fix), finding)
+    return list(once.values())
 
 
 def check_dataloader(cfg: Mapping[str, Any]) -> list[Finding]:

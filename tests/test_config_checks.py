@@ -115,6 +115,12 @@ def test_whoever_writes_the_fixes_ends_with_a_sound_config(load, name):
     assert found == []
 
 
+def test_what_one_line_mends_is_said_once(load):
+    """RTMDet crops in both of its pipelines: one wrapper serves both."""
+    found = [finding.where for finding in breaks(load(BROKEN["RTMDet's own crop"][0]))]
+    assert len(found) == len(set(found)) == 3
+
+
 def test_a_skipped_mosaic_is_no_finding(load):
     dataset = build(load(BROKEN["YOLOX's own Mosaic"][0]))
     assert check_dataset(dataset)

@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import io
 import json
+import re
 import sys
 import warnings
 from typing import Any, Iterator, NamedTuple
@@ -150,7 +151,11 @@ def check(config: str, options: dict | None, batches: int) -> tuple[list, Any]:
         with running('the training dataloader cannot be built'):
             loader = build_loader(cfg, dataset)
     except UnusableConfigError as error:
-        return [*findings, refusal('train_dataloader', error)], None
+        found = refusal('train_dataloader', error)
+        # A dataset without normal images is refused: said once, with its key.
+        if not any(finding.where.endswith('.filter_cfg') for finding in findings):
+            findings.append(found)
+        return findings, None
     for where, hook in schedules(cfg):
         try:
             with running(f'{where} cannot be built'):
@@ -293,15 +298,37 @@ def show(findings: list, delivery: Delivery | None) -> None:
         console.print()
     if delivery:
         show_delivery(console, delivery)
-    broken = sum(finding.breaks for finding in findings)
-    if broken:
-        console.print(
-            f'{broken} {"thing breaks" if broken == 1 else "things break"} the quota. '
-            'In a fix, ... is what is there now: in a config that inherits this one, '
-            '_base_ and the key.'
+    for line in advice(findings, delivery):
+        # What is to be copied stays in one piece.
+        console.print(line, markup=False, soft_wrap=line.startswith('--'))
+
+
+def advice(findings: list, delivery: Delivery | None) -> Iterator[str]:
+    """What to do next."""
+    broken = [finding for finding in findings if finding.breaks]
+    if not broken:
+        yield 'Nothing found that breaks the quota.'
+        return
+    things = '1 thing breaks' if len(broken) == 1 else f'{len(broken)} things break'
+    yield f'{things} the quota. Write what stands behind `fix`, then run this again.'
+    if delivery is None:
+        yield 'No batch was run, so there may be more to find.'
+    if any('...' in finding.fix for finding in broken):
+        yield (
+            '`...` is what is there now; of an inherited config, `_base_` and its key, '
+            'such as `_base_.train_dataloader.dataset`.'
         )
-    else:
-        console.print('Nothing found that breaks the quota.')
+    listed = [f for f in broken if '[' in f.where and f.where.endswith(key_of(f))]
+    if listed:
+        place = re.sub(r'\[(\d+)\]', r'.\1', listed[0].where)
+        value = listed[0].fix.partition('=')[2]
+        yield 'No config can change a part of an inherited list: write it anew, or add'
+        yield f'--cfg-options {place}={value}'
+
+
+def key_of(finding: Any) -> str:
+    """The key that the fix of a finding sets."""
+    return finding.fix.partition('=')[0]
 
 
 def show_delivery(console: Console, delivery: Delivery) -> None:

@@ -85,6 +85,22 @@ def test_a_broken_config_does_not_pass(check, name):
     assert where in [finding['where'] for finding in said['findings']]
 
 
+def test_it_ends_with_what_to_do_next(check):
+    text, where = BROKEN["RTMDet's own crop"]
+    _, out, _ = check(text, '--batches', '0')
+    advice = out[out.index('things break the quota') :].splitlines()
+    assert 'No batch was run, so there may be more to find.' in advice
+    assert advice[-1].startswith('--cfg-options ')
+    _, said, _ = check(text, '--batches', '0', '--json', *advice[-1].split())
+    assert where not in [finding['where'] for finding in broken(said)]
+
+
+def test_lost_normal_images_are_told_once_with_their_key(check):
+    text, where = BROKEN['Faster R-CNN drops the normal images']
+    _, said, _ = check(text, '--json')
+    assert [finding['where'] for finding in broken(said)] == [where]
+
+
 DROP = "[dict(type='FilterAnnotations', min_gt_bbox_wh=(99, 99), keep_empty=False)]"
 
 
