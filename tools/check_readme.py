@@ -46,21 +46,27 @@ class Check(NamedTuple):
         helps (tuple[str, ...]): Commands whose help has to know each option of it.
             Empty: the command is run.
         extra (str): What is appended to a command that is run.
+        before (str): What is run before it, in the same shell.
     """
 
     pattern: str
     helps: tuple = ()
     extra: str = ''
+    before: str = ''
 
 
 MMDET_TRAIN = (
     "python \"$(python -c 'import mmdet, os; print(os.path.dirname(mmdet.__file__))')"
     '/.mim/tools/train.py" --help'
 )
+INSTALL = '--no-deps --no-build-isolation --no-index --target installed'
 # The first that matches is taken.
 CHECKS = [
-    # The suite cannot run inside itself.
+    # Neither can run inside itself.
     Check(r'bash tools/test\.sh.*', helps=('bash tools/test.sh --help',)),
+    Check(
+        r'python tools/check_readme\.py.*', helps=('python tools/check_readme.py -h',)
+    ),
     Check(r'mim train mmdetection\b.*', helps=('mim train --help', MMDET_TRAIN)),
     # Several GPUs, or several machines.
     Check(r'mim train .*--launcher.*', helps=('mim train --help', MMDET_TRAIN)),
@@ -68,7 +74,7 @@ CHECKS = [
     # Into a directory of its own: the environment stays as it is.
     Check(
         r'pip install (-U )?\.',
-        extra='--no-deps --no-build-isolation --no-index --target installed',
+        extra=INSTALL,
     ),
     Check(r"pip install '?(mmdefect|\.)\[\w+\]'?", helps=('pip install --help',)),
     # Everything else runs as it stands.
@@ -87,7 +93,13 @@ CHECKS = [
     Check(r'python -m mmdefect'),
     Check(r'python program\d+\.py'),  # a Python block, as this tool names it
     Check(r'python tools/\w+\.py( .*)?'),
-    Check(r'cp -r .*'),
+    # Away from the sources, out of what pip installs.
+    Check(
+        r'cp -r .*',
+        before=f'pip install . {INSTALL} && mkdir away && cd away && '
+        'export PYTHONPATH=../installed',
+        extra='&& test -f configs/defect_yolox.py',
+    ),
     Check(r'export \w+=\w+'),
 ]
 STARTS = ('bash tools/', 'python tools/', 'python -m mmdefect', 'mim ', 'pip install ')
@@ -215,7 +227,8 @@ def check(command: Command, folder: Path) -> str | None:
         return 'CHECKS of tools/check_readme.py has no entry for it'
     if how.helps:
         return unknown_options(command.text, how.helps, folder)
-    return run(f'{command.text} {how.extra}', folder)
+    before = f'{how.before} && ' if how.before else ''
+    return run(f'{before}{command.text} {how.extra}', folder)
 
 
 def main(argv: list | None = None) -> int:

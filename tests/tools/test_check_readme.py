@@ -60,6 +60,13 @@ def test_a_command_that_nobody_listed_fails(tmp_path):
     assert 'CHECKS' in error
 
 
+@pytest.mark.parametrize(
+    'command', ['python tools/check_readme.py', 'bash tools/test.sh --slow']
+)
+def test_what_would_run_these_checks_again_is_not_run(command):
+    assert tool.find_check(command).helps
+
+
 def test_a_command_that_fails_is_told_with_its_last_words(tmp_path):
     assert tool.run('true', tmp_path) is None
     assert tool.run('echo reason; false', tmp_path) == 'reason'
