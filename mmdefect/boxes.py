@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import wraps
 from typing import Any, Callable, Sequence
 
-import numpy as np
 import torch
 from mmdet.structures.bbox import HorizontalBoxes, register_box
 
@@ -31,7 +30,7 @@ class TracedBoxes(HorizontalBoxes):
         super().__init__(data, **options)
         self.whole = HorizontalBoxes(self.tensor)
 
-    def visible_share(self, shape: Sequence[int]) -> np.ndarray:
+    def visible_share(self, shape: Sequence[int]) -> list[float]:
         """Share of the area of each box that has not been cut off.
 
         Args:
@@ -39,11 +38,18 @@ class TracedBoxes(HorizontalBoxes):
                 that reach beyond it.
 
         Returns:
-            np.ndarray: Shares, of shape (n,).
+            list[float]: Shares.
         """
+        # An image has few boxes: NumPy and torch would take three times as long.
         height, width = shape
-        seen = np.clip(self.tensor.numpy(), 0, (width, height, width, height))
-        return _areas(seen) / np.maximum(_areas(self.whole.tensor.numpy()), 1e-9)
+        return [
+            max(min(x2, width) - max(x1, 0), 0)
+            * max(min(y2, height) - max(y1, 0), 0)
+            / max((right - left) * (bottom - top), 1e-9)
+            for (x1, y1, x2, y2), (left, top, right, bottom) in zip(
+                self.tensor.tolist(), self.whole.tensor.tolist()
+            )
+        ]
 
     def plain(self) -> HorizontalBoxes:
         """The boxes without their memory.
@@ -78,10 +84,6 @@ class TracedBoxes(HorizontalBoxes):
     def _remember(boxes: TracedBoxes, whole: HorizontalBoxes) -> TracedBoxes:
         boxes.whole = whole
         return boxes
-
-
-def _areas(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
 def _both(move: Callable[..., None]) -> Callable[..., None]:

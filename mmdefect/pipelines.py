@@ -180,9 +180,9 @@ class Attempts:
         else:
             return True
         if hasattr(boxes, 'visible_share'):
-            shares = boxes.visible_share(shape).tolist()
+            shares = boxes.visible_share(shape)
         else:
-            shares = [1] * len(labels)
+            shares = [1.0] * len(labels)
         return any(
             label in self.wanted and not ignore and 0 < share >= self.min_area_ratio
             for label, ignore, share in zip(labels, ignored, shares)
