@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import product
 
@@ -134,12 +135,47 @@ def test_a_run_without_a_fixed_seed_goes_on_with_the_seed_it_had(synthetic, tmp_
     assert train(cfg) == whole[3:]
 
 
-def test_a_changed_annotation_file_is_refused_with_what_changed(synthetic, tmp_path):
-    cfg = saving_config(synthetic, tmp_path)
+def fewer_images(content):
+    content['images'] = content['images'][:200]
+
+
+def one_defect_less(content):
+    image_id = content['annotations'][0]['image_id']
+    content['annotations'] = [
+        x for x in content['annotations'] if x['image_id'] != image_id
+    ]
+
+
+def a_defect_on_another_image(content):
+    marked = {x['image_id'] for x in content['annotations']}
+    image_id = content['annotations'][0]['image_id']
+    clean = next(x['id'] for x in content['images'] if x['id'] not in marked)
+    for annotation in content['annotations']:
+        if annotation['image_id'] == image_id:
+            annotation['image_id'] = clean
+
+
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        (fewer_images, 'images then 300, now 200'),
+        (one_defect_less, r"pools then {'normal': 291, .* now {'normal': 292, "),
+        (a_defect_on_another_image, r'indices in the pools \(checksum\) then'),
+    ],
+)
+def test_a_replaced_annotation_file_is_refused_with_what_changed(
+    synthetic, tmp_path, change, said
+):
+    content = json.loads((synthetic / 'annotations/train.json').read_text())
+    path = tmp_path / 'train.json'
+    path.write_text(json.dumps(content))
+    cfg = saving_config(synthetic, tmp_path, train_cfg__max_epochs=1)
+    leaf_dataset(cfg).ann_file = str(path)
     train(cfg)
+    change(content)
+    path.write_text(json.dumps(content))
     cfg.resume, cfg.load_from = True, str(tmp_path / 'iter_3.pth')
-    leaf_dataset(cfg).indices = 200
-    with pytest.raises(ValueError, match='images then 300, now 200'):
+    with pytest.raises(ValueError, match=said):
         train(cfg)
 
 
