@@ -6,7 +6,7 @@ import logging
 import os
 from contextlib import contextmanager
 from functools import reduce
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch.utils.data import get_worker_info
 
 from mmdefect.config_checks import DATASET, walk_datasets
 from mmdefect.pipelines import IN_A_ROW, Attempts, RejectedError, reads_file, steps_of
-from mmdefect.pools import Scan, class_names, describe, scan, unwrap
+from mmdefect.pools import class_names, describe, make_pools, scan, unwrap
 
 # What is counted, and what the log says when it first happens.
 EVENTS = {
@@ -45,7 +45,7 @@ class DefectPreservingDataset:
     does whenever the pipelines happen to keep it. The defect is looked for after every
     transform, and the pipelines are left where it is lost. After ``max_retries`` the
     image goes without the transforms that crop and mix; if even that fails, another
-    image with the same defect classes takes its place.
+    image of the same pools takes its place.
 
     A defect is kept when the result shows an instance of a defect class that the image
     has, not ignored, with ``min_area_ratio`` of its box visible. In a mosaic it may be
@@ -97,7 +97,7 @@ class DefectPreservingDataset:
         # Shared memory: workers count, the main process reads.
         self._counts = torch.zeros(WORKERS + 1, len(EVENTS), dtype=torch.int64)
         self._counts.share_memory_()
-        self._scan: Scan | None = None
+        self._pools: dict[str, np.ndarray] | None = None
         self._fully_initialized = False
         if not lazy_init:
             self.full_init()
@@ -150,19 +150,28 @@ class DefectPreservingDataset:
             labels &= self._labels[leaf]
         return frozenset(labels)
 
+    def know_pools(self, pools: Mapping[str, np.ndarray]) -> None:
+        """Take the pools that images are drawn from, the user's own among them.
+
+        Args:
+            pools (dict[str, np.ndarray]): Indices by name, as ``DefectPoolSampler`` has
+                them. An image that cannot be delivered gives way to another of its
+                pools. Without a call they are made from the annotations.
+        """
+        self._pools = dict(pools)
+
     def _another(self, index: int) -> int:
-        # An image that can stand for this one in every pool.
-        if self._scan is None:
-            self._scan = scan(self.dataset)
-        names = self.defect_classes or tuple(self._scan.classes)
-        pools = [self._scan.classes[name] for name in names]
-        alike = [pool for pool in pools if index in pool]
-        if alike:
-            others = reduce(np.intersect1d, alike)
-        else:
-            others = np.setdiff1d(np.arange(len(self)), np.concatenate(pools))
-        others = others[others != index]
-        return int(others[torch.randint(len(others), ())]) if len(others) else index
+        # An image that can stand for this one in every pool, or else in the smallest.
+        if self._pools is None:
+            scanned = scan(self.dataset)
+            names = self.defect_classes or tuple(scanned.classes)
+            self._pools = make_pools(scanned, names)
+        alike = sorted((p for p in self._pools.values() if index in p), key=len)
+        for pool in (reduce(np.intersect1d, alike), *alike):
+            others = pool[pool != index]
+            if len(others):
+                return int(others[torch.randint(len(others), ())])
+        return index
 
     # Counters ---------------------------------------------------------------------
 

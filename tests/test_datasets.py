@@ -670,6 +670,32 @@ def test_an_unreadable_image_gives_way_to_one_of_its_pool(
     assert path_of(dataset, defect) in said[0]
 
 
+def test_an_image_unlike_any_other_gives_way_to_one_of_its_rarest_class(spoiled):
+    root, (defect, _) = spoiled
+    content = json.loads((root / 'train.json').read_text())
+    image = DATASETS.build(plain(root)).get_data_info(defect)['img_id']
+    (own,) = [a for a in content['annotations'] if a['image_id'] == image]
+    for category in content['categories']:
+        last = dict(own, id=10**6 + category['id'], category_id=category['id'])
+        content['annotations'].append(last)
+    (root / 'train.json').write_text(json.dumps(content))
+    dataset = preserving(plain(root))
+    pools = pools_of(dataset)
+    rarest = min(range(3), key=lambda label: len(pools[CLASSES[label]]))
+    assert all(rarest in shown(dataset[defect]) for _ in range(10))
+
+
+def test_a_pool_of_the_users_own_is_not_left_either(spoiled):
+    root, (_, normal) = spoiled
+    dataset = preserving(plain(root))
+    hard = pools_of(dataset)['normal'][:4]
+    assert normal in hard
+    dataset.know_pools(dict(normal=pools_of(dataset)['normal'][4:], hard=hard))
+    paths = {path_of(dataset, index) for index in hard if index != normal}
+    arrived = {dataset[normal]['data_samples'].img_path for _ in range(20)}
+    assert arrived <= paths
+
+
 def test_when_no_image_can_be_read_training_stops_and_names_one(small, tmp_path):
     root = tmp_path / 'set'
     shutil.copytree(small, root)
