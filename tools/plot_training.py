@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -45,6 +46,8 @@ PANELS = [
     Panel('overkill rate', (r'.*/overkill',), 1),
     Panel('defect images delivered a batch', (r'quota/delivered',)),
 ]
+# Later runs are dashed, so that they do not hide an equal one under them.
+DASHES = ('-', (0, (5, 2)), (0, (2, 2)), (0, (5, 2, 1, 2)), (0, (1, 1)), '--', ':')
 COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#444444')
 
 
@@ -84,9 +87,11 @@ def parse_args(argv: list | None) -> argparse.Namespace:
         parser.error(
             f'--labels has {len(args.labels)} names for {len(args.work_dirs)} runs'
         )
-    names = [path.resolve().name for path in args.work_dirs]
-    unique = len(set(names)) == len(names)
-    args.labels = args.labels or (names if unique else [*map(str, args.work_dirs)])
+    paths = [path.resolve() for path in args.work_dirs]
+    names = [path.name for path in paths]
+    if len(set(names)) < len(names):
+        names = [os.path.relpath(path, os.path.commonpath(paths)) for path in paths]
+    args.labels = args.labels or names
     if len(names) > len(COLOURS):
         parser.error(f'{len(names)} runs: expected at most {len(COLOURS)}')
     args.out = args.out or args.work_dirs[0] / 'training.png'
@@ -138,7 +143,7 @@ def read_run(work_dir: Path) -> Curves:
                     curves.setdefault(name, {})[last] = value
     if 'loss' not in curves:
         raise UnusableRunError(f'no training in {", ".join(map(str, logs))}')
-    return {name: sorted(curve.items()) for name, curve in curves.items()}
+    return {name: sorted(curve.items()) for name, curve in curves.items() if curve}
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:
@@ -213,7 +218,14 @@ def draw(runs: dict[str, Curves], smooth: int, out: Path) -> list[str]:
             colour = COLOURS[number]
             trained = name == 'loss' or name.startswith('quota/')
             marker = 'o' if not trained or len(steps) == 1 else None
-            style = dict(color=colour, linewidth=1.6, marker=marker, markersize=3.5)
+            style = dict(
+                color=colour,
+                linestyle=DASHES[number],
+                linewidth=1.6,
+                marker=marker,
+                markersize=3.5,
+                clip_on=False,  # nor is half a marker drawn at 0
+            )
             if trained and smooth > 1:
                 axis.plot(steps, values, color=colour, alpha=0.25, linewidth=1)
                 values = means(values, smooth)
@@ -229,11 +241,16 @@ def draw(runs: dict[str, Curves], smooth: int, out: Path) -> list[str]:
         axis.set_axisbelow(True)
         axis.spines[['top', 'right']].set_visible(False)
         # From zero, so that the height of a curve says how much it is.
-        high = axis.get_ylim()[1]
-        axis.set_ylim(0, high * 1.05 if panel.top is None else panel.top + 0.03)
+        high = axis.get_ylim()[1] * 1.05
+        if panel.top is not None:
+            high = max(high, 0.1) if high < panel.top / 2 else panel.top
+        axis.set_ylim(0, high)
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / figure.get_figheight()))
     figure.legend(
-        [Line2D([], [], color=colour, linewidth=2) for _, colour in zip(runs, COLOURS)],
+        [
+            Line2D([], [], color=colour, linestyle=dashes, linewidth=2)
+            for _, colour, dashes in zip(runs, COLOURS, DASHES)
+        ],
         list(runs),
         loc='upper left',
         ncol=4,

@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import sys
+from unittest.mock import ANY
 
 import cv2
 import pytest
@@ -85,6 +86,12 @@ def test_a_resumed_run_goes_on_where_it_was_resumed(logged):
     assert curves['coco/bbox_mAP'] == [(20, 0.2), (30, 0.3)]
 
 
+def test_a_run_that_began_anew_is_drawn_without_the_validations_before_it(logged):
+    run = logged([train(10, 9.0), validate(1, 0.2)], [train(10, 5.0)])
+    assert tool.main([str(run)]) == 0
+    assert tool.read_run(run) == {'lr': [(10, 0.1)], 'loss': [(10, 5.0)], 'step': ANY}
+
+
 def test_validation_stands_at_the_iteration_that_it_was_made_after(logged):
     by_iteration = [train(10, 9.0), validate(12, 0.2), train(20, 8.0)]
     assert tool.read_run(logged(by_iteration))['coco/bbox_mAP'] == [(12, 0.2)]
@@ -114,6 +121,11 @@ def test_several_runs_are_told_apart_by_their_names(logged, capsys):
     assert tool.main([*runs, '--labels', 'stock', 'quota']) == 0
     assert f'{runs[0]}/training.png: training loss, AP' in capsys.readouterr().out
     assert tool.main([*runs, '--labels', 'same', 'same']) == 2
+
+
+def test_runs_of_the_same_name_are_called_by_what_differs(logged):
+    runs = [str(logged([train(10, 9.0)], name=f'{n}/seed_0')) for n in ('a', 'b')]
+    assert tool.parse_args(runs).labels == ['a/seed_0', 'b/seed_0']
 
 
 @pytest.mark.parametrize(
