@@ -76,13 +76,15 @@ def walk_datasets(dataset: Any, where: str = DATASET) -> Iterator[tuple[str, Any
     Yields:
         tuple[str, Any]: The key and the dataset.
     """
+    if not hasattr(dataset, '__dict__'):  # a user's dataset may hold its name so
+        return
     yield where, dataset
     held = vars(dataset)
     if _is_sliced(dataset):
         yield from walk_datasets(held['_dataset'], where)
     elif 'dataset' in held:
         yield from walk_datasets(held['dataset'], f'{where}.dataset')
-    for number, part in enumerate(held.get('datasets', ())):
+    for number, part in enumerate(held.get('datasets') or ()):
         yield from walk_datasets(part, f'{where}.datasets[{number}]')
 
 
@@ -158,6 +160,25 @@ def check_dataset(dataset: Any) -> list[Finding]:
     for where, pipeline in _pipelines(dataset):
         findings += check_pipeline(pipeline, where, preserved)
     return findings
+
+
+def check_outermost(dataset: Any) -> None:
+    """Check that ``DefectPreservingDataset`` stands around everything else.
+
+    Args:
+        dataset: The dataset of the data loader.
+
+    Raises:
+        ValueError: If it stands further inside, where transforms after it undo it.
+    """
+    for where, part in walk_datasets(dataset):
+        if _is(part, WRAPPER) and where != DATASET:
+            raise ValueError(
+                f'{where} is a {WRAPPER} inside a '
+                f'{type(dataset).__name__}: expected it outermost and once. Write '
+                f"{DATASET}=dict(type='{WRAPPER}', dataset=dict(type="
+                f'{type(dataset).__name__!r}, ...))'
+            )
 
 
 def check_pipeline(pipeline: Any, where: str, preserved: bool) -> list[Finding]:

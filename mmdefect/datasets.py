@@ -287,25 +287,6 @@ class DefectPreservingDataset:
         return getattr(self.dataset, name)
 
 
-def check_outermost(dataset: Any) -> None:
-    """Check that ``DefectPreservingDataset`` stands around everything else.
-
-    Args:
-        dataset: The dataset of the data loader.
-
-    Raises:
-        ValueError: If it stands further inside, where transforms after it undo it.
-    """
-    for where, part in walk_datasets(dataset):
-        if isinstance(part, DefectPreservingDataset) and where != DATASET:
-            raise ValueError(
-                f'{where} is a DefectPreservingDataset inside a '
-                f'{type(dataset).__name__}: expected it outermost and once. Write '
-                f"{DATASET}=dict(type='DefectPreservingDataset', dataset=dict(type="
-                f'{type(dataset).__name__!r}, ...))'
-            )
-
-
 def _owners(dataset: Any, name: str) -> list[Any]:
     # The datasets inside that have an attribute, none of them inside another.
     held = vars(dataset)

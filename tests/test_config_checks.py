@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import re
 
@@ -126,6 +127,12 @@ def test_a_skipped_mosaic_is_no_finding(load):
     assert check_dataset(dataset)
     dataset.update_skip_type_keys(['Mosaic', 'RandomAffine', 'MixUp'])
     assert check_dataset(dataset) == []
+
+
+def test_a_dataset_may_keep_other_things_under_the_names_of_parts(few_defects):
+    few_defects = copy.copy(few_defects)
+    few_defects.dataset, few_defects.datasets = 'line 2', None
+    assert check_dataset(few_defects) == []
 
 
 def test_a_transform_that_never_runs_is_no_finding(load):

@@ -25,7 +25,8 @@ from mmengine.runner import Runner, set_random_seed
 from runner_configs import ROOT
 from torch.utils.data import DataLoader
 
-from mmdefect.datasets import DefectPreservingDataset, check_outermost
+from mmdefect.config_checks import check_outermost
+from mmdefect.datasets import DefectPreservingDataset
 from mmdefect.pools import make_pools, scan
 
 CLASSES = ('scratch', 'pit', 'dent')

@@ -152,8 +152,10 @@ def check(config: str, options: dict | None, batches: int) -> tuple[list, Any]:
             loader = build_loader(cfg, dataset)
     except UnusableConfigError as error:
         found = refusal('train_dataloader', error)
-        # A dataset without normal images is refused: said once, with its key.
-        if not any(finding.where.endswith('.filter_cfg') for finding in findings):
+        # What the samplers refuse may have been found, with its fix.
+        if not any(
+            found.what.startswith(f.where) or f.what in found.what for f in findings
+        ):
             findings.append(found)
         return findings, None
     for where, hook in schedules(cfg):

@@ -9,6 +9,8 @@ from runner_configs import ROOT
 
 TOOL = [sys.executable, 'tools/measure_delivery.py']
 TILES = ROOT / '../shared/data/magnetic_tile'
+# Else MMDetection spends the time on other images: it refuses every normal one.
+NEGATIVE = 'train_dataloader.dataset.pipeline.4.allow_negative_crop=True'
 
 
 def run(*arguments):
@@ -52,15 +54,15 @@ def test_wrong_use_is_told_in_one_line(arguments, reason):
 @pytest.mark.slow
 @pytest.mark.skipif(not TILES.is_dir(), reason='the photographs are not here')
 @pytest.mark.parametrize(
-    ('name', 'options', 'lost'),
+    ('name', 'options', 'without'),
     [
-        ('yolox_s', ['--size', 320], 0.25),
-        ('yolox_s', ['--size', 640], 0.25),
-        ('rtmdet_tiny', ['--size', 320], 0.1),
-        ('faster_rcnn', ['--size', 320, '--crop'], 0.1),
+        ('yolox_s', ['--size', 320], (0.67, 0.73)),
+        ('yolox_s', ['--size', 640], (0.67, 0.73)),
+        ('rtmdet_tiny', ['--size', 320, '--cfg-options', NEGATIVE], (0.5, 0.9)),
+        ('faster_rcnn', ['--size', 320, '--crop'], (0.6, 0.9)),
     ],
 )
-def test_defects_on_photographs_arrive_for_a_quarter_more_time(name, options, lost):
+def test_defects_on_photographs_arrive_for_a_quarter_more_time(name, options, without):
     said = run(
         *(name, '--data', TILES, '--ann', 'annotations/train_3pct.json'),
         *('--images', 'images/', '--json', *options),
@@ -68,6 +70,10 @@ def test_defects_on_photographs_arrive_for_a_quarter_more_time(name, options, lo
     assert said.returncode == 0, said.stderr
     (result,) = json.loads(said.stdout)
     assert result['draws'] == 3000
-    assert result['class_without'] < 1 - lost
-    assert min(result['class_with'], result['itself_with']) >= 0.999
+    # With RTMDet's mosaic nearly every image shows some box: the classes tell.
+    low, high = without
+    arrived = 'class_without' if name == 'rtmdet_tiny' else 'box_without'
+    assert low <= result[arrived] <= high
+    for figure in ('box_with', 'class_with', 'itself_with'):
+        assert result[figure] >= 0.999
     assert result['time'] <= 1.25
