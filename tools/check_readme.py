@@ -24,6 +24,8 @@ from command_line import Parser
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 1800  # seconds a command may take
+MAKE_DATA = 'python tools/make_dataset.py data/synthetic'
+SMALL = '--train 60 --val 20'
 
 
 class Command(NamedTuple):
@@ -157,7 +159,7 @@ def programs(text: str) -> dict[Command, str]:
 
 
 def copy_project(folder: Path) -> None:
-    """Copy the project, its environment and a small data set."""
+    """Copy the project, with its environment and a quickstart on a small data set."""
     for name in ('mmdefect', 'configs', 'tools'):
         ignored = shutil.ignore_patterns('__pycache__')
         shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=ignored)
@@ -166,6 +168,10 @@ def copy_project(folder: Path) -> None:
     # The environment that this runs in is the one that would be made.
     (folder / '.venv').symlink_to(sys.prefix)
     (folder / 'tools/setup_env.sh').write_text('exit\n')
+    quickstart = folder / 'tools/quickstart.sh'
+    text = quickstart.read_text()
+    assert text.count(MAKE_DATA) == 1
+    quickstart.write_text(text.replace(MAKE_DATA, f'{MAKE_DATA} {SMALL}'))
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -285,7 +291,7 @@ def check_all(todo: list[Command], codes: dict, folder: Path) -> list[Command]:
     for program, code in codes.items():
         (folder / program.text.split()[-1]).write_text(code)
     failed = []
-    data = Command(0, 'python tools/make_dataset.py data/synthetic --train 60 --val 20')
+    data = Command(0, f'{MAKE_DATA} {SMALL}')
     for number, command in enumerate([data, *todo]):
         print(f'{number}/{len(todo)} line {command.line}: {command.text}', flush=True)
         since = time.monotonic()

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import signal
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any, Iterable, Iterator, TypeVar
@@ -30,12 +32,24 @@ sys.excepthook = _tell
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+class _Formatter(argparse.HelpFormatter):
+    # Paragraphs are filled, indented lines such as examples are kept.
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        blocks = []
+        for kept, lines in itertools.groupby(
+            text.strip().splitlines(), lambda line: not line or line.startswith(' ')
+        ):
+            block = '\n'.join(lines)
+            filled = textwrap.fill(block, width, break_on_hyphens=False)
+            blocks.append(block if kept else filled)
+        return '\n'.join(blocks)
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line, and whose help keeps its lines."""
+    """A parser whose complaint is one line, and whose help fits the screen."""
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault('formatter_class', argparse.RawDescriptionHelpFormatter)
-        super().__init__(**options)
+        super().__init__(formatter_class=_Formatter, **options)
 
     def error(self, message: str) -> Any:
         """Print ``message`` and exit with 2."""

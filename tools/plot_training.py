@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
@@ -232,8 +233,11 @@ def draw(runs: dict[str, Curves], smooth: int, out: Path) -> list[str]:
             axis.plot(steps, values, **style)
         names = ', '.join(sorted({name for name in shown if name}))
         axis.set_title(panel.title, fontsize=10, loc='left')
+        lacking = ', '.join(label for label, name in zip(runs, shown) if not name)
         axis.set_ylabel(names, fontsize=8, color='0.35')
-        axis.set_xlabel('iteration', fontsize=9)
+        # MMDetection logs no AP where a detector finds no box at all.
+        lacking = f'; not logged: {lacking}' if lacking else ''
+        axis.set_xlabel(textwrap.shorten(f'iteration{lacking}', 60), fontsize=9)
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.tick_params(labelsize=8, labelbottom=True)
         axis.set_xlim(left=0)

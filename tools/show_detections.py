@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from command_line import Parser, progress, whole
 
 COLUMNS = 6
-PAD = 0.8  # points around the name of a box
+PAD, GAP = 0.8, 1.6  # points around the name of a box, and between two
 # Where a name may move, in its own widths and heights: rather up than down, onto a box.
 SHIFTS = sorted(
     itertools.product(range(-3, 4), repeat=2),
@@ -400,7 +400,7 @@ def settle_names(figure) -> None:
     for axis in figure.axes:
         taken: list = []
         for name in axis.texts:
-            box = name.get_window_extent().padded(PAD * figure.dpi / 72)
+            box = name.get_window_extent().padded(GAP * figure.dpi / 72)
             taken.append(find_spot(box, axis.get_window_extent(), taken))
             place = axis.transData.transform(name.get_position())
             place += taken[-1].min - box.min
@@ -421,6 +421,7 @@ def find_spot(box, image, taken) -> Any:
     left = min(max(box.x0, image.x0), max(image.x1 - box.width, image.x0))
     low = min(max(box.y0, image.y0), max(image.y1 - box.height, image.y0))
     spot = box.translated(left - box.x0, low - box.y0)
+    image = image.padded(0.1)  # what touches its edge is inside, however it is rounded
     for right, up in SHIFTS:
         moved = spot.translated(right * box.width, up * box.height)
         inside = image.contains(*moved.min) and image.contains(*moved.max)

@@ -226,6 +226,5 @@ def test_wrong_use_is_told_in_one_line(capsys):
 
 @pytest.mark.slow
 def test_the_commands_of_the_readme_work(capsys):
-    # The quickstart takes as long as it says.
-    status = tool.main(['--skip', 'quickstart'])
+    status = tool.main([])
     assert status == 0, capsys.readouterr().out

@@ -39,7 +39,7 @@ def test_the_help_of_every_tool_has_an_example_and_fits_80_columns(
     with pytest.raises(SystemExit, match='0'):
         importlib.import_module(name).main(['--help'])
     out = capsys.readouterr().out
-    assert re.search(rf'^examples?:\n  python tools/{name}\.py', out, re.M)
+    assert re.search(rf'^ *examples?:\s+python tools/{name}\.py', out, re.M | re.I)
     assert max(map(len, out.splitlines())) <= 80
 
 

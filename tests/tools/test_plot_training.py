@@ -123,6 +123,21 @@ def test_several_runs_are_told_apart_by_their_names(logged, capsys):
     assert tool.main([*runs, '--labels', 'same', 'same']) == 2
 
 
+def test_a_run_that_logged_no_ap_is_named_where_others_have_one(logged, monkeypatch):
+    from matplotlib.figure import Figure
+
+    labels = []
+
+    def keep(self, path, **options):
+        labels.extend(axis.get_xlabel() for axis in self.axes)
+        path.touch()
+
+    monkeypatch.setattr(Figure, 'savefig', keep)
+    logs = dict(stock=[train(10, 9.0)], quota=[train(10, 9.0), validate(1, 0.5)])
+    assert tool.main([str(logged(rows, name=n)) for n, rows in logs.items()]) == 0
+    assert labels == ['iteration', 'iteration; not logged: stock']  # of loss, of AP
+
+
 def test_runs_of_the_same_name_are_called_by_what_differs(logged):
     runs = [str(logged([train(10, 9.0)], name=f'{n}/seed_0')) for n in ('a', 'b')]
     assert tool.parse_args(runs).labels == ['a/seed_0', 'b/seed_0']
