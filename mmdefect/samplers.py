@@ -24,7 +24,7 @@ from mmdefect.checks import (
     check_pools,
     missing_pools,
 )
-from mmdefect.config_checks import check_dataset
+from mmdefect.config_checks import check_dataset, check_outermost
 from mmdefect.plan import Plan, Quota
 from mmdefect.pools import annotated_normals, make_pools, read_pool, scan
 from mmdefect.ranks import check_ranks_agree, differences, failing_together
@@ -118,6 +118,7 @@ class DefectPoolSampler(Sampler):
         self.dataset = dataset
         self.replacement = replacement
 
+        check_outermost(dataset)
         scanned = scan(dataset)
         self.defect_classes = check_defect_classes(defect_classes, scanned)
         check_labels(dataset, self.defect_classes)
@@ -125,6 +126,8 @@ class DefectPoolSampler(Sampler):
         extra = {name: read_pool(name, x, dataset) for name, x in (pools or {}).items()}
         self.pools = make_pools(scanned, self.defect_classes, extra)
         check_pools(self.pools, self.defect_classes, dataset)
+        if hasattr(dataset, 'know_pools'):  # what it replaces stays in its pools
+            dataset.know_pools(self.pools)
         self.annotated_normals = annotated_normals(
             scanned, self.pools['normal'], self.defect_classes
         )

@@ -25,9 +25,9 @@ from mmengine.runner import Runner, set_random_seed
 from runner_configs import ROOT
 from torch.utils.data import DataLoader
 
-from mmdefect.config_checks import check_outermost
 from mmdefect.datasets import DefectPreservingDataset
 from mmdefect.pools import make_pools, scan
+from mmdefect.samplers import DefectPoolSampler
 
 CLASSES = ('scratch', 'pit', 'dent')
 SIZE = 96
@@ -691,7 +691,7 @@ def test_a_pool_of_the_users_own_is_not_left_either(spoiled):
     dataset = preserving(plain(root))
     hard = pools_of(dataset)['normal'][:4]
     assert normal in hard
-    dataset.know_pools(dict(normal=pools_of(dataset)['normal'][4:], hard=hard))
+    DefectPoolSampler(dataset, seed=0, pools=dict(hard=hard))
     paths = {path_of(dataset, index) for index in hard if index != normal}
     arrived = {dataset[normal]['data_samples'].img_path for _ in range(20)}
     assert arrived <= paths
@@ -924,14 +924,14 @@ def test_a_second_wrapper_is_refused(small):
         assert str(error.value).startswith(f'{where} is')
 
 
-def test_a_wrapper_further_inside_is_told_from_one_outermost(small):
+def test_a_wrapper_further_inside_is_refused_before_training(small):
     inner = dict(type='DefectPreservingDataset', dataset=plain(small))
-    check_outermost(DATASETS.build(inner))
-    check_outermost(DATASETS.build(plain(small)))
+    for sound in (inner, plain(small)):
+        DefectPoolSampler(DATASETS.build(sound), seed=0)
     outer = DATASETS.build(dict(type='RepeatDataset', times=2, dataset=inner))
     said = r'train_dataloader\.dataset\.dataset is .* inside a RepeatDataset'
     with pytest.raises(ValueError, match=said):
-        check_outermost(outer)
+        DefectPoolSampler(outer, seed=0)
 
 
 @pytest.mark.parametrize('lazy', [False, True])
