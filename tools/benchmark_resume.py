@@ -29,6 +29,7 @@ from typing import Any
 
 import mmengine
 from cfg_options import add_cfg_options
+from command_line import Parser
 from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
@@ -36,9 +37,7 @@ from rich.table import Table
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__)
     parser.add_argument('config', metavar='CONFIG', help='a config with a quota')
     parser.add_argument(
         '--iterations',

@@ -19,9 +19,9 @@ import warnings
 from typing import Any, Iterator, NamedTuple
 
 from cfg_options import add_cfg_options
+from command_line import Parser, progress
 from mmengine.config import Config
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
@@ -52,10 +52,9 @@ class Delivery(NamedTuple):
 
 def parse_args(argv: list | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__,
         epilog='example: python tools/check_config.py configs/defect_yolox.py',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('config', metavar='CONFIG', help='the config file')
     parser.add_argument(
@@ -240,7 +239,7 @@ def deliver(loader: Any, batches: int) -> Delivery:
 
 
 def track_batches(loader: Any, batches: int) -> Iterator[tuple[list, list]]:
-    """Indices and samples of so many batches, with a progress bar on a terminal."""
+    """Indices and samples of so many batches, with progress."""
 
     def run() -> Iterator[tuple[list, list]]:
         epoch = 0
@@ -251,11 +250,8 @@ def track_batches(loader: Any, batches: int) -> Iterator[tuple[list, list]]:
                 yield indices, batch['data_samples']
             epoch += 1
 
-    console = Console(stderr=True)
     counted = (pair for pair, _ in zip(run(), range(batches)))
-    if console.is_terminal:
-        counted = track(counted, 'running batches', batches, console=console)
-    yield from counted
+    yield from progress(counted, 'running batches', batches)
 
 
 def judge(delivery: Delivery, findings: list) -> list:

@@ -6,10 +6,11 @@ is not trained again; one that was interrupted goes on from its last checkpoint.
 
 Samplers (batch size, pipelines, model, optimizer, validation are the config's):
   stock             DefaultSampler(shuffle=True)
-  class_balanced    ClassBalancedDataset, with the threshold up to 1 whose share of
-                    defect images comes nearest to the quota's
-  class_aware       ClassAwareSampler, which draws images of classes, so no normal ones
-  weighted          WeightedRandomSampler that expects the quota's share of defects
+  class_balanced    ClassBalancedDataset, with the threshold up to 1 whose share
+                    of defect images comes nearest to the quota's
+  class_aware       ClassAwareSampler, which draws by class: no normal images
+  weighted          WeightedRandomSampler that expects the quota's share of
+                    defects
   quota             the config's own quota; quota=K is K of a batch
   quota_unpreserved the same without DefectPreservingDataset
   quota_schedule    the quota changes, see --schedule
@@ -47,6 +48,7 @@ from typing import Any, Iterator, NamedTuple
 import numpy as np
 import torch
 from cfg_options import add_cfg_options
+from command_line import Parser
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
@@ -74,12 +76,11 @@ class UnusableError(Exception):
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__,
         epilog='example:\n'
         '  python tools/compare_samplers.py configs/defect_yolox.py --iters 1800 \\\n'
         '      --samplers stock weighted quota quota=1 --seeds 3 --work-dir compared',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add('config', metavar='CONFIG', help='a config with QuotaBatchSampler')

@@ -25,6 +25,7 @@ from typing import Any, Iterable, NamedTuple
 
 import numpy as np
 from cfg_options import add_cfg_options
+from command_line import Parser
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import set_random_seed
@@ -81,13 +82,12 @@ class Result(NamedTuple):
 
 def parse_args(argv: list | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__,
         epilog='examples:\n'
         '  python tools/measure_delivery.py configs/defect_yolox.py\n'
         '  python tools/measure_delivery.py yolox_s --data data/synthetic --size 320\n'
         f'MMDetection configs by short name: {", ".join(STOCK)}',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add('config', nargs='+', metavar='CONFIG', help='config file or short name')
