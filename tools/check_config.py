@@ -109,6 +109,10 @@ def check(config: str, options: dict | None, batches: int) -> tuple[list, Any]:
     with running(f'{config} cannot be read'):
         cfg = Config.fromfile(config)
         cfg.merge_from_dict(options or {})
+        # A pure-Python config imports its classes when they are looked at.
+        for part in (cfg.get('train_dataloader') or {}).values():
+            if isinstance(part, dict):
+                part.get('type')
     registered = 'mmdefect' in sys.modules
 
     from mmengine.registry import DATASETS, init_default_scope

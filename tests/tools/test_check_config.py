@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 from user_configs import BROKEN, PRESERVED, SOUND, config, new, preserved
 
 SCRIPT = Path(__file__).parents[2] / 'tools' / 'check_config.py'
@@ -209,6 +210,29 @@ def test_a_forgotten_import_is_a_finding(synthetic, tmp_path):
     assert result.stderr == ''
     (finding,) = broken(json.loads(result.stdout))
     assert finding['where'] == 'custom_imports'
+
+
+def test_classes_that_a_pure_python_config_imports_are_known(synthetic, tmp_path):
+    text = config('retinanet', new('plain')).replace('{data}', str(synthetic))
+    plain = '\n'.join(x for x in text.splitlines() if 'custom_imports' not in x)
+    (tmp_path / 'plain.py').write_text(plain)
+    Config.fromfile(str(tmp_path / 'plain.py')).dump(str(tmp_path / 'base.py'))
+    (tmp_path / 'config.py').write_text(PURE_PYTHON)
+    result = run_script(tmp_path / 'config.py', '--json', '--batches', '1')
+    assert broken(json.loads(result.stdout)) == []
+
+
+PURE_PYTHON = """
+from mmengine.config import read_base
+
+with read_base():
+    from .base import *
+
+from mmdefect import DefectPoolSampler, QuotaBatchSampler
+
+train_dataloader['sampler'] = dict(type=DefectPoolSampler)
+train_dataloader['batch_sampler'] = dict(type=QuotaBatchSampler, quota=1)
+"""
 
 
 def test_help_shows_an_example_and_a_wrong_option_takes_one_line(capsys):
