@@ -186,9 +186,10 @@ NEEDED = (
 
 def build_loader(cfg: Config, dataset: Any) -> Any:
     """Build the training dataloader as MMEngine does, around a built dataset."""
-    from mmengine.runner import Runner
+    from mmengine.runner import Runner, set_random_seed
 
     seed = (cfg.get('randomness') or {}).get('seed') or 0
+    set_random_seed(seed)  # the same config, the same findings
     return Runner.build_dataloader({**cfg.train_dataloader, 'dataset': dataset}, seed)
 
 

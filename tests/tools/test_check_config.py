@@ -74,8 +74,11 @@ def test_a_finding_says_what_where_why_and_the_fix(check):
     ):
         assert words in out
     assert max(map(len, out.splitlines())) <= 80
-    # 5 normal images in each of 4 batches, each replaced by a defect image
-    assert re.search(r'normal +│ +5 │ +20 │ +0 │ +0.0 %', out)
+    # 5 normal images in each of 4 batches, each replaced by a defect image, of which
+    # FilterAnnotations or the crop may leave one or the other without a box.
+    (delivered,) = re.findall(r'normal +│ +5 │ +20 │ +(\d+) │', out)
+    assert int(delivered) <= 3
+    assert check(text, '--batches', '4')[1] == out
 
 
 @pytest.mark.parametrize('name', BROKEN)
