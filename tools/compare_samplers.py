@@ -35,7 +35,6 @@ import logging
 import math
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -933,6 +932,4 @@ if __name__ == '__main__':
     if sys.argv[1:2] == ['--train']:
         train(sys.argv[2])
     else:
-        # Whoever ends it with `kill` wants the runs ended as well.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         sys.exit(main())

@@ -24,7 +24,9 @@ from mmengine.runner import Runner
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        usage=argparse.SUPPRESS,  # so that an error is one line
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('config', metavar='CONFIG', help='the config file')
     parser.add_argument(

@@ -74,10 +74,10 @@ def test_a_finding_says_what_where_why_and_the_fix(check):
     ):
         assert words in out
     assert max(map(len, out.splitlines())) <= 80
-    # 5 normal images in each of 4 batches, each replaced by a defect image, of which
-    # FilterAnnotations or the crop may leave one or the other without a box.
+    # 5 normal images in each of 4 batches, each replaced by a defect image. The crop
+    # leaves about 1 in 100 a box of less than a pixel, which does not count.
     (delivered,) = re.findall(r'normal +│ +5 │ +20 │ +(\d+) │', out)
-    assert int(delivered) <= 3
+    assert int(delivered) <= 1
     assert check(text, '--batches', '4')[1] == out
 
 
