@@ -40,6 +40,12 @@ SECONDS = [0]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker('slow'):
+            item.add_marker(pytest.mark.timeout(3600))
+
+
 @pytest.fixture(autouse=True)
 def one_run_a_second(monkeypatch):
     """Runners of the same second would share a logger, its file and a message hub."""

@@ -614,11 +614,16 @@ def train_all(runs: list[Run], args: argparse.Namespace, console: Console) -> li
 
 def start(run: Run, jobs: int) -> subprocess.Popen:
     """Start a run in a process of its own."""
-    threads = str(max((os.cpu_count() or 1) // jobs, 1))
+    # The machine may have more cores than this process may use.
+    threads = str(max(torch.get_num_threads() // jobs, 1))
     with open(run.folder / 'log.txt', 'ab') as log:
         return subprocess.Popen(
             [sys.executable, __file__, '--train', str(run.config)],
-            env={**os.environ, 'OMP_NUM_THREADS': threads},
+            env={
+                'OMP_WAIT_POLICY': 'PASSIVE',
+                **os.environ,
+                'OMP_NUM_THREADS': threads,
+            },
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
