@@ -153,7 +153,7 @@ def test_yolox_without_its_sampler_lines_trains_on_plain_batches(with_data):
         with_data / 'work',
         **{
             'train_cfg.max_epochs': 1,
-            'train_dataloader.dataset.dataset.dataset.indices': 20,
+            'train_dataloader.dataset.dataset.indices': 20,
             'val_dataloader.dataset.indices': 4,
         },
     )

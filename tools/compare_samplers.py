@@ -90,6 +90,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--val-interval', type=int, metavar='I', help='iterations (default: N // 6)')
     add('--jobs', type=int, default=1, metavar='J', help='runs at once (default: 1)')
     add(
+        '--metrics',
+        nargs='+',
+        metavar='M',
+        help=f'shown and drawn (default: {" ".join(MAIN)}); all are in results.json',
+    )
+    add(
         '--schedule',
         metavar='LIST',
         help='(share of --iters, quota) for quota_schedule (default: '
@@ -727,15 +733,20 @@ def show_figures(figures: dict, facts: dict, args: argparse.Namespace) -> None:
         console.print('class_aware draws by class: what has no class is never drawn.')
 
 
-def main_metrics(summary: dict) -> list[str]:
-    """Those to be shown; all are in ``results.json``."""
-    return [name for name in MAIN if name in summary] or list(summary)[:3]
+def metrics_to_show(summary: dict, wanted: list[str] | None) -> list[str]:
+    """The metrics asked for, or else the main ones of those that validation told."""
+    for name in wanted or ():
+        if name not in summary:
+            known = ', '.join(summary)
+            raise UnusableError(f'--metrics {name}: expected some of {known}')
+    found = [name for name in MAIN if name in summary]
+    return wanted or found or list(summary)[:3]
 
 
-def show_summary(summary: dict) -> None:
-    """Print the main metrics."""
+def show_summary(summary: dict, metrics: list[str]) -> None:
+    """Print the metrics asked for."""
     console = Console(highlight=False)
-    for metric in main_metrics(summary):
+    for metric in metrics:
         better = 'lower' if lower_is_better(metric) else 'higher'
         title = f'{metric} ({better} is better)'
         table = Table(title=title, box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
@@ -781,7 +792,7 @@ def check_fairness(entries: list[dict]) -> list[str]:
     return found
 
 
-def plot(entries: list[dict], summary: dict, path: Path) -> None:
+def plot(entries: list[dict], summary: dict, metrics: list[str], path: Path) -> None:
     """Draw the curves: mean of the seeds, and a band from the least to the most."""
     import matplotlib
 
@@ -789,7 +800,6 @@ def plot(entries: list[dict], summary: dict, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     names = list(dict.fromkeys(entry['sampler'] for entry in entries))
-    metrics = main_metrics(summary)
     figure, axes = plt.subplots(
         1, len(metrics), figsize=(4.6 * len(metrics), 4.4), squeeze=False
     )
@@ -836,8 +846,9 @@ def report(runs: list[Run], told: dict, args: argparse.Namespace) -> None:
     if not summary:
         console.print('No run is finished.')
         return
-    show_summary(summary)
-    plot(entries, summary, Path(args.work_dir, 'curves.png'))
+    metrics = metrics_to_show(summary, args.metrics)
+    show_summary(summary, metrics)
+    plot(entries, summary, metrics, Path(args.work_dir, 'curves.png'))
     console.print(
         f'{len(entries)} of {len(runs)} runs are finished. '
         + (

@@ -23,7 +23,7 @@ tool = importlib.import_module('browse_batches')
 inspect_dataset = importlib.import_module('inspect_dataset')
 
 CONFIG = ROOT / 'configs/defect_yolox.py'
-LEAF = 'train_dataloader.dataset.dataset.dataset'
+LEAF = 'train_dataloader.dataset.dataset'
 QUICK = ['train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False']
 
 
@@ -83,7 +83,7 @@ def test_the_first_batches_are_those_that_training_gets(
         synthetic,
         tmp_path / 'run',
         train_dataloader__num_workers=2,
-        train_cfg__max_epochs=3,  # Mosaic ends before the last
+        train_cfg__max_epochs=3,
         train_dataloader__batch_sampler__num_batches=2,
     )
     runner = Runner.from_cfg(cfg)

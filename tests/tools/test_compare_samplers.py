@@ -43,9 +43,15 @@ def tool():
 
 @pytest.fixture(scope='module')
 def config(synthetic, tmp_path_factory):
-    """A config file that validates on few images."""
+    """A config file with Mosaic that validates on few images."""
     folder = tmp_path_factory.mktemp('config')
     cfg = small_config(synthetic, folder)
+    leaf = cfg.train_dataloader.dataset.dataset
+    cfg.train_dataloader.dataset.dataset = dict(
+        type='MultiImageMixDataset',
+        dataset=dict(leaf, pipeline=leaf.pipeline[:2]),
+        pipeline=[dict(type='Mosaic', img_scale=(160, 160)), *leaf.pipeline[2:]],
+    )
     ready = Config.fromfile(str(ROOT / 'configs/defect_yolox.py'))
     for name in ('val_dataloader', 'val_cfg', 'val_evaluator'):
         cfg[name] = ready[name]
@@ -320,7 +326,7 @@ def test_no_figure_is_cut_off_on_a_terminal_of_80_columns(tool, capsys, monkeypa
     other = [(90000, {'defect/escape_at_5': 0.123})]
     names = ('stock', 'quota_unpreserved')
     entries = [entry(n, s, c) for n in names for s, c in enumerate((curve, other))]
-    tool.show_summary(tool.summarize(entries))
+    tool.show_summary(tool.summarize(entries), ['defect/escape_at_5'])
     shown = capsys.readouterr().out
     assert '…' not in shown
     for name in names:
@@ -333,6 +339,14 @@ def test_a_detector_without_any_box_scores_zero_and_is_not_left_out(tool):
     nothing = entry('quota', 1, [(2, {})])
     one = tool.summarize([found, nothing])['coco/bbox_mAP_50']['quota']
     assert one['last'] == dict(mean=0.2, std=pytest.approx(0.4 / 2**0.5), runs=2)
+
+
+def test_the_metrics_asked_for_are_shown_and_unknown_ones_are_named(tool):
+    summary = {'defect/auroc': {}, 'defect/overkill': {}, 'loss': {}}
+    assert tool.metrics_to_show(summary, None) == ['defect/auroc']
+    assert tool.metrics_to_show(summary, ['loss']) == ['loss']
+    with pytest.raises(tool.UnusableError, match=r'--metrics los: .*defect/overkill'):
+        tool.metrics_to_show(summary, ['los'])
 
 
 def test_runs_that_began_or_trained_otherwise_are_named(tool):

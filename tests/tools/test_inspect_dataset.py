@@ -21,7 +21,7 @@ from user_configs import config, new
 tool = importlib.import_module('inspect_dataset')
 
 CONFIG = ROOT / 'configs/defect_yolox.py'
-LEAF = 'train_dataloader.dataset.dataset.dataset'
+LEAF = 'train_dataloader.dataset.dataset'
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_a_run_by_iterations_is_counted_in_iterations(inspect):
 
 def nested(key, value):
     """A setting of the ready config's innermost dataset."""
-    return f"dataset=dict(dataset=dict(dataset=dict({key}='{value}')))"
+    return f"dataset=dict(dataset=dict({key}='{value}'))"
 
 
 def epochs(number):
