@@ -91,6 +91,10 @@ CHECKS = [
         r'python tools/benchmark_resume\.py configs/defect_yolox\.py',
         extra='--iterations 20 --repeats 1',
     ),
+    Check(
+        r'python tools/compare_samplers\.py .*--iters .*',
+        extra='--iters 4 --val-interval 4 --seeds 1 --batches 20',
+    ),
     Check(r'bash tools/quickstart\.sh.*'),
     Check(r'python -m mmdefect'),
     Check(r'python program\d+\.py'),  # a Python block, as this tool names it
