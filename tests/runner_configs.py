@@ -90,6 +90,16 @@ def point_to(cfg, data_root) -> None:
         cfg[name].ann_file = f'{data_root}/annotations/val.json'
 
 
+def add_mosaic(cfg) -> None:
+    """Make Mosaic the first step of a small config's pipeline after loading."""
+    leaf = cfg.train_dataloader.dataset.dataset
+    cfg.train_dataloader.dataset.dataset = dict(
+        type='MultiImageMixDataset',
+        dataset=dict(leaf, pipeline=leaf.pipeline[:2]),
+        pipeline=[dict(type='Mosaic', img_scale=(160, 160)), *leaf.pipeline[2:]],
+    )
+
+
 @HOOKS.register_module(force=True)
 class RecordBatches(Hook):
     """Keeps the image ids of each batch that the model got.

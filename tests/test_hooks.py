@@ -13,7 +13,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from runner_configs import ROOT, RecordBatches, small_config
+from runner_configs import ROOT, RecordBatches, add_mosaic, small_config
 
 from mmdefect import QuotaMonitorHook, QuotaScheduleHook
 from mmdefect.hooks import MANY_DRAWS
@@ -126,6 +126,7 @@ def test_each_class_has_a_figure_of_its_own(synthetic, tmp_path):
 
 def test_defects_of_other_images_do_not_hide_a_loss(synthetic, defect_ids, tmp_path):
     cfg = small_config(synthetic, tmp_path, custom_hooks=[MONITOR])
+    add_mosaic(cfg)
     shown = RecordShown()
     text = log_of(train(cfg, shown))
     drawn = [[i in defect_ids for i in batch] for batch in shown.batches]

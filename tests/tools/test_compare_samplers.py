@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.registry import DATA_SAMPLERS, DATASETS, init_default_scope
-from runner_configs import ROOT, small_config
+from runner_configs import ROOT, add_mosaic, small_config
 
 TOOL = ROOT / 'tools/compare_samplers.py'
 ALL = [
@@ -46,12 +46,7 @@ def config(synthetic, tmp_path_factory):
     """A config file with Mosaic that validates on few images."""
     folder = tmp_path_factory.mktemp('config')
     cfg = small_config(synthetic, folder)
-    leaf = cfg.train_dataloader.dataset.dataset
-    cfg.train_dataloader.dataset.dataset = dict(
-        type='MultiImageMixDataset',
-        dataset=dict(leaf, pipeline=leaf.pipeline[:2]),
-        pipeline=[dict(type='Mosaic', img_scale=(160, 160)), *leaf.pipeline[2:]],
-    )
+    add_mosaic(cfg)
     ready = Config.fromfile(str(ROOT / 'configs/defect_yolox.py'))
     for name in ('val_dataloader', 'val_cfg', 'val_evaluator'):
         cfg[name] = ready[name]
