@@ -19,7 +19,7 @@ from mmdefect.samplers import CONFIG_LINES, QuotaBatchSampler
 
 # MMDetection's longest stock schedules (YOLOX, RTMDet) train 300 epochs: no image is
 # shown to a model more often. Beyond that, few images are learned by heart: in the
-# README's "Choosing a quota", images never seen were ranked worse from there on.
+# README's "Choosing a quota", new images were ranked a little worse from there on.
 MANY_DRAWS = 300
 # A loss of 5 % is told from chance after about a hundred draws.
 ENOUGH_DRAWS = 100

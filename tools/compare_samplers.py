@@ -620,7 +620,8 @@ def train_all(runs: list[Run], args: argparse.Namespace, console: Console) -> li
 
 def start(run: Run, jobs: int) -> subprocess.Popen:
     """Start a run in a process of its own."""
-    # The machine may have more cores than this process may use.
+    # The machine may have more cores than this process may use; and threads that spin
+    # while they wait take them from the other runs and the data loading.
     threads = str(max(torch.get_num_threads() // jobs, 1))
     with open(run.folder / 'log.txt', 'ab') as log:
         return subprocess.Popen(

@@ -83,7 +83,6 @@ def test_the_first_batches_are_those_that_training_gets(
         synthetic,
         tmp_path / 'run',
         train_dataloader__num_workers=2,
-        train_cfg__max_epochs=3,
         train_dataloader__batch_sampler__num_batches=2,
     )
     runner = Runner.from_cfg(cfg)
