@@ -12,11 +12,13 @@ except ImportError:
         "'mmdefect[onedl]'"
     ) from None
 
-from mmdefect.datasets import DefectPreservingDataset
-from mmdefect.hooks import QuotaMonitorHook, QuotaScheduleHook
-from mmdefect.metrics import DefectImageMetric
-from mmdefect.resume import QuotaResumeHook
-from mmdefect.samplers import DefectPoolSampler, QuotaBatchSampler
+from mmdefect.delivery.preserving import DefectPreservingDataset
+from mmdefect.hooks.monitor import QuotaMonitorHook
+from mmdefect.hooks.resume import QuotaResumeHook
+from mmdefect.hooks.schedule import QuotaScheduleHook
+from mmdefect.metrics.defect_image_metric import DefectImageMetric
+from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
+from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 from mmdefect.version import __version__
 
 __all__ = [

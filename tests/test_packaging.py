@@ -116,7 +116,7 @@ def test_the_wheel_holds_the_package_and_real_configs_and_nothing_else(wheel):
             if name in CONFIGS:  # no symbolic link, which would end in the checkout
                 assert archive.read(info) == (ROOT / name).read_bytes()
         names = archive.namelist()
-    package = {p.relative_to(ROOT).as_posix() for p in ROOT.glob('mmdefect/*.py')}
+    package = {p.relative_to(ROOT).as_posix() for p in ROOT.glob('mmdefect/**/*.py')}
     package |= {'mmdefect/py.typed', *(f'mmdefect/.mim/{name}' for name in CONFIGS)}
     assert {name for name in names if '.dist-info/' not in name} == package
 

@@ -106,7 +106,7 @@ def run(cfg: Config, checkpoint: Path | None, save: Path | None = None) -> float
     from mmengine.hooks import Hook
     from mmengine.runner import Runner
 
-    from mmdefect.checkpoints import allow_checkpoint_types
+    from mmdefect.hooks.checkpoints import allow_checkpoint_types
 
     class StopAtFirst(Hook):
         def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:

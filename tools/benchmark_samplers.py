@@ -41,7 +41,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import BatchSampler, RandomSampler, Sampler, WeightedRandomSampler
 
 from mmdefect import DefectPoolSampler, QuotaBatchSampler
-from mmdefect.plan import Plan
+from mmdefect.plan.plan import Plan
 
 SIZES = (30_000, 1_000_000, 10_000_000, 100_000_000)
 PLAN_ONLY = 1_000_000_000

@@ -27,7 +27,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from mmdefect import DefectPoolSampler
-from mmdefect.pools import scan
+from mmdefect.pools.scan import scan
 
 CLASSES = tuple(f'defect{number}' for number in range(10))
 # Boxes an image, by name of the set: a factory's images, and as dense as COCO's.

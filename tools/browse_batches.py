@@ -171,8 +171,8 @@ def count(loader: Any, indices: list, samples: list) -> tuple[int, int]:
     Returns:
         tuple[int, int]: Images drawn with a defect, and those of them that show one.
     """
-    from mmdefect.hooks import shown_labels
-    from mmdefect.pools import class_names, unwrap
+    from mmdefect.delivery.delivered import shown_labels
+    from mmdefect.pools.wrappers import class_names, unwrap
 
     names = class_names(unwrap(loader.dataset)[0][0])
     sampler = loader.batch_sampler.sampler
@@ -335,7 +335,7 @@ def browse(args: argparse.Namespace) -> None:
         args (argparse.Namespace): The command line.
     """
     loaders = build_loaders(args.config, args.cfg_options, bool(args.against))
-    from mmdefect.pools import class_names, unwrap
+    from mmdefect.pools.wrappers import class_names, unwrap
 
     classes = class_names(unwrap(loaders[-1].dataset)[0][0])
     pools, numbers = pool_numbers(loaders[-1].batch_sampler)

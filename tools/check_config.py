@@ -117,7 +117,8 @@ def check(config: str, options: dict | None, batches: int) -> tuple[list, Any]:
 
     from mmengine.registry import DATASETS, init_default_scope
 
-    from mmdefect.config_checks import Finding, check_config
+    from mmdefect.checks.config import check_config
+    from mmdefect.checks.finding import Finding
 
     findings = []
     if not registered:
@@ -209,8 +210,8 @@ def build_hook(hook: dict) -> Any:
 
 def deliver(loader: Any, batches: int) -> Delivery:
     """Run batches, and compare what was drawn with what arrived."""
-    from mmdefect.hooks import shown_labels
-    from mmdefect.pools import class_names, unwrap
+    from mmdefect.delivery.delivered import shown_labels
+    from mmdefect.pools.wrappers import class_names, unwrap
 
     dataset, batch_sampler = loader.dataset, loader.batch_sampler
     pools, classes = batch_sampler.sampler.pools, class_names(unwrap(dataset)[0][0])
@@ -261,7 +262,7 @@ def track_batches(loader: Any, batches: int) -> Iterator[tuple[list, list]]:
 
 def judge(delivery: Delivery, findings: list) -> list:
     """Findings of a delivery that nothing found before explains."""
-    from mmdefect.config_checks import Finding
+    from mmdefect.checks.finding import Finding
 
     if any(finding.breaks for finding in findings):
         return []

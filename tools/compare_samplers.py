@@ -60,7 +60,7 @@ from rich.table import Table
 from torch.utils.data import Sampler, WeightedRandomSampler
 
 from mmdefect import DefectPoolSampler, QuotaScheduleHook
-from mmdefect.checkpoints import allow_checkpoint_types
+from mmdefect.hooks.checkpoints import allow_checkpoint_types
 
 PLAIN = ('stock', 'class_balanced', 'class_aware', 'weighted')
 OURS = ('quota', 'quota_unpreserved', 'quota_schedule')

@@ -230,7 +230,7 @@ def inspect(config: str, options: dict | None) -> Inspection:
     from mmengine.registry import DATASETS
 
     from mmdefect import QuotaBatchSampler
-    from mmdefect.hooks import draws_per_image
+    from mmdefect.samplers.draws import draws_per_image
 
     with Console(stderr=True).status('reading the annotations'):
         with running('the training dataset cannot be built'):
@@ -292,7 +292,7 @@ def describe_quota(batches: Any, draws: Callable[[Any], dict]) -> Row:
     Returns:
         Row: What it means.
     """
-    from mmdefect.hooks import draws_per_image
+    from mmdefect.samplers.draws import draws_per_image
 
     plan = batches.plan
     normal = next(share.images for share in plan.shares if share.pool == 'normal')
@@ -325,7 +325,7 @@ def advise(
     Returns:
         Advice: The quota.
     """
-    from mmdefect.hooks import MANY_DRAWS
+    from mmdefect.samplers.draws import MANY_DRAWS
 
     half = (len(rows) + 1) // 2
     length, unit = run
@@ -556,7 +556,7 @@ def draw(found: Inspection, path: Path) -> None:
     from matplotlib import pyplot
     from matplotlib.patches import Patch
 
-    from mmdefect.hooks import MANY_DRAWS
+    from mmdefect.samplers.draws import MANY_DRAWS
 
     figure = pyplot.figure(figsize=(11, 6.2), layout='constrained')
     grid = figure.add_gridspec(2, 3, width_ratios=(1, 1, 1.25))

@@ -198,7 +198,7 @@ def trained_iterations(checkpoint: Path) -> int:
     """
     import torch
 
-    from mmdefect.checkpoints import allow_checkpoint_types
+    from mmdefect.hooks.checkpoints import allow_checkpoint_types
 
     allow_checkpoint_types()
     try:

@@ -141,7 +141,7 @@ def test_half_a_batch_is_recommended_where_no_image_is_drawn_too_often(inspect):
 
 
 def test_a_lower_quota_is_recommended_for_a_longer_run(inspect):
-    from mmdefect.hooks import MANY_DRAWS
+    from mmdefect.samplers.draws import MANY_DRAWS
 
     _, said, _ = inspect('--json', options=epochs(15))
     quota = said['recommended']['quota']

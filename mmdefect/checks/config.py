@@ -1,0 +1,201 @@
+"""What a config says around its training dataset that breaks a quota, and the fix.
+
+Only what never reaches an object is read from the config.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from mmdefect.checks.dataset import (
+    DATASET,
+    WRAP,
+    WRAPPER,
+    check_dataset,
+    check_pipeline,
+    is_a,
+    is_sliced,
+    sliced,
+)
+from mmdefect.checks.finding import Finding
+from mmdefect.pools.wrappers import class_names, unwrap
+
+# Hooks that reach for the outermost dataset, for what, and what comes of it.
+REACHING = (
+    (
+        'PipelineSwitchHook',
+        'pipeline',
+        'it has none, so that nothing is ever switched',
+    ),
+    (
+        'YOLOXModeSwitchHook',
+        'update_skip_type_keys',
+        'it has none, so that training stops with an error when Mosaic is to end',
+    ),
+)
+
+
+def check_config(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
+    """Check what a config says around its training dataset.
+
+    Args:
+        cfg (Config): The config.
+        dataset: Its training dataset, as built.
+
+    Returns:
+        list[Finding]: What breaks a quota, and after that what only costs something.
+    """
+    loader = cfg['train_dataloader']
+    batches = 0 if is_sliced(dataset) else loader.get('num_batch_per_epoch')
+    findings = [
+        *check_dataloader(cfg),
+        *([sliced(batches, 'batches')] if batches else []),
+        *check_dataset(dataset),
+        *_check_hooks(cfg, dataset),
+        *_check_defect_classes(cfg, dataset),
+    ]
+    # What one line mends is said once.
+    once: dict[tuple, Finding] = {}
+    for finding in sorted(findings, key=lambda finding: not finding.breaks):
+        once.setdefault((finding.where, finding.fix), finding)
+    return list(once.values())
+
+
+def check_dataloader(cfg: Mapping[str, Any]) -> list[Finding]:
+    """Check the training dataloader of a config.
+
+    Args:
+        cfg (Config): The config.
+
+    Returns:
+        list[Finding]: What breaks a quota.
+    """
+    loader, findings = cfg['train_dataloader'], []
+    sampler, batch_sampler = loader.get('sampler'), loader.get('batch_sampler')
+    key = 'train_dataloader'
+    if _type(sampler) != 'DefectPoolSampler':
+        findings.append(
+            Finding(
+                f'{key}.sampler',
+                f'{_type(sampler) or "nothing"} instead of DefectPoolSampler',
+                'it does not know the defect images',
+                "sampler=dict(_delete_=True, type='DefectPoolSampler')",
+            )
+        )
+    if _type(batch_sampler) != 'QuotaBatchSampler':
+        findings.append(
+            Finding(
+                f'{key}.batch_sampler',
+                f'{_type(batch_sampler) or "nothing"} instead of QuotaBatchSampler',
+                'without it no batch has a quota'
+                + ('; it comes from the base config' if batch_sampler else ''),
+                'batch_sampler=dict('
+                # With a base config's `batch_sampler=None` no dict can be merged.
+                + ('_delete_=True, ' if 'batch_sampler' in loader else '')
+                + "type='QuotaBatchSampler', quota=1)",
+            )
+        )
+    elif 'batch_size' not in loader:
+        findings.append(
+            Finding(
+                f'{key}.batch_size',
+                'no batch size',
+                'MMEngine hands it on to QuotaBatchSampler',
+                'batch_size=8',
+            )
+        )
+    if batch_sampler:
+        for name in ('drop_last', 'shuffle'):
+            if loader.get(name):
+                findings.append(
+                    Finding(
+                        f'{key}.{name}',
+                        f'{name}={loader[name]} beside a batch sampler',
+                        'torch refuses both at once; QuotaBatchSampler shuffles, and '
+                        'has a drop_last of its own',
+                        f'{name}=False',
+                    )
+                )
+    loop, infinite = _loop(cfg), bool(dict(batch_sampler or {}).get('infinite'))
+    if infinite and loop == 'EpochBasedTrainLoop':
+        findings.append(
+            Finding(
+                f'{key}.batch_sampler.infinite',
+                'infinite=True in an EpochBasedTrainLoop',
+                'the first epoch never ends',
+                'infinite=False',
+            )
+        )
+    if not infinite and loop == 'IterBasedTrainLoop':
+        findings.append(
+            Finding(
+                f'{key}.batch_sampler.infinite',
+                'infinite=False in an IterBasedTrainLoop',
+                'it restarts the workers and sleeps two seconds at the end of each '
+                'pass; the quota holds',
+                'infinite=True',
+                breaks=False,
+            )
+        )
+    return findings
+
+
+def _check_hooks(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
+    from mmengine.dataset import Compose
+
+    findings, kind = [], type(dataset).__name__
+    hooks = cfg.get('custom_hooks') or ()
+    for number, hook in enumerate(hooks):
+        where, name = f'custom_hooks[{number}]', _type(hook)
+        if name == 'PipelineSwitchHook':
+            pipeline, key = Compose(hook['switch_pipeline']), f'{where}.switch_pipeline'
+            findings += check_pipeline(pipeline, key, is_a(dataset, WRAPPER))
+        for hook_type, attribute, why in REACHING:
+            if name == hook_type and not hasattr(dataset, attribute):
+                what = f'{name} of {where} reaches for the {attribute} of a {kind}'
+                findings.append(Finding(DATASET, what, why, WRAP))
+    if not any(_type(hook) == 'QuotaResumeHook' for hook in hooks):
+        findings.append(
+            Finding(
+                'custom_hooks',
+                'no QuotaResumeHook',
+                'with --resume an interrupted epoch begins anew, or all batches up to '
+                'the checkpoint are loaded again; torch >= 2.6 may refuse the '
+                'checkpoint; the quota holds',
+                "custom_hooks=[..., dict(type='QuotaResumeHook')]",
+                breaks=False,
+            )
+        )
+    return findings
+
+
+def _check_defect_classes(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
+    if not is_a(dataset, WRAPPER):
+        return []
+    drawn = (cfg['train_dataloader'].get('sampler') or {}).get('defect_classes')
+    kept = dataset.defect_classes
+    every = [name for leaf in unwrap(dataset)[0] for name in class_names(leaf)]
+    if set(drawn or every) == set(kept or every):
+        return []
+    drawn = list(drawn) if drawn else None
+    return [
+        Finding(
+            f'{DATASET}.defect_classes',
+            f'{WRAPPER} keeps {kept}, DefectPoolSampler draws {drawn}',
+            'an image may lose the defect that it was drawn for and keep another',
+            f'defect_classes={drawn}',
+        )
+    ]
+
+
+def _type(cfg: Any) -> str:
+    kind = (cfg or {}).get('type', '')
+    return kind.rsplit('.', 1)[-1] if isinstance(kind, str) else kind.__name__
+
+
+def _loop(cfg: Mapping[str, Any]) -> str:
+    train_cfg = cfg.get('train_cfg') or {}
+    if 'type' in train_cfg:
+        return _type(train_cfg)
+    by_epoch = train_cfg.get('by_epoch', True)
+    return 'EpochBasedTrainLoop' if by_epoch else 'IterBasedTrainLoop'

@@ -1,0 +1,234 @@
+"""What in a dataset, its wrappers and its pipelines breaks a quota, and the fix.
+
+Datasets are checked as built objects, which tell what a config really came to.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterator
+
+from mmdefect.checks.finding import Finding
+
+WRAPPER = 'DefectPreservingDataset'
+
+DATASET = 'train_dataloader.dataset'
+
+WRAP = f"dataset=dict(_delete_=True, type='{WRAPPER}', dataset=...)"
+
+# Transforms that can take the last box of an image away, or shrink it to nothing.
+CUTTING = (
+    *('Mosaic', 'RandomAffine', 'RandomCrop', 'GeomTransform', 'CopyPaste'),
+    'RandomErasing',
+)
+
+# Transforms that keep one box of an image, whichever class it is of.
+SPARING = ('MinIoURandomCrop', 'RandomCenterCropPad', 'RandomShift')
+
+# Arguments by which a transform returns None, and for which images.
+REFUSING = {
+    'FilterAnnotations': ('keep_empty', True, 'a defect image whose last box it drops'),
+    'RandomCrop': ('allow_negative_crop', False, 'every normal image'),
+    'Albu': ('skip_img_without_anno', True, 'every normal image'),
+    'LoadImageFromFile': ('ignore_empty', True, 'an image that cannot be read'),
+}
+
+
+def walk_datasets(dataset: Any, where: str = DATASET) -> Iterator[tuple[str, Any]]:
+    """A dataset and all that it wraps, outermost first.
+
+    Args:
+        dataset: The outermost dataset.
+        where (str): Its key in the config.
+
+    Yields:
+        tuple[str, Any]: The key and the dataset.
+    """
+    if not hasattr(dataset, '__dict__'):  # a user's dataset may hold its name so
+        return
+    yield where, dataset
+    held = vars(dataset)
+    if is_sliced(dataset):
+        yield from walk_datasets(held['_dataset'], where)
+    elif 'dataset' in held:
+        yield from walk_datasets(held['dataset'], f'{where}.dataset')
+    for number, part in enumerate(held.get('datasets') or ()):
+        yield from walk_datasets(part, f'{where}.datasets[{number}]')
+
+
+def walk_transforms(pipeline: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """The transforms of a pipeline and all that they hold, where they may run.
+
+    Args:
+        pipeline: A list of transforms, or a ``Compose``.
+        where (str): Its key in the config.
+
+    Yields:
+        tuple[str, Any]: The key and the transform.
+    """
+    if type(pipeline).__name__ == 'Compose':
+        pipeline = pipeline.transforms
+    if isinstance(pipeline, (list, tuple)):
+        for number, transform in enumerate(pipeline):
+            yield from walk_transforms(transform, f'{where}[{number}]')
+    elif getattr(pipeline, 'prob', None) != 0:
+        yield where, pipeline
+        if hasattr(pipeline, 'transforms'):
+            yield from walk_transforms(pipeline.transforms, f'{where}.transforms')
+
+
+def cutting_transforms(dataset: Any) -> list[tuple[str, str]]:
+    """The transforms of a dataset that may take defects away.
+
+    Args:
+        dataset: The outermost dataset.
+
+    Returns:
+        list[tuple[str, str]]: Of each, its key in the config and its name.
+    """
+    pipelines = pipelines_of(dataset)
+    return [cut for where, steps in pipelines for cut in _find(CUTTING, steps, where)]
+
+
+def check_dataset(dataset: Any) -> list[Finding]:
+    """Check a dataset, through all wrappers, and its pipelines.
+
+    Args:
+        dataset: The outermost dataset, as built.
+
+    Returns:
+        list[Finding]: What breaks a quota.
+    """
+    if is_sliced(dataset):
+        return [sliced(len(dataset)), *check_dataset(dataset._dataset)]
+    findings = []
+    for where, part in walk_datasets(dataset):
+        if dict(vars(part).get('filter_cfg') or {}).get('filter_empty_gt'):
+            findings.append(
+                Finding(
+                    f'{where}.filter_cfg',
+                    'filter_empty_gt=True',
+                    'MMDetection drops every image without a box while loading, and '
+                    'so the normal images',
+                    'filter_cfg=dict(filter_empty_gt=False)',
+                )
+            )
+        if is_a(part, WRAPPER) and part is not dataset:
+            findings.append(
+                Finding(
+                    where,
+                    f'{WRAPPER} inside another dataset',
+                    'it retries an image for the indices of the sampler, which are '
+                    'those of the outermost dataset: it stands there, and only there',
+                    f'{where.rsplit(".", 1)[-1]}=dict(_delete_=True, '
+                    f"type='{type(part.dataset).__name__}', ...)",
+                )
+            )
+    preserved = is_a(dataset, WRAPPER)
+    for where, pipeline in pipelines_of(dataset):
+        findings += check_pipeline(pipeline, where, preserved)
+    return findings
+
+
+def check_outermost(dataset: Any) -> None:
+    """Check that ``DefectPreservingDataset`` stands around everything else.
+
+    Args:
+        dataset: The dataset of the data loader.
+
+    Raises:
+        ValueError: If it stands further inside, where transforms after it undo it.
+    """
+    for where, part in walk_datasets(dataset):
+        if is_a(part, WRAPPER) and where != DATASET:
+            raise ValueError(
+                f'{where} is a {WRAPPER} inside a '
+                f'{type(dataset).__name__}: expected it outermost and once. Write '
+                f"{DATASET}=dict(type='{WRAPPER}', dataset=dict(type="
+                f'{type(dataset).__name__!r}, ...))'
+            )
+
+
+def check_pipeline(pipeline: Any, where: str, preserved: bool) -> list[Finding]:
+    """Check one pipeline.
+
+    Args:
+        pipeline: A list of transforms, or a ``Compose``.
+        where (str): Its key in the config.
+        preserved (bool): Whether ``DefectPreservingDataset`` is around it.
+
+    Returns:
+        list[Finding]: What breaks a quota.
+    """
+    findings = []
+    for place, transform in walk_transforms(pipeline, where):
+        for name, (argument, value, images) in REFUSING.items():
+            if not is_a(transform, name) or getattr(transform, argument, None) != value:
+                continue
+            why = f'it returns None for {images}, and MMDetection takes any other'
+            if preserved:
+                why = f'{WRAPPER} then leaves out crops and mixing for normal images'
+            if not preserved or 'normal' in images:
+                what = f'{type(transform).__name__}({argument}={value})'
+                fix = f'{argument}={not value}'
+                findings.append(Finding(f'{place}.{argument}', what, why, fix))
+    for kinds, breaks, why in (
+        (CUTTING, True, 'drawn defect images may reach the model without a defect'),
+        (SPARING, False, 'an image drawn for one class may keep only a box of another'),
+    ):
+        names = [name for _, name in _find(kinds, pipeline, where)]
+        if names and not preserved:
+            what = f'no {WRAPPER} around {", ".join(dict.fromkeys(names))} of {where}'
+            findings.append(Finding(DATASET, what, why, WRAP, breaks))
+    return findings
+
+
+def is_sliced(dataset: Any) -> bool:
+    """Whether MMEngine has put its ``num_batch_per_epoch`` wrapper around a dataset."""
+    # By MMEngine, to `num_batch_per_epoch`; the key of the dataset stays the same.
+    return '_dataset' in vars(dataset)
+
+
+def sliced(number: int, unit: str = 'images') -> Finding:
+    """The finding that ``num_batch_per_epoch`` is."""
+    return Finding(
+        'train_dataloader.num_batch_per_epoch',
+        f'it keeps the first {number:,} {unit} of the dataset and no other',
+        'the pools never hold the rest; num_batches of QuotaBatchSampler shortens an '
+        'epoch without that',
+        'num_batch_per_epoch=None',
+    )
+
+
+def pipelines_of(dataset: Any) -> Iterator[tuple[str, Any]]:
+    """The pipelines of a dataset and of all that it wraps.
+
+    Args:
+        dataset: The outermost dataset.
+
+    Yields:
+        tuple[str, Any]: Key in the config, and the transforms that run.
+    """
+    for where, part in walk_datasets(dataset):
+        held = vars(part)
+        pipeline = held.get('pipeline')
+        if pipeline is None:
+            continue
+        skipped = held.get('_skip_type_keys') or ()
+        if skipped:
+            kinds = zip(pipeline, held['pipeline_types'])
+            pipeline = [None if kind in skipped else step for step, kind in kinds]
+        yield f'{where}.pipeline', pipeline
+
+
+def _find(kinds: tuple[str, ...], pipeline: Any, where: str) -> list[tuple[str, str]]:
+    return [
+        (place, type(transform).__name__)
+        for place, transform in walk_transforms(pipeline, where)
+        if any(is_a(transform, kind) for kind in kinds)
+    ]
+
+
+def is_a(thing: Any, name: str) -> bool:
+    """Whether a thing is of a class of that name, or of one derived from it."""
+    # By name, so that neither MMDetection nor MMCV has to be imported.
+    return any(kind.__name__ == name for kind in type(thing).__mro__)

@@ -1,0 +1,145 @@
+"""Whether the pools that a config names are there, and hold something to draw."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from mmdefect.pools.pools import RESERVED
+from mmdefect.pools.scan import Scan
+
+
+def check_defect_classes(defect_classes: Any, scanned: Scan) -> tuple[str, ...]:
+    """Check the names of the classes that count as defects.
+
+    Args:
+        defect_classes (Sequence[str] | None): The names. None is every class.
+        scanned (Scan): The dataset.
+
+    Returns:
+        tuple[str, ...]: The names.
+
+    Raises:
+        TypeError: If it is no list of strings.
+        ValueError: If it is empty, repeats a name or has one that is no class.
+    """
+    line = 'set train_dataloader.sampler.defect_classes'
+    known = tuple(scanned.classes)
+    if defect_classes is None:
+        return known
+    if isinstance(defect_classes, str) or not (
+        isinstance(defect_classes, Iterable)
+        and all(isinstance(name, str) for name in defect_classes)
+    ):
+        raise TypeError(
+            f'defect_classes={defect_classes!r}: expected a list of class names, '
+            f"such as ['{known[0]}']; {line}"
+        )
+    names = tuple(defect_classes)
+    if not names or len(set(names)) < len(names):
+        raise ValueError(
+            f'defect_classes={list(names)}: expected at least one class name and none '
+            f'twice; {line}, or leave it out to take every class'
+        )
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            raise ValueError(
+                f'defect_classes names {name!r}, which is no class of the dataset'
+                + (f'; did you mean {near[0]!r}?' if near else '')
+                + f' (the classes are {", ".join(known)}); {line}'
+            )
+    return names
+
+
+def check_pool_names(names: Iterable[Any], scanned: Scan) -> None:
+    """Check the names of the user's own pools.
+
+    Args:
+        names (Iterable[str]): The names.
+        scanned (Scan): The dataset.
+
+    Raises:
+        TypeError: If a name is no string.
+        ValueError: If a name belongs to another pool.
+    """
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(
+                f'pools has the name {name!r}: expected a string; '
+                'set train_dataloader.sampler.pools'
+            )
+        if name in RESERVED or name in scanned.classes:
+            raise ValueError(
+                f'pools names a pool {name!r}, which mmdefect makes itself; '
+                'give it another name in train_dataloader.sampler.pools'
+            )
+
+
+def check_pools(
+    pools: Mapping[str, np.ndarray], defect_classes: Sequence[str], dataset: Any
+) -> None:
+    """Check that there is something to draw.
+
+    Args:
+        pools (dict[str, np.ndarray]): The pools.
+        defect_classes (Sequence[str]): The classes that count as defects.
+        dataset: The outermost dataset.
+
+    Raises:
+        ValueError: If there is no defect or no normal image.
+    """
+    if not len(dataset):
+        raise ValueError(
+            f'the training dataset ({type(dataset).__name__}) holds no image; set '
+            'train_dataloader.dataset, its ann_file and its filter_cfg'
+        )
+    if not len(pools['defect']):
+        raise ValueError(
+            f'none of {len(dataset):,} images shows a defect of the classes '
+            f'{", ".join(defect_classes)}; set train_dataloader.dataset.metainfo to '
+            'the category names of the annotation file, or '
+            'train_dataloader.sampler.defect_classes'
+        )
+    if len(pools['normal']):
+        return
+    extra = [name for name in pools if name not in (*RESERVED, *defect_classes)]
+    if len(pools['defect']) < len(dataset) and extra:
+        raise ValueError(
+            f'the pools {", ".join(extra)} leave no normal image of {len(dataset):,}; '
+            'list fewer images in train_dataloader.sampler.pools'
+        )
+    raise ValueError(
+        f'all of {len(dataset):,} images show a defect, so there is no normal image '
+        'to fill the batches with. MMDetection drops images without boxes while '
+        'loading where filter_cfg.filter_empty_gt=True; set '
+        'train_dataloader.dataset.filter_cfg=dict(filter_empty_gt=False)'
+    )
+
+
+def missing_pools(
+    pools: Mapping[str, Any], shares: Mapping[str, int]
+) -> dict[str, int]:
+    """Images that a quota never draws.
+
+    Args:
+        pools (dict[str, np.ndarray]): The pools.
+        shares (dict[str, int]): Images a batch by pool name.
+
+    Returns:
+        dict[str, int]: Of each pool that has them, their number.
+    """
+    if 'all' in shares:
+        return {}
+    size = 1 + max(pool[-1] for pool in pools.values() if len(pool))
+    drawn = np.zeros(size, bool)
+    for name in shares:
+        drawn[pools[name]] = True
+    left = {
+        name: int(np.count_nonzero(~drawn[pool]))
+        for name, pool in pools.items()
+        if name not in ('all', 'defect')
+    }
+    return {name: count for name, count in left.items() if count}

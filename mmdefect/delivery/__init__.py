@@ -1,0 +1,1 @@
+"""What reaches the model: a drawn defect is not lost to augmentation."""

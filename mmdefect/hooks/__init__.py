@@ -1,0 +1,1 @@
+"""What watches the quota, changes it and resumes it while a model trains."""

@@ -1,0 +1,276 @@
+"""QuotaMonitorHook: what the model really gets."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Mapping, Sequence
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook, LoggerHook
+from mmengine.logging import print_log
+from mmengine.registry import HOOKS
+from mmengine.runner import IterBasedTrainLoop
+
+from mmdefect.checks.config import check_config
+from mmdefect.checks.dataset import check_dataset, cutting_transforms
+from mmdefect.delivery.delivered import shown_labels
+from mmdefect.hooks.batch_sampler import quota_batch_sampler
+from mmdefect.pools.wrappers import class_names, unwrap
+from mmdefect.samplers.draws import MANY_DRAWS, defect_pools, draws_per_image
+
+# A loss of 5 % is told from chance after about a hundred draws.
+ENOUGH_DRAWS = 100
+
+TOTALS = ('batches', 'delivered', 'added', 'drawn', 'lost', 'surplus')
+
+
+@HOOKS.register_module()
+class QuotaMonitorHook(Hook):
+    """Counts the defect images that the model really gets.
+
+    At each logging interval it reports, over all ranks:
+
+    - ``quota/delivered``: images a batch that were drawn for their defect and still
+      show one, mean of the interval.
+    - ``quota/min``: the same of the interval's worst batch.
+    - ``quota/<class>``: of those, the images a batch that show this class.
+    - ``quota/added``: images a batch that show a defect of another image, pasted in by
+      Mosaic, MixUp and the like.
+    - ``quota/seen``: share of all defect images that have reached the model since
+      training began.
+
+    When training starts, it says so where a defect image will be drawn more than
+    ``MANY_DRAWS`` times, and what else in the config breaks the quota: the sampler has
+    told what it finds in the dataset, but knows no hooks and no loop.
+
+    Args:
+        tolerance (float): Share of the drawn defect images that may lose their defect
+            before a warning is given, once. It is judged at a logging interval, over
+            ``ENOUGH_DRAWS`` draws or more. Defaults to 0.05.
+
+    Raises:
+        TypeError: If ``tolerance`` is no number.
+        ValueError: If it is not in [0, 1).
+    """
+
+    def __init__(self, tolerance: float = 0.05) -> None:
+        line = 'set tolerance of QuotaMonitorHook in custom_hooks'
+        if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)):
+            raise TypeError(f'tolerance={tolerance!r}: expected a number; {line}')
+        if not 0 <= tolerance < 1:
+            raise ValueError(
+                f'tolerance={tolerance}: expected a share of the quota, 0 … 1; {line}'
+            )
+        self.tolerance = tolerance
+        self._warned = False
+
+    def before_train(self, runner: Any) -> None:
+        """Check that there is a quota to watch.
+
+        Args:
+            runner (Runner): The runner.
+
+        Raises:
+            TypeError: If the batches are not made by ``QuotaBatchSampler``.
+        """
+        self._batch_sampler = quota_batch_sampler(runner, self)
+        self._interval, self._ignore_last = _logging_interval(runner)
+        leaves, _ = unwrap(runner.train_dataloader.dataset)
+        self._classes = {
+            label: name
+            for label, name in enumerate(class_names(leaves[0]))
+            if name in self._batch_sampler.sampler.defect_classes
+        }
+        self._slots: dict[Any, int] | None = None
+        self._least = self._batch_sampler.batch_size
+        self._totals = dict.fromkeys([*TOTALS, *self._classes], 0)
+        self._show_as_they_are(runner.log_processor)
+        self._tell_of_many_draws(runner)
+        _tell_of_findings(runner)
+
+    def after_train_iter(
+        self,
+        runner: Any,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Count what the model got, and report at the logging interval.
+
+        Args:
+            runner (Runner): The runner.
+            batch_idx (int): Position of the batch in the epoch.
+            data_batch (dict): What the dataloader returned.
+            outputs (dict, optional): Not used.
+        """
+        samples = _samples(data_batch)
+        if self._slots is None:
+            self._find_defect_images(runner, samples[0])
+        delivered = self._count(samples)
+        defects, others = self._drawn(runner, batch_idx)
+        self._least = min(self._least, delivered)
+        totals = self._totals
+        totals['batches'] += 1
+        totals['delivered'] += delivered
+        totals['drawn'] += defects
+        totals['lost'] += max(defects - delivered, 0)
+        totals['surplus'] += max(delivered - defects - others, 0)
+        last = self.end_of_epoch(runner.train_dataloader, batch_idx)
+        if self.every_n_inner_iters(batch_idx, self._interval) or (
+            last and not self._ignore_last
+        ):
+            self._report(runner)
+
+    def _count(self, samples: Sequence[Any]) -> int:
+        delivered = 0
+        for sample in samples:
+            shown = self._classes.keys() & shown_labels(sample)
+            if not shown:
+                continue
+            if self._key is not None:
+                slot = self._slots.get(sample.get(self._key))  # type: ignore[union-attr]
+                if slot is None:
+                    self._totals['added'] += 1
+                    continue
+                self._seen[slot] = 1
+            delivered += 1
+            for label in shown:
+                self._totals[label] += 1
+        return delivered
+
+    def _drawn(self, runner: Any, step: int) -> tuple[int, int]:
+        # Images of the batch that show a defect, and those that may show one.
+        epoch = runner.epoch
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            epoch, step = divmod(runner.iter, len(self._batch_sampler))
+        plan = self._batch_sampler.plan_at(epoch, step)
+        images = {share.pool: share.images for share in plan.shares}
+        names = defect_pools(self._batch_sampler)
+        defects = sum(images.get(name, 0) for name in names)
+        return defects, plan.batch_size - defects - images.get('normal', 0)
+
+    def _find_defect_images(self, runner: Any, sample: Any) -> None:
+        # By path where it is packed: ids repeat over the parts of a ConcatDataset.
+        dataset = runner.train_dataloader.dataset
+        keys = ('img_path', 'img_id') if hasattr(dataset, 'get_data_info') else ()
+        self._key = next((key for key in keys if key in sample), None)
+        self._slots = {}
+        if self._key is not None:
+            for index in self._batch_sampler.sampler.pools['defect'].tolist():
+                name = dataset.get_data_info(index).get(self._key)
+                self._slots.setdefault(name, len(self._slots))
+        self._seen = torch.zeros(len(self._slots), dtype=torch.int64)
+        before = runner.message_hub.runtime_info.get('quota/seen')
+        if before is not None and len(before) == len(self._seen):
+            self._seen |= before
+
+    def _report(self, runner: Any) -> None:
+        sums = torch.tensor(list(self._totals.values()))
+        extremes = torch.cat([torch.tensor([-self._least]), self._seen])
+        all_reduce(sums, 'sum')
+        all_reduce(extremes, 'max')
+        totals = dict(zip(self._totals, sums.tolist()))
+        self._seen = extremes[1:]
+        batches = totals['batches']
+        values = {
+            'delivered': totals['delivered'] / batches,
+            'min': -int(extremes[0]),
+        }
+        for label, name in self._log_names().items():
+            values[name] = totals[label] / batches
+        if self._key is not None:
+            values['added'] = totals['added'] / batches
+            values['seen'] = float(self._seen.double().mean())
+            # The message hub goes into checkpoints and comes back on resuming.
+            runner.message_hub.update_info('quota/seen', self._seen)
+        for name, value in values.items():
+            runner.message_hub.update_scalar(f'train/quota/{name}', value)
+        self._least = self._batch_sampler.batch_size
+        enough = totals['drawn'] >= ENOUGH_DRAWS
+        if enough:
+            self._warn_of_loss(runner, totals)
+        kept = () if enough else ('drawn', 'lost', 'surplus')
+        self._totals.update((key, 0) for key in totals if key not in kept)
+
+    def _warn_of_loss(self, runner: Any, totals: Mapping[Any, int]) -> None:
+        drawn, lost, surplus = totals['drawn'], totals['lost'], totals['surplus']
+        if self._warned or max(lost, surplus) <= self.tolerance * drawn:
+            return
+        self._warned = True
+        dataset = runner.train_dataloader.dataset
+        suspects = [f'{name} ({where})' for where, name in cutting_transforms(dataset)]
+        findings = [str(finding) for finding in check_dataset(dataset)]
+        print_log(
+            f'of {drawn:,} defect images, {lost:,} reached the model without a defect'
+            + (f', and {surplus:,} came in place of others' if surplus else '')
+            + ', see quota/delivered. '
+            + (f'Likely the cause: {", ".join(suspects)}. ' if suspects else '')
+            + ''.join(f'{text}. ' for text in findings)
+            + '`python tools/check_config.py CONFIG` tells more',
+            logger='current',
+            level=logging.WARNING,
+        )
+
+    def _log_names(self) -> dict[int, str]:
+        own = ('delivered', 'min', 'added', 'seen')
+        return {
+            label: f'class {name}' if name in own else name
+            for label, name in self._classes.items()
+        }
+
+    def _show_as_they_are(self, processor: Any) -> None:
+        # MMEngine smooths what has `loss` or `time` in its name, such as `gloss`.
+        processor.custom_cfg += [
+            dict(data_src=f'quota/{name}', method_name='current')
+            for name in self._log_names().values()
+            if processor.mean_pattern.search(f'quota/{name}')
+        ]
+
+    def _tell_of_many_draws(self, runner: Any) -> None:
+        draws = draws_per_image(self._batch_sampler, runner.max_iters)
+        pool = max(draws, key=draws.__getitem__)
+        if draws[pool] <= MANY_DRAWS:
+            return
+        by_epoch = not isinstance(runner.train_loop, IterBasedTrainLoop)
+        half = (runner.max_epochs if by_epoch else runner.max_iters) // 2
+        milestones = [(0, self._batch_sampler.quota), (half, None)]
+        print_log(
+            f'each {pool} image will be drawn about {draws[pool]:,.0f} times in this '
+            f'training: more than {MANY_DRAWS} times, it is likely to be learned by '
+            "heart. A schedule ends the quota earlier: custom_hooks=[dict(type='"
+            f"QuotaScheduleHook', milestones={milestones}, by_epoch={by_epoch})]",
+            logger='current',
+            level=logging.WARNING,
+        )
+
+
+def _logging_interval(runner: Any) -> tuple[int, bool]:
+    # When LoggerHook will write: every so many batches, and whether not at an epoch's
+    # end as well.
+    epoch = len(runner.train_dataloader)
+    for hook in runner.hooks:
+        if isinstance(hook, LoggerHook):
+            return hook.interval, hook.ignore_last and epoch > hook.interval
+    return epoch, False
+
+
+def _tell_of_findings(runner: Any) -> None:
+    dataset = runner.train_dataloader.dataset
+    if not runner.cfg.get('train_dataloader'):  # the Runner was built without a config
+        return
+    said = check_dataset(dataset)
+    for finding in check_config(runner.cfg, dataset):
+        if finding.breaks and finding not in said:
+            print_log(str(finding), logger='current', level=logging.WARNING)
+
+
+def _samples(data_batch: Any) -> Sequence[Any]:
+    samples = data_batch.get('data_samples') if isinstance(data_batch, Mapping) else ()
+    if isinstance(samples, (list, tuple)) and samples and 'gt_instances' in samples[0]:
+        return samples
+    raise TypeError(
+        'QuotaMonitorHook finds no ground truth in what the dataloader returns: '
+        'expected dict(data_samples=[DetDataSample, …]), as PackDetInputs packs it; '
+        'take the hook out of custom_hooks'
+    )

@@ -1,0 +1,143 @@
+"""QuotaScheduleHook: the quota changes in the course of training."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Sequence
+
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.registry import HOOKS
+from mmengine.runner import IterBasedTrainLoop
+
+from mmdefect.hooks.batch_sampler import quota_batch_sampler
+from mmdefect.plan.quotas import Quota, share_batch
+from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
+
+
+@HOOKS.register_module()
+class QuotaScheduleHook(Hook):
+    """Changes the quota in the course of training.
+
+    An epoch keeps its number of batches, so that schedules of the learning rate stay
+    right, and the pass over the normal images goes on. Which batch a step gets depends
+    on nothing but the step: resuming, workers and prefetching change nothing.
+
+    Strong early and natural late is two-phase training (Havaei et al., "Brain tumor
+    segmentation with deep neural networks", Medical Image Analysis 35, 2017; compared
+    with other methods by Buda et al., "A systematic study of the class imbalance
+    problem in convolutional neural networks", Neural Networks 106, 2018). The other
+    way round, natural early and balanced late, is deferred re-sampling (Cao et al.,
+    "Learning imbalanced datasets with label-distribution-aware margin loss", NeurIPS
+    2019) and classifier re-training (Kang et al., "Decoupling representation and
+    classifier for long-tailed recognition", ICLR 2020). Both orders can be written.
+
+    Args:
+        milestones (Sequence[tuple]): Pairs of an epoch, or an iteration, and the quota
+            from there on, such as ``[(0, 4), (10, 2), (20, None)]``. A quota is what
+            ``QuotaBatchSampler`` takes; None is plain shuffled batches of all images.
+            An entry at 0 must be the batch sampler's own quota.
+        by_epoch (bool): Whether milestones count epochs of ``len(batch_sampler)``
+            steps, rather than iterations. Defaults to True.
+
+    Raises:
+        TypeError: If a milestone is no pair of an int and a quota.
+        ValueError: If there is none, one is negative, or they do not rise.
+    """
+
+    # Before QuotaResumeHook and QuotaMonitorHook, which look at the schedule.
+    priority = 'VERY_HIGH'
+
+    def __init__(self, milestones: Sequence[Any], by_epoch: bool = True) -> None:
+        if not isinstance(by_epoch, bool):
+            raise TypeError(f'by_epoch={by_epoch!r}: expected True or False; {_FIX}')
+        if not isinstance(milestones, (list, tuple)) or not all(
+            isinstance(entry, (list, tuple)) and len(entry) == 2 for entry in milestones
+        ):
+            raise TypeError(
+                f'milestones={milestones!r}: expected a list of pairs, such as '
+                f'[(0, 4), (10, 2), (20, None)]; {_FIX}'
+            )
+        starts = [start for start, _ in milestones]
+        for start in starts:
+            if isinstance(start, bool) or not isinstance(start, int):
+                raise TypeError(
+                    f'milestones={milestones!r}: {start!r} is no whole number of '
+                    f'{"epochs" if by_epoch else "iterations"}; {_FIX}'
+                )
+        if not starts or starts[0] < 0 or starts != sorted(set(starts)):
+            raise ValueError(
+                f'milestones={milestones!r}: expected at least one, the first not '
+                f'below 0 and each above the one before; {_FIX}'
+            )
+        self.milestones: list[tuple[int, Quota]] = [(s, q) for s, q in milestones]
+        self.by_epoch = by_epoch
+
+    def before_train(self, runner: Any) -> None:
+        """Hand the schedule to the batch sampler.
+
+        Args:
+            runner (Runner): The runner.
+
+        Raises:
+            TypeError: If the batches are not made by ``QuotaBatchSampler``.
+            ValueError: If a quota does not fit the batch or the pools.
+        """
+        self.apply(quota_batch_sampler(runner, self))
+        loop = runner.train_loop
+        if isinstance(loop, IterBasedTrainLoop):
+            # It has begun to prefetch when it was built, without the schedule.
+            kind = type(loop.dataloader_iterator)
+            loop.dataloader_iterator = kind(loop.dataloader)
+        unit = 'epoch' if self.by_epoch else 'iteration'
+        print_log(
+            'quota schedule: '
+            + ', '.join(
+                ('no quota' if quota is None else f'quota {quota}')
+                + (f' from {unit} {start}' if start else ' to begin with')
+                for start, quota in self.milestones
+            ),
+            logger='current',
+        )
+        end = runner.max_iters // (len(runner.train_dataloader) if self.by_epoch else 1)
+        late = [start for start, _ in self.milestones if start >= end]
+        if late:
+            print_log(
+                f'milestones of QuotaScheduleHook at {unit} '
+                f'{", ".join(map(str, late))} are never reached: training ends after '
+                f'{end}; {_FIX}',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+    def apply(self, batch_sampler: QuotaBatchSampler) -> None:
+        """Set the schedule of a batch sampler.
+
+        Args:
+            batch_sampler (QuotaBatchSampler): The batch sampler.
+
+        Raises:
+            TypeError: If a quota is of a type that the batch sampler does not take.
+            ValueError: If a quota does not fit the batch or the pools, or the entry at
+                0 is another than the batch sampler's.
+        """
+        steps = len(batch_sampler) if self.by_epoch else 1
+        pools, size = batch_sampler.plan.pools, batch_sampler.batch_size
+        try:
+            shares = [share_batch(quota, size, pools) for _, quota in self.milestones]
+            own = share_batch(batch_sampler.quota, size, pools)
+            if self.milestones[0][0] == 0 and shares[0] != own:
+                raise ValueError(
+                    f'the entry at 0 is {self.milestones[0][1]!r}, but '
+                    f'train_dataloader.batch_sampler.quota={batch_sampler.quota!r}: '
+                    'expected the same; set one to the other'
+                )
+            batch_sampler.set_schedule(
+                [(start * steps, quota) for start, quota in self.milestones if start]
+            )
+        except (TypeError, ValueError) as error:
+            said = f'milestones={self.milestones} of QuotaScheduleHook: {error}'
+            raise type(error)(said) from None
+
+
+_FIX = 'set milestones of QuotaScheduleHook in custom_hooks'

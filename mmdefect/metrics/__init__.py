@@ -1,0 +1,1 @@
+"""What a factory asks of a detector."""

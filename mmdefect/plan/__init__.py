@@ -1,0 +1,1 @@
+"""Pools and a quota in, batches out, in NumPy. Begin with ``plan.py``."""

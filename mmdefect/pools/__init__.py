@@ -1,0 +1,1 @@
+"""A dataset in, through any wrapper; named arrays of indices out."""

@@ -1,0 +1,217 @@
+"""Named arrays of indices: normal, defect, each class, and what the user lists."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from itertools import chain, compress
+from reprlib import repr as shorten
+from typing import (
+    Any,
+    Mapping,
+    Sequence,
+)
+
+import numpy as np
+
+from mmdefect.pools.scan import Scan, infos_of, mask
+from mmdefect.pools.wrappers import unwrap
+
+# Pools that are always there; no class pool or user pool takes their names.
+RESERVED = ('normal', 'defect', 'all')
+
+
+def annotated_normals(
+    scanned: Scan, normal: np.ndarray, defect_classes: Sequence[str]
+) -> dict[str, int]:
+    """Count the normal images that have instances, none of which is a defect.
+
+    Args:
+        scanned (Scan): The dataset.
+        normal (np.ndarray): Indices of the normal images.
+        defect_classes (Sequence[str]): The classes that count as defects.
+
+    Returns:
+        dict[str, int]: By what those instances are, the number of images.
+    """
+    others = [scanned.classes[n] for n in scanned.classes if n not in defect_classes]
+    kinds = {
+        'ignored instances': scanned.ignored,
+        'other classes': np.concatenate([*others, scanned.left_out]),
+    }
+    is_normal = mask(normal, scanned.length)
+    counts = {
+        name: int((is_normal & mask(indices, scanned.length)).sum())
+        for name, indices in kinds.items()
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def make_pools(
+    scanned: Scan,
+    defect_classes: Sequence[str],
+    extra: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+    """Sort the images of a dataset into pools.
+
+    Args:
+        scanned (Scan): The dataset.
+        defect_classes (Sequence[str]): The classes that count as defects.
+        extra (dict[str, np.ndarray], optional): Further pools by name. Their images
+            leave ``normal``.
+
+    Returns:
+        dict[str, np.ndarray]: Sorted int64 indices of ``normal``, ``defect``, each
+        defect class and each further pool. A class named ``normal`` or ``defect`` has
+        no pool of its own.
+    """
+    defect = np.zeros(scanned.length, bool)
+    for name in defect_classes:
+        defect[scanned.classes[name]] = True
+    normal = ~defect
+    for indices in (extra or {}).values():
+        normal[indices] = False
+    pools = {'normal': np.flatnonzero(normal), 'defect': np.flatnonzero(defect)}
+    for name in defect_classes:
+        pools.setdefault(name, scanned.classes[name])
+    pools.update({name: np.sort(indices) for name, indices in (extra or {}).items()})
+    return pools
+
+
+def read_pool(
+    name: str, listing: str | os.PathLike | Sequence[int], dataset: Any
+) -> np.ndarray:
+    """Indices of a pool that the user lists.
+
+    Args:
+        name (str): Name of the pool.
+        listing (str | os.PathLike | Sequence[int]): A text file with one file name or
+            image id a line, or the indices themselves.
+        dataset: The outermost dataset.
+
+    Returns:
+        np.ndarray: Sorted int64 indices.
+
+    Raises:
+        TypeError: If ``listing`` is neither a path nor a list of ints.
+        ValueError: If an image is not in the dataset, or listed twice, or none is.
+        FileNotFoundError: If the file is missing.
+    """
+    line = f'train_dataloader.sampler.pools[{name!r}]'
+    if isinstance(listing, (str, os.PathLike)):
+        entries = read_lines(listing, line)
+        found = find_images(entries, dataset, os.fspath(listing), line)
+        return np.sort(np.concatenate(list(found.values())))
+    try:
+        indices = np.asarray(listing)
+        if indices.ndim != 1 or (indices.size and indices.dtype.kind not in 'iu'):
+            raise TypeError
+    except (TypeError, ValueError):
+        raise TypeError(
+            f'pools[{name!r}]={shorten(listing)}: expected a text file or a list of '
+            f'indices; set {line}'
+        ) from None
+    indices = indices.astype(np.int64)
+    if not indices.size:
+        raise ValueError(f'pools[{name!r}] is empty: expected indices; set {line}')
+    outside = indices[(indices < 0) | (indices >= len(dataset))].tolist()
+    if outside:
+        raise ValueError(
+            f'pools[{name!r}] names {len(outside)} indices outside the dataset of '
+            f'{len(dataset):,} images, the first {outside[:3]}; set {line}'
+        )
+    unique, times = np.unique(indices, return_counts=True)
+    twice = unique[times > 1].tolist()
+    if twice:
+        raise ValueError(
+            f'pools[{name!r}] names {len(twice)} images twice, the first {twice[:3]}; '
+            f'set {line}'
+        )
+    return unique
+
+
+def read_lines(path: str | os.PathLike, line: str) -> list[str]:
+    """The lines of a text file, without blank ones and comments (``# ...``).
+
+    Args:
+        path (str | os.PathLike): The file.
+        line (str): The config line that names it.
+
+    Returns:
+        list[str]: At least one line.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds nothing.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'{os.fspath(path)} is not a file; set {line}')
+    with open(path, encoding='utf-8') as file:
+        lines = [text.strip() for text in file]
+    lines = [text for text in lines if text and not text.startswith('#')]
+    if not lines:
+        raise ValueError(
+            f'{os.fspath(path)} is empty: expected one file name or image id a line; '
+            f'set {line}'
+        )
+    return lines
+
+
+def find_images(
+    entries: Sequence[str], dataset: Any, source: str, line: str
+) -> dict[str, np.ndarray]:
+    """Find images by file name or image id.
+
+    Args:
+        entries (Sequence[str]): Image ids, or the ends of image paths in whole parts,
+            such as ``0017.png`` or ``line2/0017.png``.
+        dataset: The outermost dataset.
+        source (str): Where the entries come from.
+        line (str): The config line that names it.
+
+    Returns:
+        dict[str, np.ndarray]: By entry, the int64 indices of its image: several where
+        a wrapper repeats it.
+
+    Raises:
+        ValueError: If an entry fits no image, or fits different ones, or two of them
+            fit the same one.
+    """
+    wanted = set(entries)
+    found: dict[str, dict[str, list[int]]] = {entry: {} for entry in entries}
+    leaves, origin = unwrap(dataset)
+    infos = enumerate(chain.from_iterable(map(infos_of, leaves)))
+    for position, info in compress(infos, mask(origin, sum(map(len, leaves)))):
+        path = str(info.get('img_path', '')).replace(os.sep, '/')
+        parts = path.split('/')
+        names = {'/'.join(parts[start:]) for start in range(len(parts))}
+        names.add(str(info.get('img_id', path)))
+        for entry in names & wanted:
+            found[entry].setdefault(path, []).append(position)
+    for problem, bad in (
+        ('that are not in the dataset', [e for e in entries if not found[e]]),
+        ('that fit several', [e for e in entries if len(found[e]) > 1]),
+    ):
+        if bad:
+            raise ValueError(
+                f'{source} names {len(bad)} images {problem}, the first {bad[:3]}; '
+                f'mend it or set {line}'
+            )
+    names_of = defaultdict(list)
+    for entry in entries:
+        names_of[tuple(*found[entry].values())].append(entry)
+    twice = [names for names in names_of.values() if len(names) > 1]
+    if twice:
+        raise ValueError(
+            f'{source} names {len(twice)} images twice, the first {twice[0]}; '
+            f'mend it or set {line}'
+        )
+    indices = np.argsort(origin, kind='stable')
+    ends = np.searchsorted(origin[indices], np.arange(sum(map(len, leaves)) + 1))
+
+    def images(positions: Sequence[int]) -> np.ndarray:
+        return np.sort(
+            np.concatenate([indices[ends[p] : ends[p + 1]] for p in positions])
+        )
+
+    return {entry: images(*found[entry].values()) for entry in entries}

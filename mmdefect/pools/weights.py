@@ -1,0 +1,83 @@
+"""How often each image is to be drawn, relative to the others of its pool."""
+
+from __future__ import annotations
+
+import os
+from reprlib import repr as shorten
+from typing import Any, Callable
+
+import numpy as np
+from mmengine.utils import get_object_from_string
+
+from mmdefect.pools.pools import find_images, read_lines
+from mmdefect.pools.wrappers import unwrap
+
+LINE = 'train_dataloader.sampler.weights'
+
+
+def read_weights(
+    source: str | os.PathLike | Callable[[dict], float], dataset: Any
+) -> np.ndarray:
+    """Weights of all images of a dataset.
+
+    Args:
+        source (str | os.PathLike | Callable): A text file with one file name or image
+            id and its weight a line, the others weigh 1; or a function, or its dotted
+            name, that takes an image's ``data_info`` and returns its weight.
+        dataset: The outermost dataset.
+
+    Returns:
+        np.ndarray: float64 of shape (len(dataset),).
+
+    Raises:
+        TypeError: If ``source`` is neither, or a weight is no number.
+        ValueError: If a weight is negative, infinite or NaN, or an image is unknown.
+        FileNotFoundError: If the file is missing.
+    """
+    if isinstance(source, str) and not os.path.exists(source):
+        function = get_object_from_string(source)
+        if function is None and '/' not in source and os.extsep in source:
+            raise FileNotFoundError(
+                f'{source!r} is neither a file nor an importable function; set {LINE}'
+            )
+        source = source if function is None else function
+    if isinstance(source, (str, os.PathLike)):
+        weights = _weights_of_file(source, dataset)
+    elif callable(source):
+        leaves, origin = unwrap(dataset)
+        infos = (leaf.get_data_info(i) for leaf in leaves for i in range(len(leaf)))
+        weights = _numbers([source(info) for info in infos])[origin]
+    else:
+        raise TypeError(
+            f'weights={shorten(source)}: expected a text file or a function; set {LINE}'
+        )
+    bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(bad):
+        raise ValueError(
+            f'{len(bad)} weights are negative, infinite or NaN, the first '
+            f'{weights[bad[0]]} of image {bad[0]}: expected 0 or more; set {LINE}'
+        )
+    return weights
+
+
+def _weights_of_file(path: str | os.PathLike, dataset: Any) -> np.ndarray:
+    pairs = [text.rsplit(None, 1) for text in read_lines(path, LINE)]
+    for pair in pairs:
+        if len(pair) != 2:
+            raise ValueError(
+                f'{os.fspath(path)} has the line {pair[0]!r}: expected a file name or '
+                f'image id and a weight; mend it or set {LINE}'
+            )
+    entries = [entry for entry, _ in pairs]
+    images = find_images(entries, dataset, os.fspath(path), LINE)
+    weights = np.ones(len(dataset))
+    for (entry, _), value in zip(pairs, _numbers([value for _, value in pairs])):
+        weights[images[entry]] = value
+    return weights
+
+
+def _numbers(values: list) -> np.ndarray:
+    try:
+        return np.array([float(value) for value in values])
+    except (TypeError, ValueError) as error:
+        raise TypeError(f'weights: expected numbers, but {error}; set {LINE}') from None

@@ -1,0 +1,1 @@
+"""The two classes that ``train_dataloader`` of a config names."""

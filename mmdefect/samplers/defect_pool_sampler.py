@@ -1,0 +1,183 @@
+"""DefectPoolSampler: which images are defects."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Iterator, Mapping, Sequence
+
+import numpy as np
+from mmengine.dist import all_gather_object, get_dist_info, sync_random_seed
+from mmengine.logging import MessageHub
+from mmengine.registry import DATA_SAMPLERS
+from torch.utils.data import Sampler
+
+from mmdefect.checks.dataset import check_outermost
+from mmdefect.checks.labels import check_labels
+from mmdefect.checks.pools import (
+    check_defect_classes,
+    check_pool_names,
+    check_pools,
+)
+from mmdefect.plan.plan import Plan
+from mmdefect.pools.pools import annotated_normals, make_pools, read_pool
+from mmdefect.pools.scan import scan
+from mmdefect.pools.weights import read_weights
+from mmdefect.samplers.ranks import failing_together
+
+CONFIG_LINES = (
+    "    sampler=dict(type='DefectPoolSampler'),\n"
+    "    batch_sampler=dict(type='QuotaBatchSampler', quota=...)"
+)
+
+
+@DATA_SAMPLERS.register_module()
+class DefectPoolSampler(Sampler):
+    """Knows which images of a dataset show a defect.
+
+    Iterated alone it yields this rank's share of one plain shuffled epoch, like
+    MMEngine's ``DefaultSampler``. ``QuotaBatchSampler`` does not iterate it: it draws
+    from its ``pools``.
+
+    Args:
+        dataset (Sized): The dataset, or the outermost wrapper around it.
+        seed (int, optional): Seed of all draws, the same on all ranks. None is agreed
+            on between the ranks. Defaults to None.
+        defect_classes (Sequence[str], optional): Names of the classes that count as
+            defects. None is every class of the dataset. Defaults to None.
+        replacement (bool): Whether each draw from a pool is independent of the others.
+            False goes through the pool in reshuffled cycles, so that every image is
+            drawn equally often, give or take one. Defaults to True.
+        pools (dict, optional): Further pools by name, hard negatives for example: a
+            text file with one file name or image id a line, or a list of indices.
+            Their images leave ``normal``. Defaults to None.
+        weights (str | Callable, optional): How often each image is to be drawn
+            relative to the others of its pool: a text file with one file name or image
+            id and its weight a line (the others weigh 1), or a function, or its dotted
+            name, that takes the image's ``data_info`` and returns the weight. None is
+            equally often. Defaults to None.
+        shuffle (bool): Only True. It is there because a config inherits
+            ``sampler=dict(type='DefaultSampler', shuffle=True)`` and MMEngine merges
+            what the user writes into it. Defaults to True.
+
+    Attributes:
+        pools (dict[str, np.ndarray]): Sorted int64 indices by pool name: ``normal``,
+            ``defect``, each defect class, each further pool.
+        rank (int): This process's rank.
+        world_size (int): Number of ranks.
+        seed (int): The seed in use.
+        epoch (int): The epoch that the next iteration belongs to.
+
+    Raises:
+        TypeError: If an argument is of another type than said here.
+        ValueError: If a class or image is unknown, or a pool without images.
+        FileNotFoundError: If a file of ``pools`` or ``weights`` is missing.
+        RuntimeError: If one of these is raised on another rank only.
+    """
+
+    @failing_together()
+    def __init__(
+        self,
+        dataset: Any,
+        seed: int | None = None,
+        defect_classes: Sequence[str] | None = None,
+        replacement: bool = True,
+        pools: Mapping[str, str | os.PathLike | Sequence[int]] | None = None,
+        weights: Any | None = None,
+        shuffle: bool = True,
+    ) -> None:
+        self.seed = _agreed_seed(seed)
+        if shuffle is not True:
+            raise ValueError(
+                f'shuffle={shuffle!r}: expected True, the batches are drawn at random; '
+                'take it out of train_dataloader.sampler'
+            )
+        if not isinstance(replacement, bool):
+            raise TypeError(
+                f'replacement={replacement!r}: expected True or False; '
+                'set train_dataloader.sampler.replacement'
+            )
+        if weights is not None and not replacement:
+            raise ValueError(
+                'weights go with replacement=True only: cycles draw every image '
+                'equally often; take one of both out of train_dataloader.sampler'
+            )
+        if pools is not None and not isinstance(pools, Mapping):
+            raise TypeError(
+                f'pools={pools!r}: expected a dict, name -> text file or list of '
+                'indices; set train_dataloader.sampler.pools'
+            )
+        self.rank, self.world_size = get_dist_info()
+        self.epoch = 0
+        self.dataset = dataset
+        self.replacement = replacement
+
+        check_outermost(dataset)
+        scanned = scan(dataset)
+        self.defect_classes = check_defect_classes(defect_classes, scanned)
+        check_labels(dataset, self.defect_classes)
+        check_pool_names(pools or {}, scanned)
+        extra = {name: read_pool(name, x, dataset) for name, x in (pools or {}).items()}
+        self.pools = make_pools(scanned, self.defect_classes, extra)
+        check_pools(self.pools, self.defect_classes, dataset)
+        if hasattr(dataset, 'know_pools'):  # what it replaces stays in its pools
+            dataset.know_pools(self.pools)
+        self.annotated_normals = annotated_normals(
+            scanned, self.pools['normal'], self.defect_classes
+        )
+        self.weights = None if weights is None else read_weights(weights, dataset)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch that the next iteration belongs to.
+
+        Args:
+            epoch (int): The epoch.
+        """
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Number of images on this rank in a plain epoch."""
+        return -(-len(self.dataset) // self.world_size)
+
+    def __iter__(self) -> Iterator[int]:
+        # The config of the Runner at work, or of the last one in this process.
+        config = MessageHub.get_current_instance().get_info('cfg') or ''
+        if 'DefectPoolSampler' in config and 'QuotaBatchSampler' not in config:
+            raise ValueError(
+                'DefectPoolSampler trains without a quota: no QuotaBatchSampler was '
+                'built on it. Write into train_dataloader:\n' + CONFIG_LINES
+            )
+        plan = Plan(
+            {'all': range(len(self.dataset))},
+            quota=None,
+            batch_size=1,
+            world_size=self.world_size,
+            seed=self.seed,
+            drop_last=False,
+        )
+        for _, rows in plan.chunks(self.epoch, self.rank):
+            yield from rows.ravel().tolist()
+
+
+def _agreed_seed(seed: Any) -> int:
+    seeds = all_gather_object(seed)
+    for rank, other in enumerate(seeds):
+        if other is not None:
+            _check_seed(other)
+        if other != seeds[0]:
+            raise ValueError(
+                'the ranks do not draw with the same seed: '
+                f'rank 0 {seeds[0]!r}, rank {rank} {other!r}; '
+                'set train_dataloader.sampler.seed, or randomness.seed, on every rank'
+            )
+    return sync_random_seed() if seed is None else int(seed)
+
+
+def _check_seed(seed: Any) -> None:
+    if isinstance(seed, (bool, float, str)) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(
+            f'seed={seed!r}: expected an int or None; set train_dataloader.sampler.seed'
+        )
+    if not 0 <= seed < 2**64:
+        raise ValueError(
+            f'seed={seed}: expected 0 … 2**64 - 1; set train_dataloader.sampler.seed'
+        )

@@ -1,0 +1,42 @@
+"""How often an image is drawn in a training."""
+
+from __future__ import annotations
+
+from mmdefect.pools.pools import RESERVED
+from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
+
+# MMDetection's longest stock schedules (YOLOX, RTMDet) train 300 epochs: no image is
+# shown to a model more often. Beyond that, few images are learned by heart: in the
+# README's "Choosing a quota", new images were ranked a little worse from there on.
+MANY_DRAWS = 300
+
+
+def defect_pools(batch_sampler: QuotaBatchSampler) -> list[str]:
+    """Names of the pools whose images show a defect: ``defect`` and each class."""
+    classes = batch_sampler.sampler.defect_classes
+    return ['defect', *(name for name in classes if name not in RESERVED)]
+
+
+def draws_per_image(batch_sampler: QuotaBatchSampler, steps: int) -> dict[str, float]:
+    """How often an image of each defect pool is drawn, on average.
+
+    Args:
+        batch_sampler (QuotaBatchSampler): The batch sampler, with its schedule.
+        steps (int): Steps from the beginning of the training on.
+
+    Returns:
+        dict[str, float]: Draws of an image, by pool.
+    """
+    plans = batch_sampler.plans
+    ends = [first for first, _ in plans[1:]] + [steps]
+    names = defect_pools(batch_sampler)
+    draws = dict.fromkeys(names, 0.0)
+    for (first, plan), end in zip(plans, ends):
+        steps_of_plan = max(min(end, steps) - first, 0)
+        images = {share.pool: share.images for share in plan.shares}
+        for name in names:
+            for pool in (name, 'all'):
+                size = max(len(plan.pools[pool]), 1)
+                count = steps_of_plan * images.get(pool, 0) * plan.world_size
+                draws[name] += count / size
+    return draws

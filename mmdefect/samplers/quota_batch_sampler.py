@@ -1,0 +1,352 @@
+"""QuotaBatchSampler: how many of them stand in each batch."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from functools import reduce
+from itertools import chain
+from math import gcd
+from operator import length_hint
+from typing import Any, Iterator, Mapping, Sequence
+
+from mmengine.logging import print_log
+from mmengine.registry import DATA_SAMPLERS
+from torch.utils.data import Sampler
+
+from mmdefect.checks.dataset import check_dataset
+from mmdefect.checks.pools import (
+    missing_pools,
+)
+from mmdefect.plan.plan import Plan
+from mmdefect.plan.quotas import Quota
+from mmdefect.samplers.defect_pool_sampler import CONFIG_LINES, DefectPoolSampler
+from mmdefect.samplers.ranks import check_ranks_agree, differences, failing_together
+
+STEP = 'images per step over all ranks'
+
+
+@DATA_SAMPLERS.register_module()
+class QuotaBatchSampler(Sampler):
+    """Batches with a fixed number of images from each pool, on every rank.
+
+    An epoch goes through the normal images once, without replacement and over all
+    ranks together; the other pools are drawn from, for as long as that takes. Batches
+    are computed, not collected: see :mod:`mmdefect.plan.plan`.
+
+    Args:
+        sampler (DefectPoolSampler): Knows the pools.
+        batch_size (int): Images a batch on one rank.
+        quota (int | float | dict | None): Images of a batch that come from ``defect``;
+            a float in (0, 1) is their share of the batch; a dict gives the images of a
+            batch by pool name, such as ``dict(crack=2, dent=1)``. The rest is
+            ``normal``. 0 is no defects. None is no quota: plain shuffled batches of
+            all images.
+        drop_last (bool): Whether to leave out the tail of a pass that fills no whole
+            step. False fills the last step from the head of the same pass. Batches are
+            never short. Defaults to True.
+        num_batches (int, optional): Steps in an epoch. None is one pass over the
+            normal images; with a number the pass goes on from epoch to epoch. Defaults
+            to None.
+        infinite (bool): Whether to go on into the next epoch without ending, for
+            ``IterBasedTrainLoop``. Defaults to False.
+
+    Raises:
+        TypeError: If an argument is of another type than said here.
+        ValueError: If the quota does not fit the batch or the pools, or the ranks do
+            not agree.
+        RuntimeError: If one of these is raised on another rank only.
+    """
+
+    def __init__(
+        self,
+        sampler: DefectPoolSampler,
+        batch_size: int,
+        quota: Quota,
+        drop_last: bool = True,
+        num_batches: int | None = None,
+        infinite: bool = False,
+    ) -> None:
+        with failing_together():
+            if not isinstance(sampler, DefectPoolSampler):
+                raise TypeError(
+                    f'QuotaBatchSampler got a {type(sampler).__name__}, which does not '
+                    'know the defect images. Write into train_dataloader:\n'
+                    + CONFIG_LINES
+                )
+            for name, flag in (('drop_last', drop_last), ('infinite', infinite)):
+                if not isinstance(flag, bool):
+                    raise TypeError(
+                        f'{name}={flag!r}: expected True or False; '
+                        f'set train_dataloader.batch_sampler.{name}'
+                    )
+            plan = Plan(
+                {**sampler.pools, 'all': range(len(sampler.dataset))},
+                quota,
+                batch_size,
+                world_size=sampler.world_size,
+                seed=sampler.seed,
+                drop_last=drop_last,
+                num_batches=num_batches,
+                replacement=sampler.replacement,
+                weights=sampler.weights,
+            )
+        self.sampler = sampler
+        self.batch_size = plan.batch_size
+        # From which step of the run on each plan holds.
+        self._plans: list[tuple[int, Plan]] = [(0, plan)]
+        self.quota = quota
+        self.drop_last = drop_last
+        self.infinite = infinite
+        # epoch, step after the planned batches, and the iterator of their indices
+        self._position: Any = (0, 0, iter(()))
+        self._resume_at: tuple | None = None
+        self._pools_digest: int | None = None
+        if sampler.world_size > 1:
+            check_ranks_agree({**self._fingerprint(), 'infinite': infinite})
+        print_log(self._summary(), logger='current')
+        self._warn_of_missing()
+        self._warn_of_findings()
+
+    @property
+    def plan(self) -> Plan:
+        """Plan: The plan that the run begins with."""
+        return self._plans[0][1]
+
+    @property
+    def plans(self) -> list[tuple[int, Plan]]:
+        """list[tuple]: Plans, each with the step of the run from which it holds."""
+        return list(self._plans)
+
+    def set_schedule(self, milestones: Sequence[tuple[int, Quota]]) -> None:
+        """Change the quota at given steps of the run.
+
+        The number of batches in an epoch stays what it is. The pass over the normal
+        images goes on from epoch to epoch, as with ``num_batches``.
+
+        Args:
+            milestones (Sequence[tuple]): Pairs of a step, counted from the beginning
+                of the run, and the quota from there on. Steps rise and are above 0.
+
+        Raises:
+            TypeError: If a quota is of another type than ``quota`` takes.
+            ValueError: If a quota does not fit, or the steps do not rise.
+        """
+        plans = [(0, self.plan.switch(self.quota, 0))]
+        for step, quota in milestones:
+            if step <= plans[-1][0]:
+                raise ValueError(
+                    f'milestones {list(milestones)}: expected steps that rise and are '
+                    'above 0; the quota of step 0 is '
+                    'train_dataloader.batch_sampler.quota'
+                )
+            plans.append((step, plans[-1][1].switch(quota, step)))
+        self._plans = plans
+
+    def plan_at(self, epoch: int, step: int) -> Plan:
+        """The plan in force at a step.
+
+        Args:
+            epoch (int): The epoch.
+            step (int): The step within the epoch.
+
+        Returns:
+            Plan: What the step's batches are taken from.
+        """
+        now = epoch * len(self) + step
+        return next(plan for first, plan in reversed(self._plans) if first <= now)
+
+    def __len__(self) -> int:
+        """Batches in an epoch on this rank, the same on every rank."""
+        return len(self.plan)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        # Cheaper than a generator, whose frame is entered anew for every batch.
+        return chain.from_iterable(self._chunks())
+
+    def _chunks(self) -> Iterator[Iterator[list[int]]]:
+        # Runs at the first batch, not at iter(): a DataLoader with workers calls iter()
+        # twice and uses the second.
+        epoch, step = self._resume_at or (self.sampler.epoch, 0)
+        self._resume_at = None
+        while True:
+            for plan, start, stop in self._stretches(epoch, step):
+                for end, rows in plan.chunks(epoch, self.sampler.rank, start, stop):
+                    indices = iter(rows.ravel().tolist())
+                    self._position = (epoch, end, indices)
+                    # Cutting one flat list is cheaper than turning rows into lists.
+                    yield map(list, zip(*[indices] * self.batch_size))
+            if not self.infinite:
+                return
+            epoch, step = epoch + 1, 0
+
+    def _stretches(self, epoch: int, step: int) -> Iterator[tuple[Plan, int, int]]:
+        # What is left of the epoch, cut where the quota changes.
+        cuts = [first - epoch * len(self) for first, _ in self._plans]
+        cuts = [step] + [cut for cut in cuts if step < cut < len(self)] + [len(self)]
+        for start, stop in zip(cuts, cuts[1:]):
+            yield self.plan_at(epoch, start), start, stop
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the iteration is, for ``torchdata``'s ``StatefulDataLoader``.
+
+        Returns:
+            dict: ``epoch`` and ``step``, the next batch, and ``fingerprint``, all that
+            the batches depend on.
+        """
+        epoch, stop, indices = self._position
+        if self._resume_at:
+            epoch, step = self._resume_at
+        elif self.sampler.epoch > epoch:
+            epoch, step = self.sampler.epoch, 0
+        else:
+            step = stop - length_hint(indices) // self.batch_size
+        return dict(epoch=epoch, step=step, fingerprint=self._fingerprint())
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved place: the next iteration starts there.
+
+        The number of ranks may differ, as long as the global batch is the same.
+
+        Args:
+            state (dict): What ``state_dict`` returned.
+
+        Raises:
+            ValueError: If it was saved with other data or settings.
+        """
+        missing = {'epoch', 'step', 'fingerprint'} - set(state)
+        if missing:
+            raise ValueError(
+                f'no state of QuotaBatchSampler: {", ".join(sorted(missing))} missing'
+            )
+        then, now = state['fingerprint'], self._fingerprint()
+        differ = differences('then', then, 'now', now)
+        if differ:
+            fix = _fitting_ranks(then[STEP], now[STEP], self.sampler.world_size)
+            raise ValueError(
+                f'the state belongs to other batches: {differ}. {fix}'
+                'Restore the data and train_dataloader as they were, or start anew'
+            )
+        self.start_at(state['epoch'], state['step'])
+
+    def start_at(self, epoch: int, step: int) -> None:
+        """Let the next iteration start at a step.
+
+        Args:
+            epoch (int): The epoch.
+            step (int): The step, ``0 … len(self)``; the last is the next epoch.
+        """
+        if step >= len(self):
+            epoch, step = epoch + 1, 0
+        self.sampler.set_epoch(epoch)
+        self._resume_at = (epoch, step)
+
+    def reseed(self, seed: int) -> None:
+        """Take another seed, that of a run to be resumed for example.
+
+        Args:
+            seed (int): The seed, the same on all ranks.
+        """
+        self.sampler.seed = seed
+        for _, plan in self._plans:
+            plan.seed = seed
+
+    def _fingerprint(self) -> dict[str, Any]:
+        plan = self.plan
+        if self._pools_digest is None:
+            self._pools_digest = 0
+            arrays = [pool for _, pool in sorted(self.sampler.pools.items())]
+            if self.sampler.weights is not None:
+                arrays.append(self.sampler.weights)
+            for array in arrays:
+                self._pools_digest = zlib.crc32(array.data, self._pools_digest)
+        return {
+            'images': len(self.sampler.dataset),
+            'pools': {name: len(pool) for name, pool in self.sampler.pools.items()},
+            'indices in the pools (checksum)': self._pools_digest,
+            STEP: [
+                [first, {s.pool: s.images * plan.world_size for s in plan.shares}]
+                for first, plan in self._plans
+            ],
+            'draws': {share.pool: share.draw for share in plan.shares},
+            'steps per epoch': len(plan),
+            'drop_last': plan.drop_last,
+            'seed': plan.seed,
+        }
+
+    def _summary(self) -> str:
+        plan, pools = self.plan, self.sampler.pools
+        total = len(self.sampler.dataset)
+        defects = len(pools['defect'])
+        share = defects / total
+        parts = [
+            f'{len(pools["normal"]):,} normal + {defects:,} defect images '
+            f'({share:.1%})'.replace('%', ' %')
+        ]
+        for what, number in self.sampler.annotated_normals.items():
+            parts[0] += f', {number:,} normal with {what} only'
+        counts = {s.pool: s.images for s in plan.shares}
+        rest = 'all' if self.quota is None else 'normal'
+        order = [rest] + [name for name in counts if name != rest]
+        parts.append(
+            f'each batch of {plan.batch_size}'
+            + (f' on each of {plan.world_size} ranks' if plan.world_size > 1 else '')
+            + ' = '
+            + ' + '.join(f'{counts[name]} {name}' for name in order)
+        )
+        parts.append(f'{len(plan):,} batches per epoch')
+        for name in order[1:]:
+            draws = counts[name] * plan.world_size * len(plan) / len(pools[name])
+            parts.append(f'each {name} image drawn about {draws:,.3g} times per epoch')
+        none = (1 - share) ** plan.batch_size
+        parts.append(
+            f'without a quota {none:.0%} of batches would hold no defect'.replace(
+                '%', ' %'
+            )
+        )
+        return '; '.join(parts)
+
+    def _warn_of_missing(self) -> None:
+        counts = {s.pool: s.images for s in self.plan.shares}
+        if self.quota is None or self.plan.batch_size == counts['normal']:
+            return
+        missing = missing_pools(self.sampler.pools, counts)
+        if missing:
+            print_log(
+                'never drawn, because no quota reaches them: '
+                + ', '.join(f'{count:,} {name}' for name, count in missing.items())
+                + ' images; name their pools in train_dataloader.batch_sampler.quota',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+    def _warn_of_findings(self) -> None:
+        for finding in check_dataset(self.sampler.dataset):
+            print_log(str(finding), logger='current', level=logging.WARNING)
+
+
+def _fitting_ranks(
+    then: Sequence[tuple[int, dict]], now: Sequence[tuple[int, dict]], world_size: int
+) -> str:
+    # What to set where a step differs by the number of ranks and nothing else.
+    ratios = {
+        counts[pool] / counts_now.get(pool, counts[pool])
+        for (_, counts), (_, counts_now) in zip(then, now)
+        for pool in counts
+    }
+    if len(ratios) != 1 or ratios == {1}:
+        return ''
+    common = reduce(gcd, (n for _, counts in then for n in counts.values()))
+    fitting = []
+    for ranks in range(1, common + 1):
+        if common % ranks == 0:
+            counts = {pool: n // ranks for pool, n in then[0][1].items()}
+            quota = {p: n for p, n in counts.items() if p not in ('normal', 'all')}
+            fitting.append(
+                f'{ranks} with batch_size={sum(counts.values())}, '
+                f'quota={quota.get("defect") if len(quota) < 2 else quota}'
+            )
+    return (
+        f'{world_size} ranks with this batch_size train on other batches. These would '
+        f'train on the same: {"; ".join(fitting)}. '
+    )

@@ -1,0 +1,376 @@
+"""The metric says what a factory would count by hand, and how sure it is."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import re
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from mmengine.config import Config
+from mmengine.registry import METRICS
+from mmengine.runner import Runner
+from mmengine.structures import InstanceData
+from rank_processes import torchrun
+from runner_configs import ROOT, small_config
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from mmdefect import DefectImageMetric
+
+CLASSES = ('crack', 'dent')
+CRACK, DENT = 0, 1
+BOX = (0, 0, 10, 10)
+# IoU with BOX: 10 * 4 / 100 = 0.4
+HALF_FOUND = (0, 0, 10, 4)
+ELSEWHERE = (50, 50, 60, 60)
+
+
+def instances(rows, scored):
+    """Rows of (box, label, score) or (box, label)."""
+    result = InstanceData(
+        bboxes=torch.tensor([row[0] for row in rows], dtype=torch.float32).view(-1, 4),
+        labels=torch.tensor([row[1] for row in rows], dtype=torch.long),
+    )
+    if scored:
+        result.scores = torch.tensor([row[2] for row in rows], dtype=torch.float64)
+    return result
+
+
+def scene(truth, found, ignored=()):
+    return dict(
+        gt_instances=instances(truth, False),
+        ignored_instances=instances(ignored, False),
+        pred_instances=instances(found, True),
+    )
+
+
+def metric(**options):
+    result = DefectImageMetric(**options)
+    result.dataset_meta = dict(classes=CLASSES)
+    return result
+
+
+def evaluate(scenes, **options):
+    evaluation = metric(**{'num_bootstrap': 0, **options})
+    evaluation.process(None, scenes)
+    return evaluation.evaluate(len(scenes))
+
+
+def images(defect_scores, normal_scores):
+    """An image for each score, with one box that has it, or none where it is 0."""
+    box = [[(BOX, CRACK, s)] if s else [] for s in (*defect_scores, *normal_scores)]
+    truth = [[(BOX, CRACK)]] * len(defect_scores) + [[]] * len(normal_scores)
+    return [scene(t, b) for t, b in zip(truth, box)]
+
+
+# Score 0.3 counts: flagged are 1, 2, 5 and 7.
+SCENES = [
+    # 0: defect, missed: its box is too unsure
+    scene([(BOX, CRACK)], [(BOX, CRACK, 0.2)]),
+    # 1: defect, found
+    scene([(BOX, CRACK)], [(BOX, CRACK, 0.9), (ELSEWHERE, CRACK, 0.1)]),
+    # 2: defect; the dent is found at IoU 0.4 only, and called a crack by a surer box
+    scene([(BOX, DENT)], [(BOX, CRACK, 0.8), (HALF_FOUND, DENT, 0.3)]),
+    # 3: defect without any box
+    scene([(BOX, CRACK)], []),
+    # 4: normal without any box
+    scene([], []),
+    # 5: normal, flagged
+    scene([], [(ELSEWHERE, DENT, 0.5)]),
+    # 6: normal, for what it shows is ignored
+    scene([], [(BOX, CRACK, 0.2)], ignored=[(BOX, CRACK)]),
+    # 7: defect; one box is not enough for two defects
+    scene([(BOX, CRACK), (BOX, CRACK)], [(BOX, CRACK, 0.4)]),
+    # 8: normal
+    scene([], [(BOX, CRACK, 0.1)]),
+]
+
+
+def test_its_figures_are_those_of_a_count_by_hand():
+    # Scores of the defect images: 0.2, 0.9, 0.8, 0, 0.4; of the normal ones: 0, 0.5,
+    # 0.2, 0.1
+    wins = (2 + 0.5) + 4 + 4 + 0.5 + 3  # pairs, ties count half
+    assert evaluate(SCENES, overkill_rates=[0.01, 0.25, 0.5]) == pytest.approx(
+        {
+            'defect/escape': 2 / 5,
+            'defect/overkill': 1 / 4,
+            # no normal image may be flagged: only what exceeds 0.5 is found
+            'defect/escape_at_1': 3 / 5,
+            # one may: what exceeds 0.2
+            'defect/escape_at_25': 2 / 5,
+            # two may: what exceeds 0.1
+            'defect/escape_at_50': 1 / 5,
+            'defect/auroc': wins / (5 * 4),
+            'defect/recall_30': 3 / 6,
+            'defect/recall_30/crack': 2 / 5,
+            'defect/recall_30/dent': 1 / 1,
+            'defect/recall_50': 2 / 6,
+            'defect/recall_50/crack': 2 / 5,
+            'defect/recall_50/dent': 0 / 1,
+        }
+    )
+
+
+def test_with_only_some_defect_classes_the_others_are_no_defects():
+    found = evaluate(SCENES, defect_classes=['dent'], overkill_rates=[0.2])
+    # Boxes of dents: 0.3 in image 2, which shows one, and 0.5 in image 5.
+    assert found == pytest.approx(
+        {
+            'defect/escape': 0,
+            'defect/overkill': 1 / 8,
+            'defect/escape_at_20': 0,
+            'defect/auroc': 7 / 8,
+            'defect/recall_30': 1,
+            'defect/recall_30/dent': 1,
+            'defect/recall_50': 0,
+            'defect/recall_50/dent': 0,
+        }
+    )
+
+
+def test_a_surer_box_chooses_first_and_takes_what_it_overlaps_most():
+    lower = (0, 5, 10, 15)
+    truth = [(BOX, CRACK), (lower, CRACK)]
+    # Both overlap BOX the most. The surer one has it; the other one, with an IoU of
+    # 7 / 13, takes what is left.
+    found = [((0, 2, 10, 12), CRACK, 0.4), ((0, 1, 10, 11), CRACK, 0.9)]
+    assert evaluate([scene(truth, found)])['defect/recall_50'] == 1
+    # Both lie on BOX: the second finds nothing new.
+    found = [(BOX, CRACK, 0.9), ((0, 0, 10, 9), CRACK, 0.8)]
+    assert evaluate([scene(truth, found)])['defect/recall_50'] == 1 / 2
+
+
+@pytest.mark.parametrize(
+    ('found', 'auroc', 'escape'), [(1.0, 1, 0), (0.0, 0.5, 1)], ids=['perfect', 'blind']
+)
+def test_a_perfect_and_a_blind_detector_have_the_figures_they_deserve(
+    found, auroc, escape
+):
+    figures = evaluate(images([found] * 5, [0.0] * 20))
+    assert figures['defect/auroc'] == auroc
+    assert figures['defect/overkill'] == 0
+    for key in ('escape', 'escape_at_1', 'escape_at_5'):
+        assert figures[f'defect/{key}'] == escape
+    assert figures['defect/recall_50'] == 1 - escape
+
+
+SCORES = st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.5, 0.6, 0.9]), min_size=1)
+RATES = st.sampled_from([0.01, 0.05, 0.1, 0.25, 0.29, 0.5, 0.57])
+
+
+@given(SCORES, SCORES, RATES)
+def test_escape_at_is_read_off_scikit_learns_roc_curve(defects, normals, rate):
+    labels = [1] * len(defects) + [0] * len(normals)
+    false, true, _ = roc_curve(labels, defects + normals, drop_intermediate=False)
+    figures = evaluate(images(defects, normals), overkill_rates=[rate])
+    expected = 1 - true[false <= rate + 1e-9].max()
+    assert figures[f'defect/escape_at_{100 * rate:g}'] == pytest.approx(expected)
+
+
+def test_a_rate_that_floating_point_rounds_down_allows_as_many_as_it_says():
+    # 0.29 * 100 is 28.999999999999996: the defect is found once 29 may be flagged.
+    scenes = images([0.5], [0.9] * 29 + [0.1] * 71)
+    assert evaluate(scenes, overkill_rates=[0.29])['defect/escape_at_29'] == 0
+    assert evaluate(scenes, overkill_rates=[0.28])['defect/escape_at_28'] == 1
+
+
+@given(SCORES, SCORES, st.randoms(use_true_random=False))
+def test_order_of_images_and_scale_of_scores_change_nothing(defects, normals, random):
+    scenes = images(defects, normals)
+    before = evaluate(scenes, num_bootstrap=20)
+    random.shuffle(scenes)
+    assert evaluate(scenes, num_bootstrap=20) == pytest.approx(before, nan_ok=True)
+    squared = images([s**2 for s in defects], [s**2 for s in normals])
+    after = evaluate(squared, num_bootstrap=20)
+    for key in before:
+        if key.startswith(('defect/auroc', 'defect/escape_at')):
+            assert after[key] == pytest.approx(before[key])
+
+
+def test_the_intervals_resample_the_figures_that_scikit_learn_gives():
+    # What is resampled is computed by other code than the figure itself.
+    rng = np.random.default_rng(1)
+    scores = rng.integers(0, 30, 80)
+    is_defect = np.arange(80) < 20
+    levels, level = np.unique(scores, return_inverse=True)
+    counts = [
+        np.bincount(level[kind], minlength=len(levels))
+        for kind in (is_defect, ~is_defect)
+    ]
+    rates = dict(metric()._rates(levels, *counts))
+    assert rates['auroc'][0] == pytest.approx(roc_auc_score(is_defect, scores))
+
+
+def test_the_intervals_hold_the_true_auroc_as_often_as_they_say():
+    # Normal scores N(0, 1), defect scores N(1, 1): AUROC = Phi(1 / sqrt(2)).
+    truth = 0.5 * (1 + math.erf(0.5))
+    rng = np.random.default_rng(0)
+    evaluation, held, trials = metric(num_bootstrap=300), 0, 200
+    is_defect = np.arange(140) < 40
+    for _ in range(trials):
+        scores = rng.normal(is_defect, 1)
+        figures = evaluation._image_metrics(scores, is_defect)
+        held += figures['auroc_low'] <= truth <= figures['auroc_high']
+    # 0.95, less a percentile bootstrap's shortfall, within four standard errors
+    assert 0.95 - 0.03 - 0.06 <= held / trials <= 1
+
+
+def test_intervals_of_600_images_take_less_than_a_second():
+    rng = np.random.default_rng(0)
+    scores, is_defect = rng.random(600), np.arange(600) < 180
+    started = time.process_time()
+    figures = metric()._image_metrics(scores, is_defect)
+    assert time.process_time() - started < 1
+    for key in ('escape', 'overkill', 'escape_at_1', 'escape_at_5', 'auroc'):
+        assert figures[f'{key}_low'] < figures[key] < figures[f'{key}_high']
+
+
+def test_many_images_are_resampled_in_parts_as_all_at_once(monkeypatch):
+    rng = np.random.default_rng(0)
+    scores, is_defect = rng.random(100), np.arange(100) < 30
+    whole = metric()._image_metrics(scores, is_defect)
+    monkeypatch.setattr('mmdefect.metrics.defect_image_metric.CHUNK', 700)
+    parts = metric()._image_metrics(scores, is_defect)
+    assert parts == pytest.approx(whole, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ('defects', 'normals', 'nan'),
+    [
+        ([], [0.1, 0.5], {'escape', 'escape_at_1', 'escape_at_5', 'auroc'}),
+        ([0.1, 0.5], [], {'overkill', 'escape_at_1', 'escape_at_5', 'auroc'}),
+    ],
+    ids=['no defect image', 'no normal image'],
+)
+def test_what_cannot_be_computed_is_nan_and_said_once(log, defects, normals, nan):
+    evaluation = metric(num_bootstrap=10)
+    for _ in range(2):
+        evaluation.process(None, images(defects, normals))
+        figures = evaluation.evaluate(2)
+    lacking = {k[7:] for k, v in figures.items() if math.isnan(v) and 'recall' not in k}
+    assert lacking == {f'{key}{end}' for key in nan for end in ('', '_low', '_high')}
+    said = [line for line in log if 'NaN' in line]
+    counts = f'{len(defects)} show a defect and {len(normals)} are normal'
+    assert len(said) == 1
+    assert counts in said[0]
+    assert 'auroc' in said[0]
+    json.loads(json.dumps(figures))
+
+
+def test_a_diverged_detector_finds_nothing_and_stops_no_training():
+    nan = float('nan')
+    scenes = [
+        scene([(BOX, CRACK)], [((nan,) * 4, CRACK, 0.9)]),
+        scene([(BOX, CRACK)], [(BOX, CRACK, nan)]),
+        scene([], []),
+    ]
+    figures = evaluate(scenes)
+    assert figures['defect/recall_30'] == 0
+    assert figures['defect/escape'] == 1 / 2
+
+
+def test_two_ranks_measure_what_one_does(tmp_path):
+    done = torchrun(2, ROOT / 'tests/metrics/metric_ranks.py', tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:]
+    ranks = [json.loads((tmp_path / f'{rank}.json').read_text()) for rank in (0, 1)]
+    alone = metric()
+    alone.process(None, SCENES)
+    expected = alone.evaluate(len(SCENES))
+    for held, figures in ranks:
+        assert 2 * held == len(SCENES) + 1  # one image was seen twice
+        assert figures == expected
+
+
+def test_beside_coco_metric_it_chooses_the_best_checkpoint(synthetic, tmp_path):
+    ready = Config.fromfile(str(ROOT / 'configs/defect_yolox.py'))
+    data = copy.deepcopy(ready.val_dataloader.to_dict())
+    data['dataset']['data_root'] = f'{synthetic}/'
+    data.update(num_workers=0, persistent_workers=False)
+    coco = dict(
+        type='CocoMetric', ann_file=f'{synthetic}/annotations/val.json', metric='bbox'
+    )
+    # So little trained, it is never as sure as 0.01.
+    cfg = small_config(synthetic, tmp_path, model__test_cfg__score_thr=0.0)
+    cfg.val_dataloader, cfg.val_cfg = data, dict(type='ValLoop')
+    cfg.val_evaluator = [coco, dict(type='DefectImageMetric', num_bootstrap=50)]
+    cfg.train_cfg.update(max_epochs=1, val_interval=1)
+    cfg.default_hooks.checkpoint = dict(
+        type='CheckpointHook', save_best='defect/auroc', rule='greater'
+    )
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    scalars = runner.message_hub.log_scalars
+    auroc = scalars['val/defect/auroc'].current()
+    assert 0 <= scalars['val/defect/auroc_low'].current() <= auroc <= 1
+    assert 'val/coco/bbox_mAP' in scalars
+    assert [path.name for path in tmp_path.glob('best*')] == [
+        'best_defect_auroc_epoch_1.pth'
+    ]
+    # The ground truth it saw is that of the file.
+    evaluation = runner.val_loop.evaluator.metrics[1]
+    runner.model.eval()
+    with torch.no_grad():
+        for batch in runner.val_dataloader:
+            evaluation.process(
+                batch, [sample.to_dict() for sample in runner.model.val_step(batch)]
+            )
+    content = json.loads((synthetic / 'annotations/val.json').read_text())
+    boxes = sum(len(labels) for _, labels, _ in evaluation.results)
+    assert boxes == len(content['annotations'])
+    defects = {annotation['image_id'] for annotation in content['annotations']}
+    assert sum(len(labels) > 0 for _, labels, _ in evaluation.results) == len(defects)
+
+
+REFUSED = [
+    (dict(score_thr=1.5), ValueError, 'score_thr=1.5: expected numbers in [0, 1]'),
+    (dict(score_thr='0.3'), TypeError, "score_thr='0.3'"),
+    (dict(overkill_rates=(0.05, 1)), ValueError, 'overkill_rates=1: '),
+    (dict(overkill_rates=(0,)), ValueError, 'overkill_rates=0: '),
+    (dict(overkill_rates=0.05), TypeError, 'overkill_rates=0.05: expected a list'),
+    (dict(iou_thrs=(0.5, float('nan'))), ValueError, 'iou_thrs=nan'),
+    (dict(iou_thrs=(0,)), ValueError, 'iou_thrs=0: expected numbers in (0, 1]'),
+    (dict(num_bootstrap=-1), ValueError, 'num_bootstrap=-1: expected 0 or more'),
+    (dict(num_bootstrap=1e3), TypeError, 'num_bootstrap=1000.0: expected an int'),
+    (dict(confidence=95), ValueError, 'confidence=95: '),
+    (dict(defect_classes='crack'), TypeError, "defect_classes='crack': expected a"),
+    (dict(defect_classes=[]), TypeError, 'defect_classes=[]: expected a list'),
+    (dict(defect_classes=['crak']), ValueError, "defect_classes=['crak']: expected"),
+]
+
+
+@pytest.mark.parametrize(('options', 'kind', 'said'), REFUSED)
+def test_a_wrong_argument_is_refused_with_what_was_expected(options, kind, said):
+    with pytest.raises(kind, match=re.escape(said)):
+        metric(**options)
+
+
+def test_without_ground_truth_it_says_what_the_pipeline_lacks():
+    for lacking in ({}, dict(gt_instances=InstanceData())):
+        with pytest.raises(ValueError, match='LoadAnnotations'):
+            metric().process(
+                None, [dict(pred_instances=instances([], True), **lacking)]
+            )
+
+
+def test_without_class_names_it_says_where_they_are_given():
+    with pytest.raises(ValueError, match='metainfo='):
+        DefectImageMetric().dataset_meta = {}
+    with pytest.raises(ValueError, match='dataset_meta='):
+        DefectImageMetric().process(None, SCENES)
+
+
+def test_without_scikit_learn_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'sklearn.metrics', None)
+    with pytest.raises(ImportError, match='pip install scikit-learn'):
+        DefectImageMetric()
+
+
+def test_a_config_finds_it_by_name():
+    assert METRICS.get('DefectImageMetric') is DefectImageMetric

@@ -1,0 +1,117 @@
+"""How often each defect image is to be drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from torch.utils.data import Subset
+
+from mmdefect.pools.weights import read_weights
+
+LINE = 'train_dataloader.sampler.weights'
+
+
+def by_id(info):
+    return info['img_id'] / 2
+
+
+def nothing(info):
+    return None
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        path = tmp_path / 'weights.txt'
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_a_file_weighs_the_images_that_it_names(few_defects, write):
+    path = write('# hardest first\n0013.png 3\nline0/0026.png\t0.5\n\n9000  0\n')
+    weights = read_weights(str(path), few_defects)
+    assert weights.dtype == np.float64
+    assert weights[[0, 13, 26]].tolist() == [0, 3, 0.5]
+    assert (np.delete(weights, [0, 13, 26]) == 1).all()
+    assert read_weights(path, few_defects).tolist() == weights.tolist()
+
+
+def test_a_file_may_name_images_with_spaces(annotated, write):
+    class Spaces(annotated):
+        def get_data_info(self, index):
+            return dict(super().get_data_info(index), img_path=f'no {index}.png')
+
+    weights = read_weights(write('no 1.png 4'), Spaces([[], [0]]))
+    assert weights.tolist() == [1, 4]
+
+
+@pytest.mark.parametrize('source', [by_id, f'{__name__}.by_id'], ids=['itself', 'name'])
+def test_a_function_weighs_each_image(few_defects, source):
+    expected = [(9000 - 7 * index) / 2 for index in range(52)]
+    assert read_weights(source, few_defects).tolist() == expected
+
+
+def test_weights_follow_the_images_through_wrappers(few_defects, write):
+    subset = Subset(few_defects, [13, 13, 5])
+    assert read_weights(by_id, subset).tolist() == [4454.5, 4454.5, 4482.5]
+    assert read_weights(write('0013.png 3'), subset).tolist() == [3, 3, 1]
+
+
+def refusal(error, *args):
+    with pytest.raises(error) as caught:
+        read_weights(*args)
+    assert caught.type is error
+    message = str(caught.value)
+    assert '\n' not in message
+    assert LINE in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ('value', 'shown'), [('-1', '-1.0'), ('nan', 'nan'), ('inf', 'inf')]
+)
+def test_a_weight_that_is_no_odds_is_refused(few_defects, write, value, shown):
+    path = write(f'0013.png {value}\n0017.png {value}')
+    message = refusal(ValueError, path, few_defects)
+    for word in ('2 weights', shown, 'image 13', '0 or more'):
+        assert word in message
+
+
+def test_a_function_that_gives_no_number_is_refused(few_defects):
+    assert 'NoneType' in refusal(TypeError, nothing, few_defects)
+
+
+def test_a_word_in_place_of_a_weight_is_refused(few_defects, write):
+    assert "'much'" in refusal(TypeError, write('0013.png much'), few_defects)
+
+
+@pytest.mark.parametrize(
+    ('text', 'words'),
+    [
+        ('0013.png', ["'0013.png'", 'and a weight']),
+        ('', ['empty']),
+        ('x.png 1\n0001.png 2', ['1 images', 'not in the dataset', "['x.png']"]),
+        ('0001.png 1\n0001.png 2', ['twice', "['0001.png', '0001.png']"]),
+        ('0001.png 1\n8993 2', ['twice', "['0001.png', '8993']"]),
+    ],
+    ids=['no weight', 'empty', 'unknown', 'twice', 'by name and by id'],
+)
+def test_a_file_that_does_not_fit_is_refused(few_defects, write, text, words):
+    path = write(text)
+    message = refusal(ValueError, path, few_defects)
+    for word in [str(path), *words]:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    'source', ['none.txt', 'a/b/none.txt', 'no_such_module.weigh', 'weights']
+)
+def test_a_missing_file_or_function_is_named(few_defects, source):
+    assert source in refusal(FileNotFoundError, source, few_defects)
+
+
+@pytest.mark.parametrize('source', [3, [1.0, 2.0], 'os.path', True])
+def test_what_is_neither_file_nor_function_is_refused(few_defects, source):
+    assert 'text file or a function' in refusal(TypeError, source, few_defects)
