@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, NamedTuple
+from typing import Any, Iterable, Mapping, NamedTuple
 
 from mmdefect.pools.wrappers import class_names, unwrap
 
@@ -24,6 +24,19 @@ def shown_labels(sample: Any) -> list[int]:
         sides = (boxes[:, 2:] - boxes[:, :2]).amin(1).tolist()
         return [label for label, side in zip(labels, sides) if side >= 1]
     return labels
+
+
+def delivered_classes(sample: Any, names: Mapping[int, str]) -> set[str]:
+    """The classes for which a sample counts as delivered.
+
+    Args:
+        sample (DetDataSample): What ``PackDetInputs`` packed.
+        names (dict[int, str]): The classes that count, by label.
+
+    Returns:
+        set[str]: Those of which it shows an instance; if none, it is not delivered.
+    """
+    return {names[label] for label in shown_labels(sample) if label in names}
 
 
 class Count(NamedTuple):

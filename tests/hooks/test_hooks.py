@@ -123,6 +123,41 @@ def test_each_class_has_a_figure_of_its_own(synthetic, tmp_path):
         assert logged(text, name) == counts
 
 
+def two_parts(synthetic, folder):
+    """The set in two files, the first of which knows scratches only."""
+    whole = json.loads((synthetic / 'annotations/train.json').read_text())
+    (scratch,) = (c for c in whole['categories'] if c['name'] == 'scratch')
+    others = {
+        annotation['image_id']
+        for annotation in whole['annotations']
+        if annotation['category_id'] != scratch['id']
+    }
+    parts = []
+    for name, categories in (('one', [scratch]), ('all', whole['categories'])):
+        images = [i for i in whole['images'] if (i['id'] in others) == (name == 'all')]
+        ids = {image['id'] for image in images}
+        annotations = [a for a in whole['annotations'] if a['image_id'] in ids]
+        content = dict(images=images, annotations=annotations, categories=categories)
+        path = folder / f'{name}.json'
+        path.write_text(json.dumps(content))
+        classes = tuple(category['name'] for category in categories)
+        parts.append(dict(ann_file=str(path), metainfo=dict(classes=classes)))
+    return parts
+
+
+def test_defects_that_only_a_later_part_of_the_dataset_knows_count(synthetic, tmp_path):
+    cfg = many_draws(synthetic, tmp_path, [])
+    leaf = cfg.train_dataloader.dataset
+    parts = [dict(leaf, **part) for part in two_parts(synthetic, tmp_path)]
+    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=parts)
+    text = log_of(train(cfg))
+    assert logged(text, 'delivered') == [15] * 7
+    assert logged(text, 'added') == [0] * 7
+    assert sum(logged(text, 'pit')) > 0
+    assert sum(logged(text, 'dent')) > 0
+    assert warnings_of(text) == []
+
+
 def test_defects_of_other_images_do_not_hide_a_loss(synthetic, defect_ids, tmp_path):
     cfg = small_config(synthetic, tmp_path, custom_hooks=[MONITOR])
     add_mosaic(cfg)
@@ -195,6 +230,7 @@ def test_a_lost_quota_is_warned_of_once_and_the_transform_named(synthetic, tmp_p
     assert 'RandomCrop (train_dataloader.dataset.pipeline[3])' in warning
     assert "type='DefectPreservingDataset'" in warning
     assert 'WARNING' in warning
+    assert '`mmdefect check CONFIG` tells more' in warning
 
 
 def test_normal_images_replaced_by_defects_are_warned_of(synthetic, tmp_path):
