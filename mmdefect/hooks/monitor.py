@@ -134,7 +134,7 @@ class QuotaMonitorHook(Hook):
     def _drawn(self, runner: Any, step: int) -> tuple[int, int]:
         # Images of the batch that show a defect, and those that may show one.
         epoch = runner.epoch
-        if isinstance(runner.train_loop, IterBasedTrainLoop):
+        if _by_iteration(runner):
             epoch, step = divmod(runner.iter, len(self._batch_sampler))
         plan = self._batch_sampler.plan_at(epoch, step)
         images = {share.pool: share.images for share in plan.shares}
@@ -190,17 +190,26 @@ class QuotaMonitorHook(Hook):
         pool = max(draws, key=draws.__getitem__)
         if draws[pool] <= MANY_DRAWS:
             return
-        by_epoch = not isinstance(runner.train_loop, IterBasedTrainLoop)
-        half = (runner.max_epochs if by_epoch else runner.max_iters) // 2
-        milestones = [(0, self._batch_sampler.quota), (half, None)]
-        print_log(
+        said = (
             f'each {pool} image will be drawn about {draws[pool]:,.0f} times in this '
             f'training: more than {MANY_DRAWS} times, it is likely to be learned by '
-            "heart. A schedule ends the quota earlier: custom_hooks=[dict(type='"
-            f"QuotaScheduleHook', milestones={milestones}, by_epoch={by_epoch})]",
-            logger='current',
-            level=logging.WARNING,
+            'heart'
         )
+        quota = self._batch_sampler.quota
+        if quota is not None:
+            # A single epoch has no half.
+            by_epoch = not _by_iteration(runner) and runner.max_epochs > 1
+            half = (runner.max_epochs if by_epoch else runner.max_iters) // 2
+            said += (
+                ". A schedule ends the quota earlier: custom_hooks=[dict(type='"
+                f"QuotaScheduleHook', milestones={[(0, quota), (half, None)]}, "
+                f'by_epoch={by_epoch})]'
+            )
+        print_log(said, logger='current', level=logging.WARNING)
+
+
+def _by_iteration(runner: Any) -> bool:
+    return isinstance(runner.train_loop, IterBasedTrainLoop)
 
 
 def _logging_interval(runner: Any) -> tuple[int, bool]:

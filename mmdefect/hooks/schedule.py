@@ -14,6 +14,8 @@ from mmdefect.hooks.batch_sampler import quota_batch_sampler
 from mmdefect.plan.quotas import Quota, share_batch
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
+_FIX = 'set milestones of QuotaScheduleHook in custom_hooks'
+
 
 @HOOKS.register_module()
 class QuotaScheduleHook(Hook):
@@ -99,13 +101,13 @@ class QuotaScheduleHook(Hook):
             ),
             logger='current',
         )
-        end = runner.max_iters // (len(runner.train_dataloader) if self.by_epoch else 1)
+        end = runner.max_iters / (len(runner.train_dataloader) if self.by_epoch else 1)
         late = [start for start, _ in self.milestones if start >= end]
         if late:
             print_log(
                 f'milestones of QuotaScheduleHook at {unit} '
                 f'{", ".join(map(str, late))} are never reached: training ends after '
-                f'{end}; {_FIX}',
+                f'{end:g}; {_FIX}',
                 logger='current',
                 level=logging.WARNING,
             )
@@ -138,6 +140,3 @@ class QuotaScheduleHook(Hook):
         except (TypeError, ValueError) as error:
             said = f'milestones={self.milestones} of QuotaScheduleHook: {error}'
             raise type(error)(said) from None
-
-
-_FIX = 'set milestones of QuotaScheduleHook in custom_hooks'
