@@ -21,7 +21,11 @@ from mmdefect.checks.pools import (
 from mmdefect.plan.plan import Plan
 from mmdefect.plan.quotas import Quota
 from mmdefect.samplers.defect_pool_sampler import CONFIG_LINES, DefectPoolSampler
-from mmdefect.samplers.ranks import check_ranks_agree, differences, failing_together
+from mmdefect.samplers.ranks import (
+    check_ranks_agree,
+    constructed_together,
+    differences,
+)
 
 STEP = 'images per step over all ranks'
 
@@ -89,6 +93,7 @@ class QuotaBatchSampler(Sampler):
         RuntimeError: If one of these is raised on another rank only.
     """
 
+    @constructed_together
     def __init__(
         self,
         sampler: DefectPoolSampler,
@@ -98,30 +103,28 @@ class QuotaBatchSampler(Sampler):
         num_batches: int | None = None,
         infinite: bool = False,
     ) -> None:
-        with failing_together():
-            if not isinstance(sampler, DefectPoolSampler):
-                raise TypeError(
-                    f'QuotaBatchSampler got a {type(sampler).__name__}, which does not '
-                    'know the defect images. Write into train_dataloader:\n'
-                    + CONFIG_LINES
-                )
-            for name, flag in (('drop_last', drop_last), ('infinite', infinite)):
-                if not isinstance(flag, bool):
-                    raise TypeError(
-                        f'{name}={flag!r}: expected True or False; '
-                        f'set train_dataloader.batch_sampler.{name}'
-                    )
-            plan = Plan(
-                {**sampler.pools, 'all': range(len(sampler.dataset))},
-                quota,
-                batch_size,
-                world_size=sampler.world_size,
-                seed=sampler.seed,
-                drop_last=drop_last,
-                num_batches=num_batches,
-                replacement=sampler.replacement,
-                weights=sampler.weights,
+        if not isinstance(sampler, DefectPoolSampler):
+            raise TypeError(
+                f'QuotaBatchSampler got a {type(sampler).__name__}, which does not '
+                'know the defect images. Write into train_dataloader:\n' + CONFIG_LINES
             )
+        for name, flag in (('drop_last', drop_last), ('infinite', infinite)):
+            if not isinstance(flag, bool):
+                raise TypeError(
+                    f'{name}={flag!r}: expected True or False; '
+                    f'set train_dataloader.batch_sampler.{name}'
+                )
+        plan = Plan(
+            {**sampler.pools, 'all': range(len(sampler.dataset))},
+            quota,
+            batch_size,
+            world_size=sampler.world_size,
+            seed=sampler.seed,
+            drop_last=drop_last,
+            num_batches=num_batches,
+            replacement=sampler.replacement,
+            weights=sampler.weights,
+        )
         self.sampler = sampler
         self.batch_size = plan.batch_size
         # From which step of the run on each plan holds.
@@ -131,8 +134,10 @@ class QuotaBatchSampler(Sampler):
         self.infinite = infinite
         self._cursor = Cursor(0, 0)
         self._pools_digest: int | None = None
-        if sampler.world_size > 1:
-            check_ranks_agree({**self._fingerprint(), 'infinite': infinite})
+
+    def _agree(self) -> None:
+        if self.sampler.world_size > 1:
+            check_ranks_agree({**self._fingerprint(), 'infinite': self.infinite})
         print_log(self._summary(), logger='current')
         self._warn_of_missing()
         self._warn_of_findings()
