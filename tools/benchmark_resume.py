@@ -106,14 +106,13 @@ def run(cfg: Config, checkpoint: Path | None, save: Path | None = None) -> float
     from mmengine.hooks import Hook
     from mmengine.runner import Runner
 
-    from mmdefect.hooks.checkpoints import allow_checkpoint_types
+    from mmdefect.hooks.checkpoints import message_hub_allowed
 
     class StopAtFirst(Hook):
         def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
             self.time = time.monotonic()
             runner.train_loop.stop_training = True
 
-    allow_checkpoint_types()
     stop = StopAtFirst()
     cfg.resume, cfg.load_from = checkpoint is not None, checkpoint and str(checkpoint)
     cfg.experiment_name = f'benchmark_{time.monotonic()}'
@@ -121,7 +120,8 @@ def run(cfg: Config, checkpoint: Path | None, save: Path | None = None) -> float
         warnings.simplefilter('ignore')
         runner = Runner.from_cfg(cfg)
         runner.register_hook(stop)
-        runner.train()
+        with message_hub_allowed():
+            runner.train()
         if save:
             runner.save_checkpoint(str(save.parent), save.name, by_epoch=False)
     return stop.time

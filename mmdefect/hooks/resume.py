@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import find_latest_checkpoint
 
-from mmdefect.hooks.checkpoints import allow_checkpoint_types
+from mmdefect.hooks.checkpoints import message_hub_allowed
 from mmdefect.samplers.defect_pool_sampler import CONFIG_LINES
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
@@ -30,7 +30,7 @@ class QuotaResumeHook(Hook):
     and starts the batches at the iteration count of the checkpoint.
 
     It also lets torch >= 2.6 read MMEngine's checkpoints: see
-    :func:`mmdefect.hooks.checkpoints.allow_checkpoint_types`.
+    :func:`mmdefect.hooks.checkpoints.message_hub_allowed`.
 
     Raises:
         ValueError: If the train dataloader has no ``QuotaBatchSampler``, or the
@@ -41,7 +41,6 @@ class QuotaResumeHook(Hook):
     priority = 'HIGH'
 
     def __init__(self) -> None:
-        allow_checkpoint_types()
         self._state: dict[str, Any] | None = None
 
     def before_run(self, runner: Any) -> None:
@@ -54,8 +53,12 @@ class QuotaResumeHook(Hook):
             ValueError: If it is cut off, as by a full disk or a power failure.
             FileNotFoundError: If it is not there.
         """
+        runner.load_checkpoint = message_hub_allowed()(runner.load_checkpoint)
         for hook in runner.hooks:
-            if isinstance(hook, CheckpointHook) and hook.max_keep_ckpts == 1:
+            if not isinstance(hook, CheckpointHook):
+                continue
+            hook._publish_model = message_hub_allowed()(hook._publish_model)
+            if hook.max_keep_ckpts == 1:
                 print_log(
                     'a run that is killed while it writes a checkpoint will leave '
                     'none: with max_keep_ckpts=1 the last one is removed first; set '
