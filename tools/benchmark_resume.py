@@ -138,9 +138,13 @@ def seconds_to_first(cfg: Config, checkpoint: Path | None) -> float:
 def make_checkpoint(cfg: Config, early: Path, late: Path, iterations: int) -> None:
     """Write checkpoints of iteration 1 and of one that is not trained up to."""
     import torch
+    from mmengine.runner import CheckpointLoader
+
+    from mmdefect.hooks.checkpoints import message_hub_allowed
 
     run(cfg, None, save=early)
-    checkpoint = torch.load(early)
+    with message_hub_allowed():
+        checkpoint = CheckpointLoader.load_checkpoint(str(early), 'cpu')
     for path, iteration in ((early, 1), (late, iterations)):
         checkpoint['meta']['iter'] = iteration
         torch.save(checkpoint, path)

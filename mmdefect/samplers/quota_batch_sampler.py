@@ -265,6 +265,8 @@ class QuotaBatchSampler(Sampler):
         differ = differences('then', then, 'now', now)
         if differ:
             fix = _fitting_ranks(then[STEP], now[STEP], self.sampler.world_size)
+            if now['seed'] != then['seed']:
+                fix += f'Set train_dataloader.sampler.seed={then["seed"]}. '
             raise ValueError(
                 f'the state belongs to other batches: {differ}. {fix}'
                 'Restore the data and train_dataloader as they were, or start anew'
