@@ -86,13 +86,14 @@ def trained_iterations(checkpoint: Path) -> int:
     Returns:
         int: The number of iterations.
     """
-    import torch
+    from mmengine.runner import CheckpointLoader
 
-    from mmdefect.hooks.checkpoints import allow_checkpoint_types
+    from mmdefect.hooks.checkpoints import message_hub_allowed
 
-    allow_checkpoint_types()
     try:
-        return torch.load(checkpoint, map_location='cpu')['meta']['iter']
+        with message_hub_allowed():
+            loaded = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu')
+        return loaded['meta']['iter']
     except Exception as error:  # whatever torch raises for a file that was cut off
         said = f'{type(error).__name__}: {str(error).splitlines()[0]}'
         raise UnusableError(f'{checkpoint} cannot be read: {said}') from error
@@ -103,8 +104,10 @@ def load(run: Run) -> Any:
     from mmdet.apis import init_detector
 
     from mmdefect import registered as _  # noqa: F401
+    from mmdefect.hooks.checkpoints import message_hub_allowed
 
-    return init_detector(str(run.config), str(run.checkpoint), device='cpu')
+    with message_hub_allowed():
+        return init_detector(str(run.config), str(run.checkpoint), device='cpu')
 
 
 def title(cfg: Any) -> str:

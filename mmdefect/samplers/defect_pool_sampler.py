@@ -22,7 +22,7 @@ from mmdefect.plan.plan import Plan
 from mmdefect.pools.pools import annotated_normals, make_pools, read_pool
 from mmdefect.pools.scan import scan
 from mmdefect.pools.weights import read_weights
-from mmdefect.samplers.ranks import failing_together
+from mmdefect.samplers.ranks import constructed_together
 
 CONFIG_LINES = (
     "    sampler=dict(type='DefectPoolSampler'),\n"
@@ -65,6 +65,7 @@ class DefectPoolSampler(Sampler):
         rank (int): This process's rank.
         world_size (int): Number of ranks.
         seed (int): The seed in use.
+        seed_is_drawn (bool): Whether it was not given, but drawn at random.
         epoch (int): The epoch that the next iteration belongs to.
 
     Raises:
@@ -74,7 +75,7 @@ class DefectPoolSampler(Sampler):
         RuntimeError: If one of these is raised on another rank only.
     """
 
-    @failing_together()
+    @constructed_together
     def __init__(
         self,
         dataset: Any,
@@ -85,7 +86,8 @@ class DefectPoolSampler(Sampler):
         weights: Any | None = None,
         shuffle: bool = True,
     ) -> None:
-        self.seed = _agreed_seed(seed)
+        if seed is not None:
+            _check_seed(seed)
         if shuffle is not True:
             raise ValueError(
                 f'shuffle={shuffle!r}: expected True, the batches are drawn at random; '
@@ -107,6 +109,8 @@ class DefectPoolSampler(Sampler):
                 'indices; set train_dataloader.sampler.pools'
             )
         self.rank, self.world_size = get_dist_info()
+        self.seed: Any = seed
+        self.seed_is_drawn = seed is None
         self.epoch = 0
         self.dataset = dataset
         self.replacement = replacement
@@ -125,6 +129,17 @@ class DefectPoolSampler(Sampler):
             scanned, self.pools['normal'], self.defect_classes
         )
         self.weights = None if weights is None else read_weights(weights, dataset)
+
+    def _agree(self) -> None:
+        seeds = all_gather_object(self.seed)
+        for rank, seed in enumerate(seeds):
+            if seed != seeds[0]:
+                raise ValueError(
+                    'the ranks do not draw with the same seed: '
+                    f'rank 0 {seeds[0]!r}, rank {rank} {seed!r}; set '
+                    'train_dataloader.sampler.seed, or randomness.seed, on every rank'
+                )
+        self.seed = sync_random_seed() if self.seed is None else int(self.seed)
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch that the next iteration belongs to.
@@ -156,20 +171,6 @@ class DefectPoolSampler(Sampler):
         )
         for _, rows in plan.chunks(self.epoch, self.rank):
             yield from rows.ravel().tolist()
-
-
-def _agreed_seed(seed: Any) -> int:
-    seeds = all_gather_object(seed)
-    for rank, other in enumerate(seeds):
-        if other is not None:
-            _check_seed(other)
-        if other != seeds[0]:
-            raise ValueError(
-                'the ranks do not draw with the same seed: '
-                f'rank 0 {seeds[0]!r}, rank {rank} {other!r}; '
-                'set train_dataloader.sampler.seed, or randomness.seed, on every rank'
-            )
-    return sync_random_seed() if seed is None else int(seed)
 
 
 def _check_seed(seed: Any) -> None:
