@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Iterator
 
 from mmdefect.analysis.errors import UnusableError
@@ -30,6 +31,35 @@ def running(what: str) -> Iterator[None]:
             raise UnusableError(f'{what}: {said}') from error
 
 
+def read_config(path: str, options: dict | None) -> Config:
+    """Read a config.
+
+    Args:
+        path (str): The config file.
+        options (dict, optional): Settings that override it.
+
+    Returns:
+        Config: The config.
+
+    Raises:
+        UnusableError: If it cannot be read.
+    """
+    from mmengine.config import Config
+
+    if not Path(path).is_file():
+        ready = Path(path).parts[:1] == ('configs',)
+        hint = '; `mmdefect configs .` copies the ready configs' if ready else ''
+        raise UnusableError(f'{path} does not exist{hint}')
+    with running(f'{path} cannot be read'):
+        cfg = Config.fromfile(path)
+        cfg.merge_from_dict(options or {})
+        # A pure-Python config imports its classes when they are looked at.
+        for part in (cfg.get('train_dataloader') or {}).values():
+            if isinstance(part, dict):
+                part.get('type')
+    return cfg
+
+
 def load_config(path: str, options: dict | None) -> Config:
     """Read a config, and make its modules known.
 
@@ -43,15 +73,11 @@ def load_config(path: str, options: dict | None) -> Config:
     Raises:
         UnusableError: If it cannot be read, or trains on nothing.
     """
-    from mmengine.config import Config
     from mmengine.registry import init_default_scope
 
     import mmdefect.registered  # noqa: F401
 
-    with running(f'{path} cannot be read'):
-        cfg = Config.fromfile(path)
-        cfg.merge_from_dict(options or {})
-
+    cfg = read_config(path, options)
     if 'dataset' not in (cfg.get('train_dataloader') or {}):
         raise UnusableError(f'{path} has no train_dataloader.dataset')
     init_default_scope(cfg.get('default_scope') or 'mmdet')
