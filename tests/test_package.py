@@ -91,6 +91,13 @@ def test_the_citation_names_this_version():
     assert cff['version'] == mmdefect.__version__
 
 
+def test_nobody_is_sent_to_tools_that_only_a_clone_has():
+    paths = [*ROOT.glob('mmdefect/**/*.py'), *ROOT.glob('configs/**/*.py')]
+    tool = re.compile(r'\btools/\w+\.(py|sh)')
+    assert [path for path in paths if tool.search(path.read_text())] == []
+    assert len(paths) > 50
+
+
 def test_hooks_before_a_commit_run_what_the_tests_run():
     """With other commands or files, a commit would pass here and fail there."""
     config = yaml.safe_load((ROOT / '.pre-commit-config.yaml').read_text())

@@ -144,7 +144,8 @@ def missing(modules: Sequence[str]) -> str:
     """
     extras = dict.fromkeys('openmmlab' if m in STACK else 'tools' for m in modules)
     other = ', or onedl in place of openmmlab' if 'openmmlab' in extras else ''
-    return f"needs {', '.join(modules)}: pip install 'mmdefect[{','.join(extras)}]'{other}"
+    command = f"pip install 'mmdefect[{','.join(extras)}]'"
+    return f'needs {", ".join(modules)}: {command}{other}'
 
 
 def _wrong_use(prog: str, message: str) -> int:
