@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, Iterable, Mapping
 
 import mmdefect
-from mmdefect.analysis.config import read_config, running
+from mmdefect.analysis.config import is_ours, read_config, running
 from mmdefect.analysis.dataloader import (
     build_hook,
     build_loader,
@@ -27,12 +27,10 @@ TOLERANCE = 0.05
 def refused(error: UnusableError) -> str | None:
     """What mmdefect itself says against a config, or None."""
     cause = error.__cause__
-    trace = cause.__traceback__ if cause else None
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    module = trace.tb_frame.f_globals.get('__name__', '') if trace else ''
-    ours = module.split('.')[0] == 'mmdefect' and not isinstance(cause, OSError)
-    return str(cause) if ours else None
+    # A file that is not there is no fault of the config's quota.
+    if cause is None or isinstance(cause, OSError) or not is_ours(cause):
+        return None
+    return str(cause)
 
 
 def check(

@@ -27,8 +27,17 @@ def running(what: str) -> Iterator[None]:
             lines = str(error).strip().splitlines() or ['no reason given']
             # A worker's error ends with what was raised in it.
             line = lines[-1] if lines[0].startswith('Caught ') else lines[0]
-            said = f'{type(error).__name__}: {line}'
+            said = line if is_ours(error) else f'{type(error).__name__}: {line}'
             raise UnusableError(f'{what}: {said}') from error
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether mmdefect itself raised an error: then its text says all."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get('__name__', '') if trace else ''
+    return module.split('.')[0] == 'mmdefect'
 
 
 def read_config(path: str, options: dict | None) -> Config:

@@ -187,13 +187,25 @@ def test_a_wrapper_used_twice_is_a_finding(check):
             config('retinanet', "dict(dict(data, data_root='/nowhere/'))"),
             '/nowhere/annotations/train.json',
         ),
+        (
+            config('retinanet', preserved("dict(plain, data_root='/nowhere/')")),
+            'cannot be built: /nowhere/annotations/train.json does not exist',
+        ),
         (config('retinanet', "dict(data, data_prefix=dict(img='no/'))"), 'no/'),
         (
             config('retinanet', new("dict(leaf, pipeline=[dict(type='NoStep')])")),
             'NoStep',
         ),
     ],
-    ids=['syntax', 'no dataset', 'import', 'annotations', 'images', 'transform'],
+    ids=[
+        'syntax',
+        'no dataset',
+        'import',
+        'annotations',
+        'annotations of a wrapped dataset',
+        'images',
+        'transform',
+    ],
 )
 def test_a_config_that_cannot_run_is_told_in_one_line(check, text, said):
     status, out, err = check(text, '--batches', '1')
