@@ -225,7 +225,7 @@ def test_the_page_of_the_registry_is_the_readme_without_dead_links(wheel):
     assert '![' not in shown
     # Nothing else is lost: not what is copied, no row of a table, no heading.
     for part in (r'(?ms)^```.*?^```$', r'(?m)^\| `?\w+', r'(?m)^#.*$'):
-        assert len(re.findall(part, readme)) > 5
+        assert len(re.findall(part, readme)) >= 5
         assert re.findall(part, shown) == re.findall(part, readme.replace('| [', '| '))
 
 
