@@ -46,14 +46,19 @@ def find_run(work_dir: Path) -> Run:
         UnusableError: If something is missing.
     """
 
-    def newest(pattern: str, what: str) -> Path:
-        found = sorted(work_dir.glob(pattern), key=lambda path: path.stat().st_mtime)
-        if not found:
-            raise UnusableError(f'no {what} in {work_dir}: expected {pattern}')
-        return found[-1]
+    def newest(pattern: str) -> Path | None:
+        found = work_dir.glob(pattern)
+        return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
-    config = newest('*.py', 'config')
-    last = newest('[!b]*_*.pth', 'checkpoint')
+    if not work_dir.is_dir():
+        raise UnusableError(f'{work_dir} is no directory')
+    config, last = newest('*.py'), newest('[!b]*_*.pth')
+    if config is None:
+        raise UnusableError(f'no config in {work_dir}: training writes one there')
+    if last is None:
+        raise UnusableError(
+            f'no checkpoint in {work_dir}: expected epoch_N.pth or iter_N.pth'
+        )
     validations = []
     for log in sorted(work_dir.glob('*/vis_data/scalars.json')):
         rows = [json.loads(line) for line in log.read_text().splitlines()]
@@ -62,8 +67,7 @@ def find_run(work_dir: Path) -> Run:
         raise UnusableError(f'no validation in {work_dir}/*/vis_data/scalars.json')
     # MMDetection logs no AP, and keeps no best checkpoint, where a detector has not a
     # single box on all validation images.
-    best = any(work_dir.glob('best_*.pth'))
-    checkpoint = newest('best_*.pth', 'best checkpoint') if best else last
+    checkpoint = newest('best_*.pth') or last
     made = int(checkpoint.stem.rpartition('_')[2])
     # The newest that counts as that checkpoint does, in epochs or in iterations.
     row = next((r for r in validations[::-1] if r['step'] == made), validations[-1])

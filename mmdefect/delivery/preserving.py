@@ -422,14 +422,7 @@ def _annotation_files(config: Any) -> list[str]:
 
 
 def _missing(path: str, key: str) -> str:
-    # Where the data of the ready configs is.
-    synthetic = os.path.join('data', 'synthetic')
     return (
         f'{path} does not exist; set data_root and {key} of the dataset in '
-        f'train_dataloader, the innermost one'
-        + (
-            ', or run `python tools/make_dataset.py`, which makes it'
-            if os.path.normpath(path).startswith(synthetic)
-            else ''
-        )
+        'train_dataloader, the innermost one'
     )

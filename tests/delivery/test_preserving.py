@@ -972,13 +972,6 @@ def test_a_broken_annotation_file_is_named(content, small, tmp_path):
         assert 'set ann_file' in str(error.value)
 
 
-def test_who_has_no_synthetic_set_is_told_how_to_make_it(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for root in ('data/synthetic', './data/synthetic/'):
-        with pytest.raises(FileNotFoundError, match=r'`python tools/make_dataset\.py`'):
-            preserving(plain(root))
-
-
 def test_images_that_are_not_on_the_disk_are_not_looked_for_there(small):
     elsewhere = plain(small)
     elsewhere['data_prefix'] = dict(img='nowhere/')
