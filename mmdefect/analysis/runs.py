@@ -96,7 +96,7 @@ def trained_iterations(checkpoint: Path) -> int:
 
     try:
         with message_hub_allowed():
-            loaded = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu')
+            loaded = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu', 'silent')
         return loaded['meta']['iter']
     except Exception as error:  # whatever torch raises for a file that was cut off
         said = f'{type(error).__name__}: {str(error).splitlines()[0]}'
