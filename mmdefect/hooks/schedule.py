@@ -83,17 +83,20 @@ class QuotaScheduleHook(Hook):
             TypeError: If the batches are not made by ``QuotaBatchSampler``.
             ValueError: If a quota does not fit the batch or the pools.
         """
-        self.apply(quota_batch_sampler(runner, self))
+        batch_sampler = quota_batch_sampler(runner, self)
+        self.apply(batch_sampler)
         loop = runner.train_loop
         if isinstance(loop, IterBasedTrainLoop):
             # It has begun to prefetch when it was built, without the schedule.
             kind = type(loop.dataloader_iterator)
             loop.dataloader_iterator = kind(loop.dataloader)
         unit = 'epoch' if self.by_epoch else 'iteration'
+        weighted = batch_sampler.sampler.weights is not None
+        no_quota = 'no quota' + ' and no weights' * weighted
         print_log(
             'quota schedule: '
             + ', '.join(
-                ('no quota' if quota is None else f'quota {quota}')
+                (no_quota if quota is None else f'quota {quota}')
                 + (f' from {unit} {start}' if start else ' to begin with')
                 for start, quota in self.milestones
             ),

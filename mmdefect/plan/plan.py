@@ -286,7 +286,8 @@ def _slot_words(
 
 
 def _odds(weights: np.ndarray, pool: str) -> np.ndarray:
-    total = weights.cumsum(dtype=np.float64)
+    # So that no sum overflows; a power of two changes no ratio.
+    total = np.ldexp(weights, -np.frexp(weights.max())[1]).cumsum(dtype=np.float64)
     if not total[-1] > 0:
         raise ValueError(
             f'the weights of all images of the pool {pool!r} are 0: expected one '

@@ -17,6 +17,7 @@ from mmdefect.checks.pools import (
     check_defect_classes,
     check_pool_names,
     check_pools,
+    check_weights,
 )
 from mmdefect.plan.plan import Plan
 from mmdefect.pools.pools import annotated_normals, make_pools, read_pool
@@ -53,8 +54,9 @@ class DefectPoolSampler(Sampler):
         weights (str | Callable, optional): How often each image is to be drawn
             relative to the others of its pool: a text file with one file name or image
             id and its weight a line (the others weigh 1), or a function, or its dotted
-            name, that takes the image's ``data_info`` and returns the weight. None is
-            equally often. Defaults to None.
+            name, that takes the image's ``data_info`` and returns the weight. All
+            normal images weigh the same, since an epoch shows each of them once. None
+            is equally often. Defaults to None.
         shuffle (bool): Only True. It is there because a config inherits
             ``sampler=dict(type='DefaultSampler', shuffle=True)`` and MMEngine merges
             what the user writes into it. Defaults to True.
@@ -125,6 +127,8 @@ class DefectPoolSampler(Sampler):
             scanned, self.pools['normal'], self.defect_classes
         )
         self.weights = None if weights is None else read_weights(weights, dataset)
+        if self.weights is not None:
+            check_weights(self.weights, self.pools['normal'])
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch that the next iteration belongs to.
@@ -145,6 +149,12 @@ class DefectPoolSampler(Sampler):
             raise ValueError(
                 'DefectPoolSampler trains without a quota: no QuotaBatchSampler was '
                 'built on it. Write into train_dataloader:\n' + CONFIG_LINES
+            )
+        if self.weights is not None:
+            raise ValueError(
+                'weights count for the draws of a quota, and there is none: '
+                'set train_dataloader.batch_sampler, or take '
+                'train_dataloader.sampler.weights out'
             )
         plan = Plan(
             {'all': range(len(self.dataset))},

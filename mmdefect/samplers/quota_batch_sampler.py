@@ -80,6 +80,13 @@ class QuotaBatchSampler(Sampler):
                         f'{name}={flag!r}: expected True or False; '
                         f'set train_dataloader.batch_sampler.{name}'
                     )
+            if quota is None and sampler.weights is not None:
+                raise ValueError(
+                    'weights count for the draws of a quota, and quota=None asks for '
+                    'plain batches of all images: set '
+                    'train_dataloader.batch_sampler.quota, or take '
+                    'train_dataloader.sampler.weights out'
+                )
             plan = Plan(
                 {**sampler.pools, 'all': range(len(sampler.dataset))},
                 quota,

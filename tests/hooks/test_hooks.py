@@ -445,6 +445,18 @@ def test_the_entry_at_the_start_may_be_written_as_a_share(synthetic, tmp_path):
     train(tiny_config(synthetic, tmp_path, [schedule]), Stop())
 
 
+def weigh_alike(info):
+    return 1
+
+
+def test_a_schedule_says_where_weights_no_longer_count(synthetic, tmp_path):
+    schedule = dict(type='QuotaScheduleHook', milestones=[(0, 3), (1, None)])
+    cfg = tiny_config(synthetic, tmp_path, [schedule])
+    cfg.train_dataloader.sampler.weights = f'{__name__}.weigh_alike'
+    text = log_of(train(cfg, Stop()))
+    assert 'quota 3 to begin with, no quota and no weights from epoch 1' in text
+
+
 @pytest.mark.parametrize(
     'hook', [MONITOR, dict(type='QuotaScheduleHook', milestones=[(1, 2)])]
 )

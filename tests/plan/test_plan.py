@@ -280,6 +280,15 @@ def test_equal_weights_draw_uniformly():
     assert stats.chisquare(np.bincount(places.ravel(), minlength=33)).pvalue > ALPHA
 
 
+@pytest.mark.parametrize('scale', [1e308, 1e-300])
+def test_weights_of_any_size_draw_by_their_ratios(scale):
+    weights = np.ones(40_100)
+    weights[LARGE['defect']] = 1 + np.arange(33) % 5 / 5
+    expected = Plan(LARGE, 3, 8, seed=3, weights=weights)
+    found = Plan(LARGE, 3, 8, seed=3, weights=weights * (0.5 * scale))
+    assert (whole_epoch(found, 0) == whole_epoch(expected, 0)).mean() > 0.999
+
+
 def related(one, other, kinds=33):
     table = np.zeros((kinds, kinds), int)
     np.add.at(table, (np.ravel(one), np.ravel(other)), 1)
