@@ -11,7 +11,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 
 from mmdefect.hooks.batch_sampler import quota_batch_sampler
-from mmdefect.plan.quotas import Quota, share_batch
+from mmdefect.plan.quotas import Quota, share_images
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
 
@@ -127,8 +127,8 @@ class QuotaScheduleHook(Hook):
         steps = len(batch_sampler) if self.by_epoch else 1
         pools, size = batch_sampler.plan.pools, batch_sampler.batch_size
         try:
-            shares = [share_batch(quota, size, pools) for _, quota in self.milestones]
-            own = share_batch(batch_sampler.quota, size, pools)
+            shares = [share_images(quota, pools, size) for _, quota in self.milestones]
+            own = share_images(batch_sampler.quota, pools, size)
             if self.milestones[0][0] == 0 and shares[0] != own:
                 raise ValueError(
                     f'the entry at 0 is {self.milestones[0][1]!r}, but '
