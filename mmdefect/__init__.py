@@ -4,22 +4,49 @@ Importing this package registers its classes with MMEngine; a config does so wit
 ``custom_imports = dict(imports=['mmdefect'], allow_failed_imports=False)``.
 """
 
-try:
-    import mmengine as _mmengine  # noqa: F401
-except ImportError:
-    raise ImportError(
-        "mmdefect needs MMEngine: pip install 'mmdefect[openmmlab]' or "
-        "'mmdefect[onedl]'"
-    ) from None
+import sys
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
-from mmdefect.delivery.preserving import DefectPreservingDataset
-from mmdefect.hooks.monitor import QuotaMonitorHook
-from mmdefect.hooks.resume import QuotaResumeHook
-from mmdefect.hooks.schedule import QuotaScheduleHook
-from mmdefect.metrics.defect_image_metric import DefectImageMetric
-from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
-from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 from mmdefect.version import __version__
+
+
+def _is_command() -> bool:
+    # The command `mmdefect` answers --help before torch is loaded, which takes seconds:
+    # it loads the classes below when it has something to do.
+    started = getattr(sys, 'orig_argv', [])  # since Python 3.10
+    if '-m' in started and sys.argv[0] == '-m':
+        return started[started.index('-m') + 1] == 'mmdefect'
+    return PurePath(sys.argv[0]).stem == 'mmdefect'
+
+
+if TYPE_CHECKING or not _is_command():
+    try:
+        import mmengine as _mmengine  # noqa: F401
+    except ImportError:
+        raise ImportError(
+            "mmdefect needs MMEngine: pip install 'mmdefect[openmmlab]' or "
+            "'mmdefect[onedl]'"
+        ) from None
+
+    from mmdefect.registered import (
+        DefectImageMetric,
+        DefectPoolSampler,
+        DefectPreservingDataset,
+        QuotaBatchSampler,
+        QuotaMonitorHook,
+        QuotaResumeHook,
+        QuotaScheduleHook,
+    )
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+        from mmdefect import registered
+
+        return getattr(registered, name)
+
 
 __all__ = [
     'DefectImageMetric',

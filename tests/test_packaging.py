@@ -15,9 +15,11 @@ import pytest
 from runner_configs import ROOT
 
 import mmdefect
-from mmdefect.__main__ import registered
+from mmdefect.commands.env import registered
 
 PIP = [sys.executable, '-m', 'pip', '--disable-pip-version-check', '-q']
+# What a user's shell has, who has no checkout on his path.
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
 CONFIGS = {path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/**/*.py')}
 
 ASK = """
@@ -25,7 +27,7 @@ import json, mmdefect, sys
 from importlib.metadata import version
 from pathlib import Path
 from mmengine.config import Config
-from mmdefect.__main__ import registered
+from mmdefect.commands.env import registered
 
 package = Path(mmdefect.__file__).parent
 config = Config.fromfile(package / '.mim/configs/defect_yolox.py')
@@ -44,7 +46,7 @@ def run(*command, cwd, **environment):
     result = subprocess.run(
         [*map(str, command)],
         cwd=cwd,
-        env={**os.environ, **environment},
+        env={**ENVIRONMENT, **environment},
         capture_output=True,
         text=True,
     )
@@ -93,14 +95,18 @@ def test_what_pip_installs_works_in_a_clean_environment(request, what, clean, tm
     path = request.getfixturevalue(what)
     options = ['--no-deps', '--no-build-isolation', '--no-index', path]
     missing = subprocess.run(
-        [clean, '-c', 'import mmdefect'], cwd=tmp_path, capture_output=True, text=True
+        [clean, '-c', 'import mmdefect'],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
     )
     assert "No module named 'mmdefect'" in missing.stderr  # clean it was
     run(*PIP, '--python', clean, 'install', *options, cwd=tmp_path)
     said = json.loads(run(clean, '-c', ASK, cwd=tmp_path).splitlines()[-1])
     assert said['package'].startswith(f'{said["environment"]}/')
     assert said['environment'] == str(tmp_path / 'venv')
-    report = run(clean, '-m', 'mmdefect', cwd=tmp_path)
+    report = run(clean, '-m', 'mmdefect', 'env', cwd=tmp_path)
     assert f'{mmdefect.__version__} in {said["package"]}\n' in report
     assert 'QuotaBatchSampler' in report
     assert said['versions'] == [mmdefect.__version__] * 2
@@ -116,7 +122,8 @@ def test_the_wheel_holds_the_package_and_real_configs_and_nothing_else(wheel):
             if name in CONFIGS:  # no symbolic link, which would end in the checkout
                 assert archive.read(info) == (ROOT / name).read_bytes()
         names = archive.namelist()
-    package = {p.relative_to(ROOT).as_posix() for p in ROOT.glob('mmdefect/**/*.py')}
+    sources = (ROOT / 'mmdefect').rglob('*.py')
+    package = {path.relative_to(ROOT).as_posix() for path in sources}
     package |= {'mmdefect/py.typed', *(f'mmdefect/.mim/{name}' for name in CONFIGS)}
     assert {name for name in names if '.dist-info/' not in name} == package
 

@@ -28,11 +28,11 @@ from pathlib import Path
 from typing import Any
 
 import mmengine
-from cfg_options import add_cfg_options
-from command_line import Parser
 from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
+
+from mmdefect.commands.command_line import Parser, add_cfg_options
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any, Iterator, NamedTuple
 
-from command_line import Parser
+from mmdefect.commands.command_line import Parser
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 1800  # seconds a command may take
@@ -92,7 +92,7 @@ CHECKS = [
         extra='--iterations 20 --repeats 1',
     ),
     Check(
-        r'python tools/compare_samplers\.py .*--iters .*',
+        r'mmdefect compare .*--iters .*',
         extra='--iters 4 --val-interval 4 --seeds 1 --batches 20',
     ),
     Check(r'bash tools/quickstart\.sh.*'),

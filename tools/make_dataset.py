@@ -21,8 +21,9 @@ from typing import Any, Callable, Iterator, Sequence, Tuple
 
 import cv2
 import numpy as np
-from command_line import Parser, progress
 from pycocotools import mask as coco_mask
+
+from mmdefect.commands.command_line import Parser, progress
 
 try:
     import fcntl

@@ -44,12 +44,12 @@ python tools/make_dataset.py data/synthetic
 
 train "$config" "$work_dir"
 if [ -n "$compare" ]; then
-  python -W ignore tools/make_stock_config.py "$config" "${work_dir}_stock.py"
+  mmdefect stock "$config" "${work_dir}_stock.py"
   train "${work_dir}_stock.py" "${work_dir}_stock"
 fi
 
 echo "== Result"
-python -W ignore tools/show_detections.py "$work_dir"
+mmdefect show "$work_dir"
 if [ -n "$compare" ]; then
-  python -W ignore tools/show_detections.py "$work_dir" --against "${work_dir}_stock"
+  mmdefect show "$work_dir" --against "${work_dir}_stock"
 fi

@@ -14,8 +14,8 @@ project. Building mmcv takes minutes the first time; later runs take a second.
   PYTHON=/opt/python3.11/bin/python3 bash tools/setup_env.sh onedl"
 
 # What others extend: packages of the tests and tools, without a say on torch.
-EXTRAS=(pytest pytest-timeout hypothesis ruff mypy rich matplotlib tensorboard
-  torchdata scipy scikit-learn lvis)
+EXTRAS=(pytest pytest-timeout hypothesis ruff mypy import-linter rich matplotlib
+  tensorboard torchdata scipy scikit-learn lvis)
 
 torch=torch==2.13.0
 # openmim needs pkg_resources, which setuptools 81 no longer has.
@@ -312,7 +312,7 @@ install_all() {
     install_mmcv '--force-reinstall --no-deps' --no-cache-dir --no-binary "${mmcv%%==*}"
     call_ops || fail "Calling mmcv's compiled ops"
   fi
-  if ! installed mmdefect; then
+  if ! installed mmdefect || [ ! -x "$venv/bin/mmdefect" ]; then
     pip_install 'Installing mmdefect (seconds)' --no-deps --no-build-isolation --editable .
   fi
   step 'Importing mmdet and mim (seconds)' "$python" -W ignore -c 'import mmdet, mim.cli'

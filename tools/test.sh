@@ -4,7 +4,7 @@ set -euo pipefail
 
 help='usage: bash tools/test.sh [openmmlab|onedl] [--slow] [PYTEST_ARGUMENT...]
 
-Runs ruff, mypy (default stack only) and the fast tests; --slow runs the slow
+Runs ruff, mypy, import-linter (default stack only) and the fast tests; --slow runs the slow
 tests instead. Paths among the pytest arguments start at the project'\''s root.
 
   bash tools/test.sh
@@ -36,6 +36,7 @@ if [ "$stack" = openmmlab ]; then
   "$bin/ruff" check mmdefect configs tools tests
   "$bin/ruff" format --check mmdefect configs tools tests
   "$bin/mypy"
+  "$bin/lint-imports"
 fi
 # One thread each: tests start several processes, which would wait for each other.
 export MMDEFECT_STACK="$stack" OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"

@@ -16,9 +16,10 @@ import sys
 from pathlib import Path
 
 import torch.distributed
-from cfg_options import add_cfg_options
 from mmengine.config import Config
 from mmengine.runner import Runner
+
+from mmdefect.commands.command_line import add_cfg_options
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Iterable, NamedTuple
+
+from mmdefect.pools.wrappers import class_names, unwrap
 
 
 def shown_labels(sample: Any) -> list[int]:
@@ -22,3 +24,77 @@ def shown_labels(sample: Any) -> list[int]:
         sides = (boxes[:, 2:] - boxes[:, :2]).amin(1).tolist()
         return [label for label, side in zip(labels, sides) if side >= 1]
     return labels
+
+
+class Count(NamedTuple):
+    """Of the images of a pool: how many were drawn, and how many arrived as such."""
+
+    pool: str
+    quota: int  # images a batch that are drawn for this pool
+    drawn: int
+    delivered: int
+
+
+class Delivery(NamedTuple):
+    """What came of a number of batches."""
+
+    batches: int
+    counts: list
+    replaced: int  # images in whose place another image arrived
+
+
+def arrives_as_itself(dataset: Any, index: int, sample: Any) -> bool:
+    """Whether a sample is made of the image that was drawn, and of no other.
+
+    Args:
+        dataset: The outermost dataset.
+        index (int): What was drawn.
+        sample (DetDataSample): What arrived.
+
+    Returns:
+        bool: True where both have the same path.
+    """
+    return sample.img_path == dataset.get_data_info(index)['img_path']
+
+
+def count_delivery(loader: Any, batches: Iterable[tuple[list, list]]) -> Delivery:
+    """Compare what was drawn with what arrived.
+
+    Args:
+        loader (DataLoader): A dataloader with ``QuotaBatchSampler``.
+        batches (Iterable[tuple]): Of each batch, the indices that were drawn and the
+            samples that arrived.
+
+    Returns:
+        Delivery: Counts of each pool.
+    """
+    dataset, batch_sampler = loader.dataset, loader.batch_sampler
+    pools, classes = batch_sampler.sampler.pools, class_names(unwrap(dataset)[0][0])
+    defects = set(batch_sampler.sampler.defect_classes)
+    members = {name: set(pool.tolist()) for name, pool in pools.items()}
+    drawn = dict.fromkeys(pools, 0)
+    arrived = dict.fromkeys(pools, 0)
+    number = replaced = 0
+    for indices, samples in batches:
+        number += 1
+        for index, sample in zip(indices, samples):
+            shown = {classes[label] for label in shown_labels(sample)} & defects
+            itself = arrives_as_itself(dataset, index, sample)
+            replaced += not itself
+            for name, pool in members.items():
+                if index not in pool:
+                    continue
+                drawn[name] += 1
+                if name == 'defect':
+                    arrived[name] += bool(shown)
+                elif name == 'normal':
+                    arrived[name] += not shown
+                else:
+                    arrived[name] += name in shown if name in defects else itself
+    quota = {share.pool: share.images for share in batch_sampler.plan.shares}
+    counts = [
+        Count(name, quota.get(name, 0), drawn[name], arrived[name])
+        for name in pools
+        if drawn[name]
+    ]
+    return Delivery(number, counts, replaced)

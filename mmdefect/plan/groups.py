@@ -51,7 +51,7 @@ def slots_of_batches(
         list[Slots]: For each pool.
     """
     most = most_in_batch(batch_size, counts)
-    begin = _slots_before(places, counts, phases or [0] * len(counts))
+    begin = _slots_before(places, counts, phases or [np.zeros(1, int)] * len(counts))
     slots = [first[:, None] + np.arange(width) for first, width in zip(begin, most)]
     if phases is None:
         return [Slots(numbers, None) for numbers in slots]
@@ -63,7 +63,7 @@ def slots_of_batches(
 
 
 def _slots_before(
-    places: np.ndarray, counts: Sequence[int], phases: Sequence[np.ndarray | int]
+    places: np.ndarray, counts: Sequence[int], phases: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
     # The last pool is spread over all of the group, and each one before it over what
     # those behind it leave: so what they leave together is spread as evenly.

@@ -23,7 +23,7 @@ from mmdefect.plan.plan import Plan
 from mmdefect.pools.pools import annotated_normals, make_pools, read_pool
 from mmdefect.pools.scan import scan
 from mmdefect.pools.weights import read_weights
-from mmdefect.samplers.ranks import failing_together
+from mmdefect.samplers.ranks import constructed_together
 
 CONFIG_LINES = (
     "    sampler=dict(type='DefectPoolSampler'),\n"
@@ -76,7 +76,7 @@ class DefectPoolSampler(Sampler):
         RuntimeError: If one of these is raised on another rank only.
     """
 
-    @failing_together()
+    @constructed_together
     def __init__(
         self,
         dataset: Any,
@@ -87,7 +87,8 @@ class DefectPoolSampler(Sampler):
         weights: Any | None = None,
         shuffle: bool = True,
     ) -> None:
-        self.seed = _agreed_seed(seed)
+        if seed is not None:
+            _check_seed(seed)
         if shuffle is not True:
             raise ValueError(
                 f'shuffle={shuffle!r}: expected True, the batches are drawn at random; '
@@ -109,6 +110,7 @@ class DefectPoolSampler(Sampler):
                 'indices; set train_dataloader.sampler.pools'
             )
         self.rank, self.world_size = get_dist_info()
+        self.seed: Any = seed
         self.epoch = 0
         self.dataset = dataset
         self.replacement = replacement
@@ -129,6 +131,17 @@ class DefectPoolSampler(Sampler):
         self.weights = None if weights is None else read_weights(weights, dataset)
         if self.weights is not None:
             check_weights(self.weights, self.pools['normal'])
+
+    def _agree(self) -> None:
+        seeds = all_gather_object(self.seed)
+        for rank, seed in enumerate(seeds):
+            if seed != seeds[0]:
+                raise ValueError(
+                    'the ranks do not draw with the same seed: '
+                    f'rank 0 {seeds[0]!r}, rank {rank} {seed!r}; set '
+                    'train_dataloader.sampler.seed, or randomness.seed, on every rank'
+                )
+        self.seed = sync_random_seed() if self.seed is None else int(self.seed)
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch that the next iteration belongs to.
@@ -166,20 +179,6 @@ class DefectPoolSampler(Sampler):
         )
         for _, rows in plan.chunks(self.epoch, self.rank):
             yield from rows.ravel().tolist()
-
-
-def _agreed_seed(seed: Any) -> int:
-    seeds = all_gather_object(seed)
-    for rank, other in enumerate(seeds):
-        if other is not None:
-            _check_seed(other)
-        if other != seeds[0]:
-            raise ValueError(
-                'the ranks do not draw with the same seed: '
-                f'rank 0 {seeds[0]!r}, rank {rank} {other!r}; '
-                'set train_dataloader.sampler.seed, or randomness.seed, on every rank'
-            )
-    return sync_random_seed() if seed is None else int(seed)
 
 
 def _check_seed(seed: Any) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import zlib
-from functools import reduce
+from functools import partial, reduce
 from itertools import chain
 from math import gcd
 from operator import length_hint
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 from mmengine.logging import print_log
 from mmengine.registry import DATA_SAMPLERS
@@ -21,9 +21,44 @@ from mmdefect.checks.pools import (
 from mmdefect.plan.plan import Plan
 from mmdefect.plan.quotas import Quota
 from mmdefect.samplers.defect_pool_sampler import CONFIG_LINES, DefectPoolSampler
-from mmdefect.samplers.ranks import check_ranks_agree, differences, failing_together
+from mmdefect.samplers.ranks import (
+    check_ranks_agree,
+    constructed_together,
+    differences,
+)
 
 STEP = 'images per step over all ranks'
+
+
+class Cursor(NamedTuple):
+    """A place between two batches.
+
+    Args:
+        epoch (int): The epoch.
+        stop (int): The step after the last batch that is planned.
+        planned (Iterator[int], optional): What is left of the indices of the planned
+            batches. None where an iteration is yet to begin.
+    """
+
+    epoch: int
+    stop: int
+    planned: Iterator[int] | None = None
+
+
+class _Batches(chain):
+    """The batches of one iteration, at the cost of ``itertools.chain``.
+
+    Of an epoch that had ended, torchdata restores an iterator and throws it away for
+    another, which must not find the place to go on from once more.
+    """
+
+    begin: Callable[[], None]
+
+    def state_dict(self) -> dict:
+        return {}  # all of it is in that of the batch sampler
+
+    def load_state_dict(self, state: dict) -> None:
+        self.begin()
 
 
 @DATA_SAMPLERS.register_module()
@@ -58,6 +93,7 @@ class QuotaBatchSampler(Sampler):
         RuntimeError: If one of these is raised on another rank only.
     """
 
+    @constructed_together
     def __init__(
         self,
         sampler: DefectPoolSampler,
@@ -67,37 +103,35 @@ class QuotaBatchSampler(Sampler):
         num_batches: int | None = None,
         infinite: bool = False,
     ) -> None:
-        with failing_together():
-            if not isinstance(sampler, DefectPoolSampler):
-                raise TypeError(
-                    f'QuotaBatchSampler got a {type(sampler).__name__}, which does not '
-                    'know the defect images. Write into train_dataloader:\n'
-                    + CONFIG_LINES
-                )
-            for name, flag in (('drop_last', drop_last), ('infinite', infinite)):
-                if not isinstance(flag, bool):
-                    raise TypeError(
-                        f'{name}={flag!r}: expected True or False; '
-                        f'set train_dataloader.batch_sampler.{name}'
-                    )
-            if quota is None and sampler.weights is not None:
-                raise ValueError(
-                    'weights count for the draws of a quota, and quota=None asks for '
-                    'plain batches of all images: set '
-                    'train_dataloader.batch_sampler.quota, or take '
-                    'train_dataloader.sampler.weights out'
-                )
-            plan = Plan(
-                {**sampler.pools, 'all': range(len(sampler.dataset))},
-                quota,
-                batch_size,
-                world_size=sampler.world_size,
-                seed=sampler.seed,
-                drop_last=drop_last,
-                num_batches=num_batches,
-                replacement=sampler.replacement,
-                weights=sampler.weights,
+        if not isinstance(sampler, DefectPoolSampler):
+            raise TypeError(
+                f'QuotaBatchSampler got a {type(sampler).__name__}, which does not '
+                'know the defect images. Write into train_dataloader:\n' + CONFIG_LINES
             )
+        for name, flag in (('drop_last', drop_last), ('infinite', infinite)):
+            if not isinstance(flag, bool):
+                raise TypeError(
+                    f'{name}={flag!r}: expected True or False; '
+                    f'set train_dataloader.batch_sampler.{name}'
+                )
+        if quota is None and sampler.weights is not None:
+            raise ValueError(
+                'weights count for the draws of a quota, and quota=None asks for '
+                'plain batches of all images: set '
+                'train_dataloader.batch_sampler.quota, or take '
+                'train_dataloader.sampler.weights out'
+            )
+        plan = Plan(
+            {**sampler.pools, 'all': range(len(sampler.dataset))},
+            quota,
+            batch_size,
+            world_size=sampler.world_size,
+            seed=sampler.seed,
+            drop_last=drop_last,
+            num_batches=num_batches,
+            replacement=sampler.replacement,
+            weights=sampler.weights,
+        )
         self.sampler = sampler
         self.batch_size = plan.batch_size
         # From which step of the run on each plan holds.
@@ -105,12 +139,12 @@ class QuotaBatchSampler(Sampler):
         self.quota = quota
         self.drop_last = drop_last
         self.infinite = infinite
-        # epoch, step after the planned batches, and the iterator of their indices
-        self._position: Any = (0, 0, iter(()))
-        self._resume_at: tuple | None = None
+        self._cursor = Cursor(0, 0)
         self._pools_digest: int | None = None
-        if sampler.world_size > 1:
-            check_ranks_agree({**self._fingerprint(), 'infinite': infinite})
+
+    def _agree(self) -> None:
+        if self.sampler.world_size > 1:
+            check_ranks_agree({**self._fingerprint(), 'infinite': self.infinite})
         print_log(self._summary(), logger='current')
         self._warn_of_missing()
         self._warn_of_findings()
@@ -168,24 +202,36 @@ class QuotaBatchSampler(Sampler):
         return len(self.plan)
 
     def __iter__(self) -> Iterator[list[int]]:
-        # Cheaper than a generator, whose frame is entered anew for every batch.
-        return chain.from_iterable(self._chunks())
+        if self._cursor.planned is not None:  # that of an iteration before
+            self._cursor = Cursor(self.sampler.epoch, 0)
+        place = self._place()
+        batches: Any = _Batches.from_iterable(self._chunks(*place))
+        batches.begin = partial(self._begin, *place)
+        return batches
 
-    def _chunks(self) -> Iterator[Iterator[list[int]]]:
-        # Runs at the first batch, not at iter(): a DataLoader with workers calls iter()
-        # twice and uses the second.
-        epoch, step = self._resume_at or (self.sampler.epoch, 0)
-        self._resume_at = None
+    def _chunks(self, epoch: int, step: int) -> Iterator[Iterator[list[int]]]:
+        # At the first batch, not at iter(): a DataLoader with workers calls that twice
+        # and uses the second.
+        self._begin(epoch, step)
         while True:
             for plan, start, stop in self._stretches(epoch, step):
                 for end, rows in plan.chunks(epoch, self.sampler.rank, start, stop):
                     indices = iter(rows.ravel().tolist())
-                    self._position = (epoch, end, indices)
+                    self._cursor = Cursor(epoch, end, indices)
                     # Cutting one flat list is cheaper than turning rows into lists.
                     yield map(list, zip(*[indices] * self.batch_size))
             if not self.infinite:
                 return
             epoch, step = epoch + 1, 0
+
+    def _begin(self, epoch: int, step: int) -> None:
+        self._cursor = Cursor(epoch, step, iter(()))
+
+    def _place(self) -> tuple[int, int]:
+        # Epoch and step of the next batch.
+        epoch, stop, planned = self._cursor
+        step = stop - length_hint(planned or ()) // self.batch_size
+        return max((epoch, step), (self.sampler.epoch, 0))
 
     def _stretches(self, epoch: int, step: int) -> Iterator[tuple[Plan, int, int]]:
         # What is left of the epoch, cut where the quota changes.
@@ -201,19 +247,15 @@ class QuotaBatchSampler(Sampler):
             dict: ``epoch`` and ``step``, the next batch, and ``fingerprint``, all that
             the batches depend on.
         """
-        epoch, stop, indices = self._position
-        if self._resume_at:
-            epoch, step = self._resume_at
-        elif self.sampler.epoch > epoch:
-            epoch, step = self.sampler.epoch, 0
-        else:
-            step = stop - length_hint(indices) // self.batch_size
+        epoch, step = self._place()
         return dict(epoch=epoch, step=step, fingerprint=self._fingerprint())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved place: the next iteration starts there.
 
-        The number of ranks may differ, as long as the global batch is the same.
+        Where ``set_epoch`` of the sampler names a later epoch, before or afterwards, it
+        starts at the beginning of that epoch. The number of ranks may differ, as long
+        as the global batch is the same.
 
         Args:
             state (dict): What ``state_dict`` returned.
@@ -234,19 +276,19 @@ class QuotaBatchSampler(Sampler):
                 f'the state belongs to other batches: {differ}. {fix}'
                 'Restore the data and train_dataloader as they were, or start anew'
             )
-        self.start_at(state['epoch'], state['step'])
+        self._cursor = Cursor(state['epoch'], state['step'])
+        self.sampler.set_epoch(max(state['epoch'], self.sampler.epoch))
 
     def start_at(self, epoch: int, step: int) -> None:
         """Let the next iteration start at a step.
 
         Args:
             epoch (int): The epoch.
-            step (int): The step, ``0 … len(self)``; the last is the next epoch.
+            step (int): The step, ``0 … len(self)``; the last leaves nothing of the
+                epoch.
         """
-        if step >= len(self):
-            epoch, step = epoch + 1, 0
         self.sampler.set_epoch(epoch)
-        self._resume_at = (epoch, step)
+        self._cursor = Cursor(epoch, step)
 
     def reseed(self, seed: int) -> None:
         """Take another seed, that of a run to be resumed for example.

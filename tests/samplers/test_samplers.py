@@ -235,12 +235,10 @@ def test_a_resumed_iteration_is_the_rest_of_the_uninterrupted_one(
             resumed = fresh()
             resumed.load_state_dict(state)
             assert resumed.state_dict() == save(resumed.state_dict())
-            start = resumed.sampler.epoch
-            if step < len(stopped):
-                assert (state['epoch'], state['step'], start) == (epoch, step, epoch)
-                assert list(resumed) == whole[epoch][step:]
-                start += 1
-            assert list(epochs(resumed, range(start, 4))) == whole[start:]
+            assert (state['epoch'], state['step']) == (epoch, step)
+            assert resumed.sampler.epoch == epoch
+            assert list(resumed) == whole[epoch][step:]
+            assert list(epochs(resumed, range(epoch + 1, 4))) == whole[epoch + 1 :]
 
 
 @given(options=settings, count=st.integers(0, 100))
@@ -260,6 +258,47 @@ def test_saving_at_every_step_changes_nothing(few_defects):
         rows.append(batch)
         assert batch_sampler.state_dict()['step'] == len(rows)
     assert rows == list(make(few_defects))
+
+
+@pytest.mark.parametrize('ended', [False, True])
+def test_what_is_saved_at_the_end_of_an_epoch_goes_on_with_the_next(few_defects, ended):
+    def fresh(epoch):
+        batch_sampler = make(few_defects)
+        batch_sampler.sampler.set_epoch(epoch)
+        return batch_sampler
+
+    stopped, following = fresh(3), list(fresh(4))
+    batches = iter(stopped)
+    assert len(list(islice(batches, len(stopped) + ended))) == len(stopped)
+    state = stopped.state_dict()
+    # A loop that counts the epoch as done may say so before or after it loads.
+    resumed = fresh(4)
+    resumed.load_state_dict(state)
+    assert list(resumed) == following
+    resumed = fresh(0)
+    resumed.load_state_dict(state)
+    resumed.sampler.set_epoch(4)
+    assert list(resumed) == following
+    # One that does not finds nothing left of the epoch.
+    resumed = fresh(3)
+    resumed.load_state_dict(state)
+    assert list(resumed) == []
+    resumed.sampler.set_epoch(4)
+    assert list(resumed) == following
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_nothing_is_left_of_an_epoch_in_a_plain_dataloader_either(few_defects, workers):
+    loader = DataLoader(
+        few_defects,
+        batch_sampler=make(few_defects),
+        num_workers=workers,
+        collate_fn=list,
+    )
+    loader.batch_sampler.start_at(2, len(loader))
+    assert list(loader) == []
+    loader.batch_sampler.sampler.set_epoch(3)
+    assert list(loader) == next(epochs(make(few_defects), [3]))
 
 
 def test_a_state_saved_before_the_first_batch_is_that_of_its_epoch(few_defects):
@@ -396,46 +435,78 @@ def test_what_is_no_state_is_refused(few_defects, state):
 # --- torchdata's StatefulDataLoader ------------------------------------------
 
 
-@pytest.mark.parametrize('workers', [0, 2])
-@pytest.mark.parametrize('infinite', [False, True])
-@pytest.mark.parametrize('stop', [1, 6, 11], ids='after {} batches'.format)
-def test_a_stateful_dataloader_goes_on_where_it_stopped(
-    few_defects, workers, infinite, stop
-):
+def stateful(dataset, workers, every, **options):
     torchdata = pytest.importorskip('torchdata.stateful_dataloader')
+    return torchdata.StatefulDataLoader(
+        dataset,
+        batch_sampler=make(dataset, **options),
+        num_workers=workers,
+        snapshot_every_n_steps=every,
+        collate_fn=list,
+    )
 
-    def fresh():
-        return torchdata.StatefulDataLoader(
-            few_defects,
-            batch_sampler=make(few_defects, infinite=infinite),
-            num_workers=workers,
-            collate_fn=list,
-        )
 
-    def run(loader, first, count):
-        """Batches of ``count`` epochs; of the endless iteration, that many steps."""
-        if infinite:
-            return list(islice(loader, 11 * count))
-        rows = []
-        for epoch in range(first, first + count):
+def trained(loader, first, last, tells_epochs, stop=None):
+    """Batches of epochs ``first … last``, and the loader's state after ``stop``.
+
+    After 11 batches the loop over the first epoch has not ended yet, after 11.5 it has.
+    """
+    rows, state = [], None
+    for epoch in range(first, last + 1):
+        if tells_epochs:
             loader.batch_sampler.sampler.set_epoch(epoch)
-            rows += list(loader)
-        return rows
+        for batch in loader:
+            rows.append(batch)
+            if len(rows) == stop:
+                state = loader.state_dict()
+        if len(rows) + 0.5 == stop:
+            state = loader.state_dict()
+    return rows, state
 
-    whole = run(fresh(), 1, 3) if not infinite else run(fresh(), 0, 3)
-    stopped = fresh()
-    if not infinite:
-        stopped.batch_sampler.sampler.set_epoch(1)
+
+# Workers and the steps between two snapshots: after each batch, two to a remainder,
+# never within an epoch.
+LOADERS = [(0, 1), (2, 1), (2, 4), (2, 100)]
+
+
+@pytest.mark.parametrize('tells_epochs', [False, True])
+@pytest.mark.parametrize(('workers', 'every'), LOADERS)
+@pytest.mark.parametrize('stop', [1, 6, 11, 11.5, 17, 22, 22.5])
+def test_a_stateful_dataloader_goes_on_where_it_stopped(
+    few_defects, workers, every, stop, tells_epochs
+):
+    loader = stateful(few_defects, workers, every)
+    whole, state = trained(loader, 0, 2, tells_epochs, stop)
+    assert len(whole) == 33
+    resumed = stateful(few_defects, workers, every)
+    resumed.load_state_dict(through_torch(state))
+    epoch_of_the_loop = int((stop - 0.5) // 11)
+    rest, _ = trained(resumed, epoch_of_the_loop, 2, tells_epochs)
+    assert rest == whole[int(stop) :]
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_a_loop_that_counts_an_epoch_as_done_with_its_last_batch_repeats_none(
+    few_defects, workers
+):
+    loader = stateful(few_defects, workers, every=1)
+    whole, state = trained(loader, 0, 2, True, stop=11)
+    resumed = stateful(few_defects, workers, every=1)
+    resumed.load_state_dict(through_torch(state))
+    rest, _ = trained(resumed, 1, 2, True)
+    assert rest == whole[11:]
+
+
+@pytest.mark.parametrize(('workers', 'every'), LOADERS)
+@pytest.mark.parametrize('stop', [1, 6, 11, 17])
+def test_a_stateful_dataloader_goes_on_without_end(few_defects, workers, every, stop):
+    whole = list(islice(make(few_defects, infinite=True), 33))
+    stopped = stateful(few_defects, workers, every, infinite=True)
     assert list(islice(stopped, stop)) == whole[:stop]
     state = stopped.state_dict()
-    del stopped
-
-    resumed = fresh()
+    resumed = stateful(few_defects, workers, every, infinite=True)
     resumed.load_state_dict(through_torch(state))
-    rest = len(whole) - stop
-    first = 2 if stop == len(resumed.batch_sampler) else 1
-    count = 3 if infinite else 4 - first
-    assert run(resumed, first, count)[:rest] == whole[stop:]
+    assert list(islice(resumed, 33 - stop)) == whole[stop:]
 
 
 # --- without a Runner --------------------------------------------------------

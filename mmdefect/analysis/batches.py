@@ -1,0 +1,176 @@
+"""The batches of a config, as they reach the model."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Iterator, NamedTuple
+
+import numpy as np
+
+from mmdefect.analysis.config import (
+    has_quota,
+    load_config,
+    running,
+)
+from mmdefect.analysis.dataloader import (
+    build_hook,
+    build_loader,
+    load_batches,
+    schedules,
+)
+from mmdefect.analysis.errors import UnusableError
+from mmdefect.analysis.stock import stock
+from mmdefect.delivery.delivered import shown_labels
+from mmdefect.pools.wrappers import class_names, unwrap
+
+
+class Batch(NamedTuple):
+    """One batch, as it reaches the model.
+
+    Args:
+        images (list[np.ndarray]): RGB images, uint8 of shape (height, width, 3).
+        samples (list[DetDataSample]): Their annotations.
+        pools (list[int]): Number of the pool that each was drawn from.
+        place (str): Which batch of which epoch it is.
+        title (str): How it was drawn, with how many defects, and how many arrived.
+    """
+
+    images: list
+    samples: list
+    pools: list
+    place: str
+    title: str
+
+
+def build_loaders(config: str, options: dict | None, against: bool) -> list:
+    """Build the dataloader of a config, after that of stock sampling, if it is wanted.
+
+    Args:
+        config (str): The config file.
+        options (dict, optional): Settings that override it.
+        against (bool): Whether to build that of stock sampling too.
+
+    Returns:
+        list[DataLoader]: They draw what training would draw.
+
+    Raises:
+        UnusableError: If the config cannot be used.
+    """
+    from mmengine.registry import DATASETS
+    from mmengine.runner import set_random_seed
+
+    cfg = load_config(config, options)
+    if not has_quota(cfg):
+        raise UnusableError(
+            f'{config} has no QuotaBatchSampler in train_dataloader; '
+            '`mmdefect check CONFIG` says what to write'
+        )
+    cfgs = [stock(copy.deepcopy(cfg)), cfg] if against else [cfg]
+    with running('the training dataloader cannot be built'):
+        loaders = [
+            build_loader(c, DATASETS.build(c.train_dataloader.dataset)) for c in cfgs
+        ]
+        for _, hook in schedules(cfg):
+            build_hook(hook).apply(loaders[-1].batch_sampler)
+    # Without worker processes, which have seeds of their own.
+    set_random_seed((cfg.get('randomness') or {}).get('seed') or 0)
+    return loaders
+
+
+def load(loader: Any, pools: np.ndarray) -> Iterator[Batch]:
+    """Load batches as training does, epoch by epoch.
+
+    Args:
+        loader (DataLoader): The training dataloader.
+        pools (np.ndarray): Of each image, the number of the pool that it is drawn from.
+
+    Yields:
+        Batch: A batch.
+    """
+    for epoch, step, indices, batch in load_batches(loader):
+        plan = loader.batch_sampler.plan_at(epoch, step)
+        drawn, delivered = count(loader, indices, batch['data_samples'])
+        yield Batch(
+            [as_image(tensor) for tensor in batch['inputs']],
+            batch['data_samples'],
+            pools[indices].tolist(),
+            f'epoch {epoch + 1}, batch {step + 1}',
+            f'{sampling(plan)}: {drawn} drawn with a defect, {delivered} delivered',
+        )
+
+
+def count(loader: Any, indices: list, samples: list) -> tuple[int, int]:
+    """Count the defect images of a batch.
+
+    Args:
+        loader (DataLoader): The dataloader.
+        indices (list[int]): What was drawn.
+        samples (list[DetDataSample]): What arrived.
+
+    Returns:
+        tuple[int, int]: Images drawn with a defect, and those of them that show one.
+    """
+    names = class_names(unwrap(loader.dataset)[0][0])
+    sampler = loader.batch_sampler.sampler
+    drawn = np.isin(indices, sampler.pools['defect'])
+    shown = [
+        any(names[label] in sampler.defect_classes for label in shown_labels(sample))
+        for sample in samples
+    ]
+    return int(drawn.sum()), int((drawn & shown).sum())
+
+
+def as_image(tensor: Any) -> np.ndarray:
+    """Make an image of what a pipeline packs.
+
+    Args:
+        tensor (Tensor): Of shape (channels, height, width), BGR where there are three
+            channels. Of any range, where it is no uint8: normalized images are
+            stretched from black to white.
+
+    Returns:
+        np.ndarray: RGB, uint8 of shape (height, width, 3).
+    """
+    pixels = tensor.numpy()
+    if pixels.dtype != np.uint8:
+        pixels = np.nan_to_num(pixels.astype(np.float32))
+        low, high = float(pixels.min()), float(pixels.max())
+        if low < 0 or high > 255 or high <= 1:
+            pixels = (pixels - low) * (255 / max(high - low, 1e-9))
+        pixels = pixels.round().astype(np.uint8)
+    if len(pixels) < 3:
+        pixels = pixels[[0, 0, 0]]
+    return np.ascontiguousarray(pixels[2::-1].transpose(1, 2, 0))
+
+
+def pool_numbers(batches: Any) -> tuple[list[str], np.ndarray]:
+    """Tell from which pool each image of a dataset is drawn.
+
+    Args:
+        batches (QuotaBatchSampler): The batches.
+
+    Returns:
+        tuple[list[str], np.ndarray]: Names of pools, ``normal`` first, and of each
+        image the int64 position of its own among them. An image in several pools
+        counts for the first that the quota names.
+    """
+    pools = batches.sampler.pools
+    shares = [share.pool for share in batches.plan.shares]
+    classes = batches.sampler.defect_classes
+    further = [name for name in pools if name not in classes and name != 'normal']
+    drawn = [name for name in shares if name not in ('normal', 'all')]
+    names = ['normal', *dict.fromkeys([*drawn, *further])]
+    numbers = np.zeros(len(batches.sampler.dataset), np.int64)
+    for number in range(len(names) - 1, 0, -1):
+        numbers[pools[names[number]]] = number
+    return names, numbers
+
+
+def sampling(plan: Any) -> str:
+    """Say in words what the batches of a plan are made of."""
+    counts = {share.pool: share.images for share in plan.shares}
+    named = [f'{n} {pool}' for pool, n in counts.items() if pool != 'normal']
+    if 'all' in counts:
+        return 'stock sampling'
+    noun = 'image' if named and named[-1].startswith('1 ') else 'images'
+    return f'a quota of {" + ".join(named) or "no defect"} {noun}'

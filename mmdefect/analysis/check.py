@@ -1,0 +1,164 @@
+"""All that breaks the quota of a config, in what it says and in what it delivers."""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+from typing import Any, Mapping
+
+from mmdefect.analysis.config import running
+from mmdefect.analysis.dataloader import (
+    build_hook,
+    build_loader,
+    load_batches,
+    schedules,
+)
+from mmdefect.analysis.errors import UnusableError
+from mmdefect.analysis.tracking import Track, untracked
+from mmdefect.checks.config import check_config
+from mmdefect.checks.finding import Finding
+from mmdefect.delivery.delivered import Delivery, count_delivery
+
+# Share of the drawn defect images that may lose their defect. As QuotaMonitorHook has.
+TOLERANCE = 0.05
+
+
+def refused(error: UnusableError) -> str | None:
+    """What mmdefect itself says against a config, or None."""
+    cause = error.__cause__
+    trace = cause.__traceback__ if cause else None
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get('__name__', '') if trace else ''
+    return str(cause) if module.split('.')[0] == 'mmdefect' else None
+
+
+def check(
+    config: str, options: dict | None, batches: int, track: Track = untracked
+) -> tuple[list[Finding], Delivery | None]:
+    """Check a config.
+
+    Args:
+        config (str): The config file.
+        options (dict, optional): Settings that override it.
+        batches (int): Batches to run. 0 is none.
+        track (Callable): Shows how far the batches are: takes an iterable, what is
+            done, and a total. Defaults to nothing shown.
+
+    Returns:
+        tuple: The findings, and what was delivered or None where no batch was run.
+
+    Raises:
+        UnusableError: If there is no dataset to check, or it cannot be loaded.
+    """
+    from mmengine.config import Config
+    from mmengine.registry import DATASETS, init_default_scope
+
+    with running(f'{config} cannot be read'):
+        cfg = Config.fromfile(config)
+        cfg.merge_from_dict(options or {})
+        # A pure-Python config imports its classes when they are looked at.
+        for part in (cfg.get('train_dataloader') or {}).values():
+            if isinstance(part, dict):
+                part.get('type')
+    registered = _imports_mmdefect(cfg)
+    import mmdefect.registered  # noqa: F401
+
+    findings = []
+    if not registered:
+        findings.append(
+            Finding(
+                'custom_imports',
+                'mmdefect is not imported',
+                'MMEngine does not know DefectPoolSampler',
+                "custom_imports=dict(imports=['mmdefect'], allow_failed_imports=False)",
+            )
+        )
+    if 'train_dataloader' not in cfg or 'dataset' not in cfg.train_dataloader:
+        raise UnusableError(f'{config} has no train_dataloader.dataset')
+    init_default_scope(cfg.get('default_scope') or 'mmdet')
+
+    def refusal(where: str, error: UnusableError) -> Finding:
+        said = refused(error)
+        if said is None:
+            raise error
+        return Finding(where, said, 'training does not start', '')
+
+    try:
+        with running('the training dataset cannot be built'):
+            dataset = DATASETS.build(cfg.train_dataloader.dataset)
+            if hasattr(dataset, 'full_init'):
+                dataset.full_init()
+    except UnusableError as error:
+        return [*findings, refusal('train_dataloader.dataset', error)], None
+    with running('the hooks of the config cannot be checked'):
+        findings += check_config(cfg, dataset)
+    if any(finding.where in NEEDED for finding in findings):
+        return findings, None
+    try:
+        with running('the training dataloader cannot be built'):
+            loader = build_loader(cfg, dataset)
+    except UnusableError as error:
+        found = refusal('train_dataloader', error)
+        # What the samplers refuse may have been found, with its fix.
+        if not any(
+            found.what.startswith(f.where) or f.what in found.what for f in findings
+        ):
+            findings.append(found)
+        return findings, None
+    for where, hook in schedules(cfg):
+        try:
+            with running(f'{where} cannot be built'):
+                build_hook(hook).apply(loader.batch_sampler)
+        except UnusableError as error:
+            findings.append(refusal(where, error))
+    if not batches:
+        return findings, None
+    with running('the batches cannot be loaded'):
+        loaded = (pair[2:] for pair in islice(load_batches(loader), batches))
+        drawn = ((i, b['data_samples']) for i, b in loaded)
+        delivery = count_delivery(loader, track(drawn, 'running batches', batches))
+    return findings + judge(delivery, findings), delivery
+
+
+def _imports_mmdefect(cfg: Mapping[str, Any]) -> bool:
+    # By name, from a module of the user's, or by what a pure-Python config imports.
+    imports = (cfg.get('custom_imports') or {}).get('imports') or ()
+    names = [imports] if isinstance(imports, str) else list(imports)
+    return (
+        any(name.split('.')[0] == 'mmdefect' for name in names)
+        or any('mmdefect' in vars(sys.modules.get(name, sys)) for name in names)
+        or 'mmdefect.samplers.quota_batch_sampler' in sys.modules
+    )
+
+
+# Without these there are no batches with a quota to run.
+NEEDED = (
+    'train_dataloader.sampler',
+    'train_dataloader.batch_sampler',
+    'train_dataloader.batch_size',
+    'train_dataloader.drop_last',
+    'train_dataloader.shuffle',
+)
+
+
+def judge(delivery: Delivery, findings: list) -> list:
+    """Findings of a delivery that nothing found before explains."""
+    if any(finding.breaks for finding in findings):
+        return []
+    where, fix = 'train_dataloader.dataset', 'pipeline=[...]  # take the cause out'
+    judged = []
+    for count in delivery.counts:
+        lost = count.drawn - count.delivered
+        if count.pool == 'normal' or not count.quota:
+            continue
+        if lost > TOLERANCE * count.drawn:
+            what = f'{lost:,} of {count.drawn:,} drawn {count.pool} images show none'
+            why = 'a transform cuts it away: take them out one by one'
+            judged.append(Finding(where, what, why, fix))
+    images = sum(c.drawn for c in delivery.counts if c.pool in ('normal', 'defect'))
+    if delivery.replaced > TOLERANCE * images:
+        what = f'in the place of {delivery.replaced:,} images another one arrived'
+        why = 'a transform returns None, and MMDetection takes any other image'
+        judged.append(Finding(where, what, why, fix))
+    return judged

@@ -1,0 +1,52 @@
+"""What a way to draw images does, without any training."""
+
+from __future__ import annotations
+
+import numpy as np
+from mmengine.config import Config
+
+from mmdefect.analysis.comparison.configs import build_loader, kind
+from mmdefect.hooks.schedule import QuotaScheduleHook
+from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
+
+
+def draw_figures(cfg: Config, pools: dict, batches: int, one_pass: int) -> dict:
+    """Count what a sampler draws, without loading an image.
+
+    Args:
+        cfg (Config): The config to train.
+        pools (dict): Arguments of ``DefectPoolSampler``, which knows the defects.
+        batches (int): Batches to draw.
+        one_pass (int): Batches that the quota needs for one pass over normal images.
+
+    Returns:
+        dict: ``without_defect`` (share of batches), ``mean`` and ``variance`` of the
+        defect images in a batch, ``normals_seen`` (share, in ``one_pass`` batches),
+        ``most_draws`` and ``fewest_draws`` of one defect image.
+    """
+    loader = build_loader(cfg.train_dataloader, seed=0)
+    batch_sampler = loader.batch_sampler
+    for hook in cfg.custom_hooks:
+        if kind(hook) == 'QuotaScheduleHook':
+            QuotaScheduleHook(hook['milestones'], by_epoch=False).apply(batch_sampler)
+    found = DefectPoolSampler(loader.dataset, **{**pools, 'seed': 0}).pools
+    # An oversampled image has several indices, but one path.
+    info = loader.dataset.get_data_info
+    paths = [info(i).get('img_path', i) for i in range(len(loader.dataset))]
+    image = np.unique(paths, return_inverse=True)[1]
+    drawn = [b for b, _ in zip(batch_sampler, range(max(batches, one_pass)))]
+    is_defect = np.zeros(len(image), bool)
+    is_defect[found['defect']] = True
+    per_batch = np.array([is_defect[batch].sum() for batch in drawn[:batches]])
+    draws = np.bincount(image[np.concatenate(drawn[:batches])], minlength=len(image))
+    draws = draws[np.unique(image[found['defect']])]
+    early = set(image[np.concatenate(drawn[:one_pass])].tolist())
+    normal = set(image[found['normal']].tolist())
+    return dict(
+        without_defect=float((per_batch == 0).mean()),
+        mean=float(per_batch.mean()),
+        variance=float(per_batch.var()),
+        normals_seen=len(normal & early) / len(normal),
+        fewest_draws=int(draws.min()),
+        most_draws=int(draws.max()),
+    )

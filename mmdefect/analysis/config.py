@@ -1,0 +1,77 @@
+"""A config, read as training reads it, with what goes wrong said in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from typing import TYPE_CHECKING, Iterator
+
+from mmdefect.analysis.errors import UnusableError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+@contextlib.contextmanager
+def running(what: str) -> Iterator[None]:
+    """Run the user's code: keep it quiet and turn its errors into one line."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        try:
+            yield
+        except UnusableError:
+            raise
+        except Exception as error:
+            lines = str(error).strip().splitlines() or ['no reason given']
+            # A worker's error ends with what was raised in it.
+            line = lines[-1] if lines[0].startswith('Caught ') else lines[0]
+            said = f'{type(error).__name__}: {line}'
+            raise UnusableError(f'{what}: {said}') from error
+
+
+def load_config(path: str, options: dict | None) -> Config:
+    """Read a config, and make its modules known.
+
+    Args:
+        path (str): The config file.
+        options (dict, optional): Settings that override it.
+
+    Returns:
+        Config: The config.
+
+    Raises:
+        UnusableError: If it cannot be read, or trains on nothing.
+    """
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    import mmdefect.registered  # noqa: F401
+
+    with running(f'{path} cannot be read'):
+        cfg = Config.fromfile(path)
+        cfg.merge_from_dict(options or {})
+
+    if 'dataset' not in (cfg.get('train_dataloader') or {}):
+        raise UnusableError(f'{path} has no train_dataloader.dataset')
+    init_default_scope(cfg.get('default_scope') or 'mmdet')
+    return cfg
+
+
+def has_quota(cfg: Config) -> bool:
+    """Whether a config's batches come from ``QuotaBatchSampler``."""
+    batch_sampler = cfg.train_dataloader.get('batch_sampler') or {}
+    return 'QuotaBatchSampler' in str(batch_sampler.get('type'))
+
+
+def run_length(config: str, cfg: Config) -> tuple[int, str]:
+    """Length of the training run of a config, and its unit."""
+    train_cfg = cfg.get('train_cfg') or {}
+    for key, unit in (('max_iters', 'iterations'), ('max_epochs', 'epochs')):
+        length = train_cfg.get(key)
+        if isinstance(length, int) and length > 0:
+            return length, unit
+    raise UnusableError(
+        f'{config} does not say how long it trains: expected train_cfg.max_epochs or '
+        'train_cfg.max_iters, 1 or more'
+    )

@@ -1,0 +1,145 @@
+"""The pools of a config's training data, and what each quota would mean."""
+
+from __future__ import annotations
+
+from math import comb
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmdefect.analysis.config import (
+    has_quota,
+    load_config,
+    run_length,
+    running,
+)
+from mmdefect.analysis.dataloader import build_hook, build_loader, schedules
+from mmdefect.analysis.errors import UnusableError
+from mmdefect.samplers.advice import Advice, advise, describe_quota
+from mmdefect.samplers.draws import draws_per_image
+from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
+
+
+class Inspection(NamedTuple):
+    """All that is known of a config's training data and batches.
+
+    Args:
+        config (str): The config.
+        batches (QuotaBatchSampler): The config's own, or with the advised quota where
+            it has none.
+        has_quota (bool): Whether they are the config's own.
+        stock (QuotaBatchSampler): Plain shuffled batches of the same images.
+        run (tuple[int, str]): Length of the run, and its unit.
+        draws (dict[str, float]): Draws of an image in the whole run, by pool, with the
+            config's own quota.
+        rows (list[Row]): By quota.
+        advice (Advice): A quota to begin with.
+    """
+
+    config: str
+    batches: Any
+    has_quota: bool
+    stock: Any
+    run: tuple
+    draws: dict
+    rows: list
+    advice: Advice
+
+    @property
+    def pools(self) -> dict[str, np.ndarray]:
+        """dict[str, np.ndarray]: Indices by pool name."""
+        return self.batches.sampler.pools
+
+    @property
+    def images(self) -> int:
+        """int: Images in the dataset."""
+        return len(self.batches.sampler.dataset)
+
+    def overlap(self) -> dict[str, dict[str, int]]:
+        """Count the images that show two classes, for each pair of them."""
+        names = [n for n in self.batches.sampler.defect_classes if n in self.pools]
+        defects = self.pools['defect']
+        shown = np.zeros((len(names), len(defects)), np.float32)
+        for row, name in zip(shown, names):
+            row[np.searchsorted(defects, self.pools[name])] = 1
+        counts = (shown @ shown.T).astype(int).tolist()
+        return {name: dict(zip(names, row)) for name, row in zip(names, counts)}
+
+    def own_quota(self) -> int | None:
+        """The config's own quota, where it is one number for all defects."""
+        counts = {share.pool: share.images for share in self.batches.plan.shares}
+        plain = self.has_quota and counts.keys() == {'normal', 'defect'}
+        return counts['defect'] if plain else None
+
+    def empty_share(self) -> float:
+        """Share of stock batches without a defect.
+
+        Exact: a stock batch is drawn without replacement, so the number of defects in
+        it is hypergeometric.
+        """
+        size, defects = self.batches.batch_size, len(self.pools['defect'])
+        return comb(self.images - defects, size) / comb(self.images, size)
+
+
+def inspect(config: str, options: dict | None) -> Inspection:
+    """Inspect a config.
+
+    Args:
+        config (str): The config file.
+        options (dict, optional): Settings that override it.
+
+    Returns:
+        Inspection: What is known.
+
+    Raises:
+        UnusableError: If the config cannot be used.
+    """
+    cfg = load_config(config, options)
+    run = run_length(config, cfg)
+    own = has_quota(cfg)
+    if 'batch_size' not in cfg.train_dataloader:
+        raise UnusableError(f'{config} has no train_dataloader.batch_size')
+    if not own:
+        for name in ('drop_last', 'shuffle'):  # torch refuses them beside these
+            cfg.train_dataloader.pop(name, None)
+        cfg.train_dataloader.update(
+            sampler=dict(type='DefectPoolSampler'),
+            batch_sampler=dict(type='QuotaBatchSampler', quota=None),
+        )
+
+    from mmengine.registry import DATASETS
+
+    with running('the training dataset cannot be built'):
+        dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    with running('the training dataloader cannot be built'):
+        batches = build_loader(cfg, dataset).batch_sampler
+    written = cfg.train_dataloader.batch_sampler
+    kept = ('drop_last', 'num_batches', 'infinite')
+    settings = {name: written[name] for name in kept if name in written}
+
+    def make(quota: int | None) -> Any:
+        return QuotaBatchSampler(batches.sampler, batches.batch_size, quota, **settings)
+
+    def draws(sampler: Any) -> dict[str, float]:
+        length, unit = run
+        steps = length * len(sampler) if unit == 'epochs' else length
+        return draws_per_image(sampler, steps)
+
+    if batches.batch_size < 2:
+        raise UnusableError(
+            f'batch_size={batches.batch_size} has no place for a quota: expected 2 or '
+            'more; set train_dataloader.batch_size'
+        )
+    for where, hook in schedules(cfg) if own else ():
+        with running(f'{where} cannot be built'):
+            build_hook(hook).apply(batches)
+    with running('there is no quota for this data'):
+        rows = [describe_quota(make(n), draws) for n in range(1, batches.batch_size)]
+        stock = make(None)
+        natural = batches.batch_size * len(batches.sampler.pools['defect'])
+        natural /= len(dataset)
+        advice = advise(rows, natural, run, make, draws)
+    if not own:
+        batches = make(advice.quota)
+    own_draws = draws(batches) if own else {}
+    return Inspection(config, batches, own, stock, run, own_draws, rows, advice)

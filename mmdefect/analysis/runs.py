@@ -1,0 +1,176 @@
+"""What a training run left behind, and what its detector finds."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmdefect.analysis.errors import UnusableError
+from mmdefect.analysis.tracking import Track, untracked
+
+# What is told of a validation, and how metrics call it.
+FIGURES = {
+    'AP50': r'.*(bbox_mAP_50|AP50)',
+    'recall (AR@100, IoU 0.50:0.95)': r'.*bbox_AR@100',
+}
+
+
+class Run(NamedTuple):
+    """What a training run left behind, and what its best checkpoint finds.
+
+    Args:
+        config (Path): Its config.
+        checkpoint (Path): Its best checkpoint; the last where none is best.
+        metrics (dict[str, float]): Figures of the validation of that checkpoint.
+        iterations (int): How long it trained.
+    """
+
+    config: Path
+    checkpoint: Path
+    metrics: dict[str, float]
+    iterations: int
+
+
+def find_run(work_dir: Path) -> Run:
+    """Find what a training run left behind.
+
+    Args:
+        work_dir (Path): Where it wrote.
+
+    Returns:
+        Run: The config, the best checkpoint and its metrics.
+
+    Raises:
+        UnusableError: If something is missing.
+    """
+
+    def newest(pattern: str, what: str) -> Path:
+        found = sorted(work_dir.glob(pattern), key=lambda path: path.stat().st_mtime)
+        if not found:
+            raise UnusableError(f'no {what} in {work_dir}: expected {pattern}')
+        return found[-1]
+
+    config = newest('*.py', 'config')
+    last = newest('[!b]*_*.pth', 'checkpoint')
+    validations = []
+    for log in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        rows = [json.loads(line) for line in log.read_text().splitlines()]
+        validations += [row for row in rows if 'loss' not in row]
+    if not validations:
+        raise UnusableError(f'no validation in {work_dir}/*/vis_data/scalars.json')
+    # MMDetection logs no AP, and keeps no best checkpoint, where a detector has not a
+    # single box on all validation images.
+    best = any(work_dir.glob('best_*.pth'))
+    checkpoint = newest('best_*.pth', 'best checkpoint') if best else last
+    made = int(checkpoint.stem.rpartition('_')[2])
+    # The newest that counts as that checkpoint does, in epochs or in iterations.
+    row = next((r for r in validations[::-1] if r['step'] == made), validations[-1])
+    metrics = {
+        name: row[key]
+        for name, pattern in FIGURES.items()
+        for key in row
+        if re.fullmatch(pattern, key)
+    }
+    metrics = metrics or dict.fromkeys(FIGURES, 0.0)
+    return Run(config, checkpoint, metrics, trained_iterations(last))
+
+
+def trained_iterations(checkpoint: Path) -> int:
+    """Tell how long a model was trained.
+
+    Args:
+        checkpoint (Path): The last checkpoint of the run.
+
+    Returns:
+        int: The number of iterations.
+    """
+    import torch
+
+    from mmdefect.hooks.checkpoints import allow_checkpoint_types
+
+    allow_checkpoint_types()
+    try:
+        return torch.load(checkpoint, map_location='cpu')['meta']['iter']
+    except Exception as error:  # whatever torch raises for a file that was cut off
+        said = f'{type(error).__name__}: {str(error).splitlines()[0]}'
+        raise UnusableError(f'{checkpoint} cannot be read: {said}') from error
+
+
+def load(run: Run) -> Any:
+    """Build the detector of a run, with the weights of its best checkpoint."""
+    from mmdet.apis import init_detector
+
+    from mmdefect import registered as _  # noqa: F401
+
+    return init_detector(str(run.config), str(run.checkpoint), device='cpu')
+
+
+def title(cfg: Any) -> str:
+    """Say how the batches of a config are sampled."""
+    quota = (cfg.train_dataloader.get('batch_sampler') or {}).get('quota')
+    if isinstance(quota, dict):
+        quota = ' + '.join(f'{images} {pool}' for pool, images in quota.items())
+    return 'stock sampling' if quota is None else f'a quota of {quota}'
+
+
+def measure(model: Any, score: float, track: Track = untracked) -> dict[str, float]:
+    """Measure a detector on all images of the validation set.
+
+    Args:
+        model (nn.Module): The detector.
+        score (float): Lowest score that counts.
+        track (Callable): Shows how far it is. Defaults to nothing shown.
+
+    Returns:
+        dict[str, float]: What ``DefectImageMetric`` gives.
+    """
+    import torch
+    from mmengine.registry import init_default_scope
+    from mmengine.runner import Runner
+
+    from mmdefect import DefectImageMetric
+
+    init_default_scope('mmdet')
+    loader = Runner.build_dataloader(
+        dict(model.cfg.val_dataloader, num_workers=0, persistent_workers=False)
+    )
+    metric = DefectImageMetric(score_thr=score, iou_thrs=[0.5], num_bootstrap=0)
+    metric.dataset_meta = loader.dataset.metainfo
+    with torch.no_grad():
+        for batch in track(loader, f'measuring {title(model.cfg)}', len(loader)):
+            samples = [sample.to_dict() for sample in model.val_step(batch)]
+            metric.process(batch, samples)
+    return metric.evaluate(len(loader.dataset))
+
+
+def sentence(titles: list[str], found: list[dict[str, float]], runs: list[Run]) -> str:
+    """Tell the difference between two runs.
+
+    Args:
+        titles (list[str]): How each sampled.
+        found (list[dict[str, float]]): What each detector finds.
+        runs (list[Run]): The runs.
+
+    Returns:
+        str: One sentence.
+    """
+    said = [
+        f'{name} found {figures["defect/recall_50"]:.0%} of the defects, with false '
+        f'alarms on {figures["defect/overkill"]:.0%} of the normal images'
+        for name, figures in zip(titles, found)
+    ]
+    if all('AP50' in run.metrics for run in runs):
+        said = [f'{s} (AP50 {run.metrics["AP50"]:.2f})' for s, run in zip(said, runs)]
+    lengths = [f'{run.iterations:,}' for run in runs]
+    after = f'the same {lengths[0]}'
+    if lengths[0] != lengths[1]:
+        after = ' and '.join(lengths)
+    text = f'{"; ".join(said)}; after {after} iterations.'
+    return text[0].upper() + text[1:].replace('%', ' %')
+
+
+def shows_defect(info: dict) -> bool:
+    """Whether an image has an annotation that counts."""
+    return any(not instance['ignore_flag'] for instance in info['instances'])

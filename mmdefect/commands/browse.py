@@ -1,0 +1,192 @@
+"""Draw the batches that training sees, after augmentation: one picture a batch.
+
+The colour of a frame is the pool that an image was drawn from. Over each batch
+stands how many images with a defect were drawn, and how many of these still
+show one. With --against stock, what stock training sees stands beside it: plain
+shuffles of all images, from the dataset without DefectPreservingDataset.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Sequence
+
+from mmdefect.commands.command_line import Parser, add_cfg_options, progress, whole
+from mmdefect.commands.drawing import COLOURS, add_box, pool_title, settle_names
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    pass
+
+COLUMNS = 4  # images side by side in a batch
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = Parser(
+        prog='mmdefect browse',
+        description=__doc__,
+        epilog='examples:\n'
+        '  mmdefect browse configs/defect_yolox.py --num 3\n'
+        '  mmdefect browse configs/defect_yolox.py --against stock \\\n'
+        '      --output-dir batches',
+    )
+    add = parser.add_argument
+    add('config', metavar='CONFIG', help='the config file')
+    add(
+        '--output-dir',
+        type=Path,
+        metavar='DIR',
+        help='where the pictures go (default: work_dirs/CONFIG/batches)',
+    )
+    add(
+        '--num', type=int, default=4, metavar='N', help='batches (default: %(default)s)'
+    )
+    add('--against', choices=['stock'], help='draw stock sampling beside it')
+    add(
+        '--not-show',
+        action='store_true',
+        help="as in MMDetection's browse_dataset.py; there never is a window here",
+    )
+    add_cfg_options(parser)
+    args = parser.parse_args(argv)
+    if args.num < 1:
+        parser.error(f'--num {args.num}: expected 1 or more')
+    if args.output_dir is None:
+        args.output_dir = Path('work_dirs', Path(args.config).stem, 'batches')
+    return args
+
+
+def draw(sides: list, pools: list, classes: Any, path: Path) -> None:
+    """Draw a batch, or two side by side.
+
+    Args:
+        sides (list[Batch]): What is drawn.
+        pools (list[str]): Names of the pools.
+        classes (Sequence[str]): Class names.
+        path (Path): Picture to write.
+    """
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+    from matplotlib.patches import Patch
+
+    colours = ['0.6', *(COLOURS[n % len(COLOURS)] for n in range(len(pools) - 1))]
+    size = max(len(batch.images) for batch in sides)
+    columns = min(size, COLUMNS if size <= 16 else 2 * COLUMNS)
+    rows = -(-size // columns)
+    width, heights = max(1.9 * columns, 4.5), (1.9 * rows + 0.6, 0.4)
+    figure: Any = pyplot.figure(
+        figsize=(width * len(sides), sum(heights)), layout='constrained'
+    )
+    large = 11 if columns <= COLUMNS else 16
+    panels, below = figure.subfigures(
+        2, len(sides), squeeze=False, wspace=0.05, height_ratios=heights
+    )
+    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
+    for panel, batch in zip(panels, sides):
+        panel.suptitle(f'{batch.title}\n{batch.place}', fontsize=large)
+        axes = panel.subplots(rows, columns, squeeze=False).ravel()
+        for axis in axes[len(batch.images) :]:
+            axis.axis('off')
+        images = zip(axes, batch.images, batch.samples, batch.pools)
+        for axis, image, sample, pool in images:
+            draw_image(axis, image, sample, classes, colours[pool])
+    used = sorted({pool for batch in sides for pool in batch.pools})
+    below[0].legend(
+        [Patch(facecolor=colours[n]) for n in used],
+        [f'drawn from {pool_title(pools, n)}' for n in used],
+        loc='center left',
+        ncol=4,
+        frameon=False,
+        fontsize=large - 1,
+    )
+    settle_names(figure)
+    with whole(path) as part:
+        figure.savefig(part, dpi=120)
+    pyplot.close(figure)
+
+
+def draw_image(axis: Any, image: Any, sample: Any, classes: Any, colour: str) -> None:
+    """Draw one image of a batch.
+
+    Args:
+        axis (matplotlib.axes.Axes): Where.
+        image (np.ndarray): RGB image.
+        sample (DetDataSample): Its annotations.
+        classes (Sequence[str]): Class names.
+        colour (str): Colour of the frame.
+    """
+    axis.set_xticks([])
+    axis.set_yticks([])
+    for spine in axis.spines.values():
+        spine.set(color=colour, linewidth=4)
+    instances = sample.gt_instances
+    if 'masks' in instances:
+        image = tint(image, instances.masks.to_ndarray())
+    axis.imshow(image)
+    axis.autoscale(False)
+    for box in boxes_of(sample.get('ignored_instances')):
+        add_box(axis, box, '0.5', 'dashed')
+    for box, number in zip(boxes_of(instances), instances.labels.tolist()):
+        add_box(axis, box, '#00b050', 'solid', classes[number])
+
+
+def boxes_of(instances: Any) -> list:
+    """Upright boxes of instances, of whatever kind theirs are: (x1, y1, x2, y2)."""
+    if instances is None or 'bboxes' not in instances:
+        return []
+    boxes = instances.bboxes
+    if hasattr(boxes, 'convert_to'):
+        boxes = boxes.convert_to('hbox').tensor
+    return boxes.tolist()
+
+
+def tint(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Lay masks over an image.
+
+    Args:
+        image (np.ndarray): RGB, uint8 of shape (height, width, 3).
+        masks (np.ndarray): Of shape (n, height, width).
+
+    Returns:
+        np.ndarray: The image, half green where a mask is.
+    """
+    import numpy as np
+
+    where = masks.astype(bool).any(0)
+    tinted = image.copy()
+    tinted[where] = tinted[where] // 2 + np.array([0, 88, 40], np.uint8)
+    return tinted
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw batches, and say which is where.
+
+    Returns:
+        int: 0.
+    """
+    from rich.console import Console
+
+    from mmdefect.analysis.batches import build_loaders, load, pool_numbers
+    from mmdefect.analysis.config import running
+    from mmdefect.pools.wrappers import class_names, unwrap
+
+    with Console(stderr=True).status('reading the annotations'):
+        loaders = build_loaders(args.config, args.cfg_options, bool(args.against))
+    classes = class_names(unwrap(loaders[-1].dataset)[0][0])
+    pools, numbers = pool_numbers(loaders[-1].batch_sampler)
+    streams = [load(loader, numbers) for loader in loaders]
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    for number in progress(range(args.num), 'drawing'):
+        with running('the batches cannot be loaded'):
+            sides = [next(stream) for stream in streams]
+        path = args.output_dir / f'batch_{number + 1:03d}.png'
+        draw(sides, pools, classes, path)
+        print(f'{path}: {sides[0].place}')
+        for batch in sides:
+            print(f'  {batch.title}')
+    return 0

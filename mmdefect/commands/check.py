@@ -1,0 +1,149 @@
+"""Find what breaks a quota of defect images in a config, before training.
+
+First it looks for what silently breaks a quota: where it stands, why, and the fix.
+Then it runs real batches through the real dataloader and counts which of the drawn
+defect images still show their defect when they reach the model.
+
+Exit status: 0 nothing found, 1 something found, 2 the config cannot be run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from typing import TYPE_CHECKING, Any, Iterator, Sequence
+
+from mmdefect.commands.command_line import Parser, add_cfg_options, progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mmdefect.delivery.delivered import Delivery
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = Parser(
+        prog='mmdefect check',
+        description=__doc__,
+        epilog='example:\n  mmdefect check configs/defect_yolox.py',
+    )
+    parser.add_argument('config', metavar='CONFIG', help='the config file')
+    parser.add_argument(
+        '--batches',
+        type=int,
+        default=200,
+        metavar='N',
+        help='batches to run, 0 for none (default: %(default)s)',
+    )
+    add_cfg_options(parser)
+    parser.add_argument('--json', action='store_true', help='print JSON')
+    args = parser.parse_args(argv)
+    if args.batches < 0:
+        parser.error(f'--batches {args.batches}: expected 0 or more')
+    return args
+
+
+def show(findings: list, delivery: Delivery | None) -> None:
+    """Print everything for a reader."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for finding in findings:
+        kind = '[bold red]finding[/]' if finding.breaks else '[bold yellow]note[/]'
+        console.print(f'{kind} [bold]{finding.where}[/]')
+        parts = Table.grid(padding=(0, 1))
+        parts.add_row('  what', Text(finding.what))
+        parts.add_row('  why', Text(finding.why))
+        console.print(parts)
+        if finding.fix:  # in one piece, so that it can be copied
+            console.print(f'  fix  {finding.fix}', markup=False, soft_wrap=True)
+        console.print()
+    if delivery:
+        show_delivery(console, delivery)
+    for line in advice(findings, delivery):
+        # What is to be copied stays in one piece.
+        console.print(line, markup=False, soft_wrap=line.startswith('--'))
+
+
+def advice(findings: list, delivery: Delivery | None) -> Iterator[str]:
+    """What to do next."""
+    broken = [finding for finding in findings if finding.breaks]
+    if not broken:
+        yield 'Nothing found that breaks the quota.'
+        return
+    things = '1 thing breaks' if len(broken) == 1 else f'{len(broken)} things break'
+    yield f'{things} the quota. Write what stands behind `fix`, then run this again.'
+    if delivery is None:
+        yield 'No batch was run, so there may be more to find.'
+    if any('...' in finding.fix for finding in broken):
+        yield (
+            '`...` is what is there now; of an inherited config, `_base_` and its key, '
+            'such as `_base_.train_dataloader.dataset`.'
+        )
+    listed = [f for f in broken if '[' in f.where and f.where.endswith(key_of(f))]
+    if listed:
+        place = re.sub(r'\[(\d+)\]', r'.\1', listed[0].where)
+        value = listed[0].fix.partition('=')[2]
+        yield 'No config can change a part of an inherited list: write it anew, or add'
+        yield f'--cfg-options {place}={value}'
+
+
+def key_of(finding: Any) -> str:
+    """The key that the fix of a finding sets."""
+    return finding.fix.partition('=')[0]
+
+
+def show_delivery(console: Console, delivery: Delivery) -> None:
+    """Print drawn against delivered."""
+    from rich.table import Table
+
+    table = Table(title=f'{delivery.batches:,} batches, images of each pool')
+    for name in ('pool', 'quota', 'drawn', 'delivered', 'share'):
+        table.add_column(name, justify='left' if name == 'pool' else 'right')
+    for pool, quota, drawn, delivered in delivery.counts:
+        share = f'{delivered / drawn:.1%}'.replace('%', ' %')
+        quoted = str(quota) if quota else ''
+        table.add_row(pool, quoted, f'{drawn:,}', f'{delivered:,}', share)
+    console.print(table)
+    console.print(
+        'Delivered: a defect image that still shows a defect (in the row of a class: '
+        'that class), and a normal image without one.'
+    )
+    if delivery.replaced:
+        console.print(f'{delivery.replaced:,} images were replaced by another image.')
+    console.print()
+
+
+def as_json(config: str, findings: list, delivery: Delivery | None) -> str:
+    """Everything for a program."""
+    said = {
+        'config': config,
+        'findings': [finding._asdict() for finding in findings],
+        'delivery': delivery
+        and {
+            **delivery._asdict(),
+            'counts': [count._asdict() for count in delivery.counts],
+        },
+    }
+    return json.dumps(said, indent=2)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check the config that the command line names.
+
+    Returns:
+        int: 1 where something breaks the quota, else 0.
+    """
+    from mmdefect.analysis.check import check
+
+    findings, delivery = check(args.config, args.cfg_options, args.batches, progress)
+    findings = sorted(findings, key=lambda finding: not finding.breaks)
+    if args.json:
+        print(as_json(args.config, findings, delivery))
+    else:
+        show(findings, delivery)
+    return int(any(finding.breaks for finding in findings))

@@ -1,0 +1,420 @@
+"""Compare how images are drawn: everything else of a training stays the same.
+
+Trains a config with each sampler and seed for the same number of iterations, each run a
+process of its own, and tells how the metrics of validation went. A run that is finished
+is not trained again; one that was interrupted goes on from its last checkpoint.
+
+Samplers (batch size, pipelines, model, optimizer, validation are the config's):
+  stock             DefaultSampler(shuffle=True)
+  class_balanced    ClassBalancedDataset, with the threshold up to 1 whose share
+                    of defect images comes nearest to the quota's
+  class_aware       ClassAwareSampler, which draws by class: no normal images
+  weighted          WeightedRandomSampler that expects the quota's share of
+                    defects
+  quota             the config's own quota; quota=K is K of a batch
+  quota_unpreserved the same without DefectPreservingDataset
+  quota_schedule    the quota changes, see --schedule
+The first four go without DefectPreservingDataset and mmdefect's hooks. Plain samplers
+begin their next epoch where one ends, in the middle of a batch too.
+
+The learning rate: the config's param_scheduler where the config trains --iters
+iterations in the iteration loop; otherwise linear warm-up over the first 5 % (1,000
+iterations at most), then cosine to 5 %. Hooks that wait for an epoch, such as
+YOLOXModeSwitchHook, see one epoch only, the same for all samplers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import re
+import sys
+import time
+import warnings
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Iterator, Sequence
+
+from mmdefect.analysis.comparison import MAIN, OURS, PLAIN
+from mmdefect.commands.command_line import Parser, add_cfg_options
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from rich.console import Console
+
+    from mmdefect.analysis.comparison.runs import Run
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = Parser(
+        prog='mmdefect compare',
+        description=__doc__,
+        epilog='example:\n'
+        '  mmdefect compare configs/defect_yolox.py --iters 1800 \\\n'
+        '      --samplers stock weighted quota quota=1 --seeds 3 --work-dir compared',
+    )
+    add = parser.add_argument
+    add('config', metavar='CONFIG', help='a config with QuotaBatchSampler')
+    add('--samplers', nargs='+', metavar='NAME', default=['stock', 'weighted', 'quota'])
+    add('--iters', type=int, default=1800, metavar='N', help='default: %(default)s')
+    add('--seeds', type=int, default=3, metavar='K', help='seeds 0 … K-1 (default: 3)')
+    add('--work-dir', default='compared', metavar='DIR', help='default: %(default)s')
+    add('--val-interval', type=int, metavar='I', help='iterations (default: N // 6)')
+    add('--jobs', type=int, default=1, metavar='J', help='runs at once (default: 1)')
+    add(
+        '--metrics',
+        nargs='+',
+        metavar='M',
+        help=f'shown and drawn (default: {" ".join(MAIN)}); all are in results.json',
+    )
+    add(
+        '--schedule',
+        metavar='LIST',
+        help='(share of --iters, quota) for quota_schedule (default: '
+        "'[(0, QUOTA), (0.5, 1), (0.8, None)]')",
+    )
+    add(
+        '--batches',
+        type=int,
+        default=2000,
+        metavar='N',
+        help='batches drawn for what needs no training (default: %(default)s)',
+    )
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument('--no-train', action='store_true', help='tell only the latter')
+    only.add_argument('--report-only', action='store_true', help='tell what is there')
+    add_cfg_options(parser)
+    args = parser.parse_args(argv)
+    if args.val_interval is None:
+        args.val_interval = max(args.iters // 6, 1)
+    for name in ('iters', 'seeds', 'val_interval', 'jobs', 'batches'):
+        if getattr(args, name) < 1:
+            flag = '--' + name.replace('_', '-')
+            parser.error(f'{flag} {getattr(args, name)}: expected 1 or more')
+    args.samplers = list(dict.fromkeys(args.samplers))
+    for name in args.samplers:
+        if name not in PLAIN + OURS and not re.fullmatch(r'quota=\d+', name):
+            known = ', '.join((*PLAIN, *OURS))
+            parser.error(f'--samplers {name}: expected some of {known}, quota=K')
+    if args.schedule is not None:
+        try:
+            schedule = [(at, quota) for at, quota in ast.literal_eval(args.schedule)]
+            starts = [float(at) for at, _ in schedule]
+            if starts[0] != 0 or sorted(set(starts)) != starts or starts[-1] >= 1:
+                raise ValueError
+        except (ValueError, SyntaxError, TypeError, IndexError):
+            parser.error(
+                f'--schedule {args.schedule}: expected pairs of a share of --iters, '
+                "rising from 0 to below 1, and a quota, such as '[(0, 3), (0.5, 1)]'"
+            )
+        args.schedule = schedule
+    if not Path(args.config).is_file():
+        parser.error(f'{args.config} does not exist')
+    return args
+
+
+def show_figures(figures: dict, facts: dict, args: argparse.Namespace) -> None:
+    """Print what needs no training."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(title=f'What {args.batches:,} batches hold, without training')
+    table.add_column('sampler')
+    for name in (
+        'batches\nwithout\ndefect',
+        'defects\nper batch',
+        'their\nvariance',
+        'normals\nseen in\none pass',
+        'draws of\na defect\nimage',
+    ):
+        table.add_column(name, justify='right')
+    for name, one in figures.items():
+        table.add_row(
+            name,
+            f'{one["without_defect"]:.1%}',
+            f'{one["mean"]:.2f}',
+            f'{one["variance"]:.2f}',
+            f'{one["normals_seen"]:.1%}',
+            f'{one["fewest_draws"]}…{one["most_draws"]}',
+        )
+    console.print(table)
+    console.print(
+        f'{facts["defect_images"]:,} of {facts["images"]:,} images show a defect; the '
+        f"quota's share of a batch is {facts['share']:.1%}. One pass: the "
+        f'{facts["one_pass"]:,} whole batches in which the quota goes through the '
+        'normal images once.'
+    )
+    if 'class_balanced' in figures:
+        console.print(
+            f'class_balanced: oversample_thr={facts["oversample_thr"]:g}, which makes '
+            f'{facts["oversample_share"]:.1%} of the images show a defect. It repeats '
+            'an image by the root of its rarity, and a threshold above 1 is none.'
+        )
+    if 'class_aware' in figures:
+        console.print('class_aware draws by class: what has no class is never drawn.')
+
+
+def show_summary(summary: dict, metrics: list[str]) -> None:
+    """Print the metrics asked for."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    from mmdefect.analysis.comparison.results import lower_is_better
+
+    console = Console(highlight=False)
+    for metric in metrics:
+        better = 'lower' if lower_is_better(metric) else 'higher'
+        title = f'{metric} ({better} is better)'
+        table = Table(title=title, box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
+        table.add_column('sampler', no_wrap=True)
+        for name in ('n', 'at the end', '- stock', '/ stock', 'best*', 'at'):
+            table.add_column(name, justify='right', no_wrap=True)
+        stock = summary[metric].get('stock')
+        for name, one in summary[metric].items():
+            compared = ['', '']
+            if stock and name != 'stock':
+                mean, base = one['last']['mean'], stock['last']['mean']
+                ratio = f'{mean / base:.2f}' if base > 0 else '–'
+                compared = [f'{mean - base:+.3f}', ratio]
+            table.add_row(
+                name,
+                str(one['last']['runs']),
+                told(one['last']),
+                *compared,
+                told(one['best']),
+                f'{one["best_at"]:.0f}',
+            )
+        console.print(table)
+    console.print(
+        'Mean ± standard deviation over n seeds. * the best of all validations of '
+        'each run, which flatters what swings; at: its iteration, median.'
+    )
+
+
+def told(one: dict) -> str:
+    """Mean and deviation as text."""
+    return f'{one["mean"]:.3f}' + ('' if one['std'] is None else f' ±{one["std"]:.3f}')
+
+
+def plot(entries: list[dict], summary: dict, metrics: list[str], path: Path) -> None:
+    """Draw the curves: mean of the seeds, and a band from the least to the most."""
+    import matplotlib
+    import numpy as np
+
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+
+    from mmdefect.analysis.comparison.results import lower_is_better, values
+
+    names = list(dict.fromkeys(entry['sampler'] for entry in entries))
+    figure, axes = plt.subplots(
+        1, len(metrics), figsize=(4.6 * len(metrics), 4.4), squeeze=False
+    )
+    for axis, metric in zip(axes[0], metrics):
+        for number, name in enumerate(names):
+            if name not in summary[metric]:
+                continue
+            curves = [dict(values(e, metric)) for e in entries if e['sampler'] == name]
+            at = sorted(set.intersection(*map(set, curves)))
+            rows = np.array([[curve[n] for n in at] for curve in curves])
+            color = f'C{number}'
+            style = '--' if name in PLAIN else '-'
+            axis.plot(at, rows.mean(0), style, color=color, marker='.', label=name)
+            axis.fill_between(
+                at, rows.min(0), rows.max(0), color=color, alpha=0.12, lw=0
+            )
+        better = 'lower' if lower_is_better(metric) else 'higher'
+        axis.set_title(f'{metric} ({better} is better)', fontsize=11)
+        axis.set_xlabel('iteration')
+        axis.grid(alpha=0.3)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.spines[['top', 'right']].set_visible(False)
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    rows_of_legend = -(-len(labels) // (2 * len(metrics) + 1))
+    columns = -(-len(labels) // rows_of_legend)
+    figure.legend(handles, labels, loc='lower center', ncol=columns, frameon=False)
+    figure.tight_layout(rect=(0, 0.06 * rows_of_legend, 1, 1))
+    part = path.with_name('part_of_' + path.name)
+    figure.savefig(part, dpi=130)
+    plt.close(figure)
+    part.replace(path)
+
+
+def report(runs: list[Run], told: dict, args: argparse.Namespace) -> None:
+    """Print the tables, and write ``results.json`` and ``curves.png``."""
+    from rich.console import Console
+
+    from mmdefect.analysis.comparison.results import (
+        check_fairness,
+        collect,
+        metrics_to_show,
+        summarize,
+    )
+    from mmdefect.analysis.comparison.training import write
+
+    entries = collect(runs)
+    summary = summarize(entries)
+    different = check_fairness(entries)
+    content = dict(
+        told, runs=entries, summary=summary, differences_between_runs=different
+    )
+    write(Path(args.work_dir, 'results.json'), json.dumps(content, indent=1))
+    console = Console(highlight=False)
+    if not summary:
+        console.print('No run is finished.')
+        return
+    metrics = metrics_to_show(summary, args.metrics)
+    show_summary(summary, metrics)
+    plot(entries, summary, metrics, Path(args.work_dir, 'curves.png'))
+    console.print(
+        f'{len(entries)} of {len(runs)} runs are finished. '
+        + (
+            '\n'.join(different)
+            or 'The runs of each seed began with the same weights and trained on '
+            f'{entries[0]["images"]:,} images.'
+        )
+    )
+    console.print(f'Written: {args.work_dir}/results.json, {args.work_dir}/curves.png')
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No word of what is built on the way to the figures."""
+    from mmengine.logging import MMLogger
+
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def prepare(args: argparse.Namespace) -> tuple[dict[str, Config], dict, dict]:
+    """The config of each sampler, what the data are like, and what each draws."""
+    from mmdet.utils import register_all_modules
+    from mmengine.registry import init_default_scope
+
+    from mmdefect.analysis.comparison.configs import (
+        look_at,
+        pool_arguments,
+        shared_config,
+        use_sampler,
+    )
+    from mmdefect.analysis.comparison.figures import draw_figures
+
+    register_all_modules(init_default_scope=False)
+    init_default_scope('mmdet')
+    cfg = shared_config(args.config, args.cfg_options, args.iters, args.val_interval)
+    facts = look_at(cfg)
+    pools = pool_arguments(cfg)
+    configs, figures = {}, {}
+    for name in args.samplers:
+        configs[name] = use_sampler(cfg, name, facts, args.schedule)
+        drawn = deepcopy(cfg)
+        drawn.train_cfg.max_iters = args.batches
+        drawn = use_sampler(drawn, name, facts, args.schedule)
+        figures[name] = draw_figures(drawn, pools, args.batches, facts['one_pass'])
+    return configs, facts, figures
+
+
+def describe(cfg: Config, facts: dict, figures: dict, args: argparse.Namespace) -> dict:
+    """Settings and versions, for ``results.json``."""
+    import mmcv
+    import mmdet
+    import mmengine
+    import numpy as np
+    import torch
+
+    import mmdefect
+
+    modules = (mmdefect, mmengine, mmcv, mmdet, torch, np)
+    versions = {module.__name__: module.__version__ for module in modules}
+    digest = hashlib.sha256(cfg.pretty_text.encode()).hexdigest()
+    return dict(
+        settings=vars(args),
+        versions=dict(versions, python=sys.version.split()[0]),
+        config_sha256=digest,
+        data=facts,
+        without_training=figures,
+    )
+
+
+def train(runs: list[Run], args: argparse.Namespace, console: Console) -> bool:
+    """Train what is not finished, with progress; returns whether all went well."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TimeRemainingColumn,
+    )
+
+    from mmdefect.analysis.comparison.runs import train_all
+
+    todo = [run for run in runs if not run.finished]
+    bar = Progress(
+        '{task.description}',
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        speed_estimate_period=1e6,
+    )
+    task = bar.add_task('iterations', total=len(todo) * args.iters)
+    begin, well = time.monotonic(), True
+    with bar, contextlib.closing(train_all(todo, args.iters, args.jobs)) as events:
+        for event in events:
+            bar.update(task, completed=event.iterations)
+            if event.ended is None:
+                continue
+            well &= not event.failed
+            run, done = event.ended, event.done
+            left = (time.monotonic() - begin) * (len(todo) - done) / done
+            said = f'failed, see {run.folder}/log.txt' if event.failed else 'finished'
+            console.print(
+                f'{run.sampler} seed {run.seed}: {said}; {done} of {len(todo)} runs, '
+                f'about {left / 60:.0f} min left',
+                soft_wrap=True,
+                highlight=False,
+            )
+    return well
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare.
+
+    Returns:
+        int: 0, or 1 where a training failed.
+    """
+    from rich.console import Console
+
+    from mmdefect.analysis.comparison.runs import write_configs
+    from mmdefect.analysis.config import running
+
+    try:
+        with quiet(), running('there is nothing to compare'):
+            configs, facts, figures = prepare(args)
+        show_figures(figures, facts, args)
+        if args.no_train:
+            return 0
+        runs = write_configs(configs, args.work_dir, args.seeds)
+        first = next(iter(configs.values()))
+        told = describe(first, facts, figures, args)
+        well = args.report_only or train(runs, args, Console(stderr=True))
+        report(runs, told, args)
+    except KeyboardInterrupt:
+        print('interrupted: the same command goes on', file=sys.stderr)
+        return 130
+    return 0 if well else 1

@@ -1,0 +1,334 @@
+"""Show the pools of a config's training data, and what each quota would mean.
+
+How many images show which class, how many stock batches would hold no defect,
+and for each quota how long an epoch is and how often a defect image is drawn;
+then which quota to begin with, and why. A config without a quota will do.
+
+Numbers are for one GPU. With N of them an epoch has N times fewer batches and
+draws each image as often; a run of as many iterations draws it N times more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Sequence
+
+from mmdefect.commands.command_line import Parser, add_cfg_options, whole
+from mmdefect.commands.drawing import COLOURS, NORMAL, pool_title
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.console import Console
+
+    from mmdefect.analysis.inspection import Inspection
+
+ROWS = 24  # batches that are drawn
+LINES = 20  # rows of a table
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = Parser(
+        prog='mmdefect inspect',
+        description=__doc__,
+        epilog='examples:\n'
+        '  mmdefect inspect configs/defect_yolox.py\n'
+        '  mmdefect inspect configs/defect_yolox.py --save plan.png \\\n'
+        '      --cfg-options train_cfg.max_epochs=50',
+    )
+    parser.add_argument('config', metavar='CONFIG', help='the config file')
+    parser.add_argument(
+        '--save', type=Path, metavar='PNG', help='draw the plan into this file'
+    )
+    parser.add_argument('--json', action='store_true', help='print JSON')
+    add_cfg_options(parser)
+    args = parser.parse_args(argv)
+    if args.save and args.save.suffix != '.png':
+        parser.error(f'--save {args.save}: expected a name that ends in .png')
+    if args.save and not args.save.parent.is_dir():
+        parser.error(f'--save {args.save}: there is no directory {args.save.parent}')
+    return args
+
+
+def percent(share: float) -> str:
+    """A share as people read it."""
+    return f'{share:.1%}'.replace('%', ' %')
+
+
+def show(found: Inspection) -> None:
+    """Print everything for a reader."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    sampler, defects = found.batches.sampler, len(found.pools['defect'])
+    normals = f'{len(found.pools["normal"]):,} normal'
+    for what, number in sampler.annotated_normals.items():
+        normals += f' ({number:,} of them with {what})'
+    console.print(f'[bold]{found.config}[/]')
+    console.print(
+        f'{found.images:,} images: {normals}, {defects:,} with a defect '
+        f'({percent(defects / found.images)})\n'
+    )
+    show_pools(console, found)
+    size = found.batches.batch_size
+    console.print(
+        f'With stock sampling [bold]{percent(found.empty_share())}[/] of the batches '
+        f'of {size} would hold no defect\n(exact: hypergeometric, as they are drawn '
+        'without replacement).\n'
+    )
+    show_quotas(console, found)
+    for name, number in found.draws.items():
+        # The table tells it of one number for all defects, kept to the end.
+        told = found.own_quota() and len(found.batches.plans) == 1
+        if number and not told:
+            console.print(
+                f'This config draws each {name} image about {number:,.0f} times in '
+                'the run.'
+            )
+    advice = found.advice
+    console.print(f'[bold]Recommended: quota={advice.quota}[/]: {advice.reason}.')
+    console.print(f'[dim]Source: {advice.source}.[/]')
+
+
+def show_pools(console: Console, found: Inspection) -> None:
+    """Print the pools, and which classes share images."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column('pool')
+    for name in ('images', 'share'):
+        table.add_column(name, justify='right')
+    table.add_column('of these also show')
+    overlap = found.overlap()
+    names = [name for name in found.pools if name not in ('normal', 'defect')]
+    for name in names[:LINES]:
+        row = overlap.get(name, {})
+        others = sorted((-n, other) for other, n in row.items() if n and other != name)
+        shared = ', '.join(f'{other} {-n:,}' for n, other in others[:4])
+        if len(others) > 4:
+            shared += f', {len(others) - 4} more'
+        count = len(found.pools[name])
+        table.add_row(name, f'{count:,}', percent(count / found.images), shared)
+    console.print(table)
+    if len(names) > LINES:
+        console.print(f'and {len(names) - LINES:,} more: --json has them all')
+    console.print()
+
+
+def show_quotas(console: Console, found: Inspection) -> None:
+    """Print what each quota means."""
+    from rich.table import Table
+
+    length, unit = found.run
+    size = found.batches.batch_size
+    table = Table(title=f'Batches of {size}, {length:,} {unit}, one GPU')
+    for name in (
+        'quota',
+        'batches\nan epoch',
+        'normals\nan epoch',
+        'draws of a defect\nimage an epoch',
+        'in the\nwhole run',
+    ):
+        table.add_column(name, justify='right')
+    table.add_column()
+    every = -(-len(found.rows) // LINES)
+    own = found.own_quota()
+    for row in found.rows:
+        marks = []
+        if row.quota == own:
+            marks.append('this config')
+        if row.quota == found.advice.quota:
+            marks.append('recommended')
+        if marks or (row.quota - 1) % every == 0:
+            table.add_row(
+                str(row.quota),
+                f'{row.batches:,}',
+                f'{row.normals:,}',
+                f'{row.draws_epoch:,.1f}',
+                f'{row.draws_run:,.0f}',
+                ', '.join(marks),
+                style='bold' if row.quota == found.advice.quota else '',
+            )
+    console.print(table)
+
+
+def as_json(found: Inspection) -> str:
+    """Everything for a program."""
+    length, unit = found.run
+    said = {
+        'config': found.config,
+        'images': found.images,
+        'pools': {name: len(pool) for name, pool in found.pools.items()},
+        'overlap': found.overlap(),
+        'defect_share': len(found.pools['defect']) / found.images,
+        'batch_size': found.batches.batch_size,
+        'stock_batches_without_defect': found.empty_share(),
+        unit: length,
+        'quota': found.batches.quota if found.has_quota else None,
+        'draws_run': {name: number for name, number in found.draws.items() if number},
+        'quotas': [row._asdict() for row in found.rows],
+        'recommended': found.advice._asdict(),
+    }
+    return json.dumps(said, indent=2)
+
+
+def draw(found: Inspection, path: Path) -> None:
+    """Draw the plan.
+
+    Args:
+        found (Inspection): What is known.
+        path (Path): Picture to write.
+    """
+    import matplotlib
+
+    matplotlib.use('Agg')
+    import numpy as np
+    from matplotlib import pyplot
+    from matplotlib.patches import Patch
+
+    from mmdefect.analysis.batches import pool_numbers, sampling
+    from mmdefect.samplers.draws import MANY_DRAWS
+
+    figure = pyplot.figure(figsize=(11, 6.2), layout='constrained')
+    grid = figure.add_gridspec(2, 3, width_ratios=(1, 1, 1.25))
+    names, numbers = pool_numbers(found.batches)
+    colours = [NORMAL, *itertools.islice(itertools.cycle(COLOURS), len(names) - 1)]
+    title = sampling(found.batches.plan)
+    for column, (name, batches) in enumerate(
+        (('stock sampling', found.stock), (textwrap.fill(title, 36), found.batches))
+    ):
+        rows = np.array(list(itertools.islice(batches, ROWS)))
+        axis = figure.add_subplot(grid[:, column])
+        draw_batches(axis, numbers[rows], colours, np.isin(rows, found.pools['defect']))
+        axis.set_title(name, fontsize=11, fontweight='bold', loc='left')
+        if not column:
+            axis.set_ylabel('batches of the first epoch')
+    used = [n for n in range(len(names)) if n == 0 or (numbers == n).any()]
+    figure.legend(
+        [Patch(facecolor=colours[n]) for n in used],
+        [f'{pool_title(names, n)} image' for n in used],
+        loc='outside lower left',
+        ncol=len(used),
+        frameon=False,
+    )
+    for row, (title, values, limit) in enumerate(
+        (
+            (
+                f'draws of each defect image in {found.run[0]:,} {found.run[1]}',
+                [entry.draws_run for entry in found.rows],
+                MANY_DRAWS,
+            ),
+            ('batches an epoch', [entry.batches for entry in found.rows], None),
+        )
+    ):
+        axis = figure.add_subplot(grid[row, 2])
+        axis.set_title(title, fontsize=11, loc='left')
+        draw_curve(axis, values, found, limit)
+    defects = len(found.pools['defect'])
+    figure.suptitle(
+        f'{found.images:,} images, {defects:,} with a defect '
+        f'({percent(defects / found.images)}): {percent(found.empty_share())} of stock '
+        f'batches of {found.batches.batch_size} hold none',
+        fontsize=13,
+    )
+    with whole(path) as part:
+        figure.savefig(part, dpi=120)
+    pyplot.close(figure)
+
+
+def draw_batches(axis: Any, cells: np.ndarray, colours: list, defect: Any) -> None:
+    """Draw batches as rows of squares, with the number of defects beside each.
+
+    Args:
+        axis (matplotlib.axes.Axes): Where.
+        cells (np.ndarray): Of each image of each batch, the number of its colour.
+        colours (list[str]): The colours.
+        defect (np.ndarray): Whether an image shows a defect, of the same shape.
+    """
+    from matplotlib.colors import ListedColormap
+
+    axis.pcolormesh(
+        cells,
+        cmap=ListedColormap(colours),
+        vmin=-0.5,
+        vmax=len(colours) - 0.5,
+        edgecolors='white',
+        linewidth=2 if cells.shape[1] <= 16 else 0.8,
+    )
+    axis.invert_yaxis()
+    for row, count in enumerate(defect.sum(1).tolist()):
+        axis.text(
+            cells.shape[1] * 1.03,
+            row + 0.5,
+            str(count),
+            va='center',
+            fontsize=9,
+            color='0.2' if count else '0.65',
+        )
+    empty = int((defect.sum(1) == 0).sum())
+    axis.set_xlabel(f'{empty} of {len(cells)} batches without a defect')
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.spines[:].set_visible(False)
+
+
+def draw_curve(axis: Any, values: list, found: Inspection, limit: int | None) -> None:
+    """Draw a figure over the quota.
+
+    Args:
+        axis (matplotlib.axes.Axes): Where.
+        values (list): The figure, of quota 1 and so on.
+        found (Inspection): What is known.
+        limit (int, optional): What the figure should stay below.
+    """
+    import numpy as np
+    from matplotlib.ticker import FuncFormatter
+
+    axis.plot(range(1, len(values) + 1), values, color='0.5', marker='.', zorder=1)
+    own, best = found.own_quota(), found.advice.quota
+    for quota, label, size in ((best, 'recommended', 11), (own, 'this config', 6)):
+        if quota:
+            colour = COLOURS[0] if quota == best and size > 6 else COLOURS[1]
+            value = values[quota - 1]
+            text = f'{label}: quota {quota}, {value:,.0f}'
+            axis.plot(quota, value, 'o', color=colour, markersize=size, label=text)
+    if limit:
+        text = f'{limit}: beyond, likely learned by heart'
+        axis.axhline(limit, color='0.3', linestyle='dashed', linewidth=1, label=text)
+    axis.set_yscale('log')
+    low, high = min([*values, limit or np.inf]), max([*values, limit or 0])
+    axis.set_ylim(low / 2, high * (high / low) ** 0.5 * 2)  # room for the legend
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f'{y:,.0f}'))
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.set_xlabel(f'quota: defect images in a batch of {len(values) + 1}')
+    axis.legend(loc='upper left', fontsize=9, frameon=False)
+    axis.grid(color='0.9', linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.spines[['top', 'right']].set_visible(False)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Inspect the config that the command line names.
+
+    Returns:
+        int: 0.
+    """
+    from rich.console import Console
+
+    from mmdefect.analysis.inspection import inspect
+
+    with Console(stderr=True).status('reading the annotations'):
+        found = inspect(args.config, args.cfg_options)
+    if args.save:
+        draw(found, args.save)
+    if args.json:
+        print(as_json(found))
+    else:
+        show(found)
+        if args.save:
+            print(f'\n{args.save}: the plan as a picture')
+    return 0

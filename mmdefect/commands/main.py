@@ -1,0 +1,137 @@
+"""The command ``mmdefect``: lists its commands, finds the one that is typed, runs it.
+
+Nothing that takes seconds to import is imported before a command has work to do.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.util import find_spec
+from typing import NamedTuple, Sequence
+
+from mmdefect.analysis.errors import UnusableError
+from mmdefect.commands.command_line import quiet_interruptions
+from mmdefect.version import __version__
+
+
+class Command(NamedTuple):
+    """A command.
+
+    Args:
+        summary (str): What it does, in one line.
+        needs (tuple[str, ...]): Modules it needs beyond those of a training.
+    """
+
+    summary: str
+    needs: tuple = ()
+
+
+COMMANDS = {
+    'check': Command('find what breaks the quota, before training', ('rich',)),
+    'inspect': Command(
+        'show the pools, and what each quota means', ('rich', 'matplotlib')
+    ),
+    'browse': Command('draw the batches that training sees', ('rich', 'matplotlib')),
+    'compare': Command(
+        'train with several samplers, and compare them',
+        ('rich', 'matplotlib', 'sklearn'),
+    ),
+    'plot': Command('draw what the logs of training runs say', ('matplotlib',)),
+    'show': Command(
+        'draw the detections of a trained run', ('rich', 'matplotlib', 'sklearn')
+    ),
+    'stock': Command('write a config without its quota, to compare with'),
+    'configs': Command('copy the ready configs into a directory'),
+    'env': Command('print what a bug report needs'),
+}
+# Modules, by the name of what brings them where that is another.
+DISTRIBUTIONS = {'sklearn': 'scikit-learn'}
+
+
+def usage() -> str:
+    """The commands, a line each."""
+    width = max(map(len, COMMANDS))
+    return '\n'.join(
+        [
+            'usage: mmdefect COMMAND ...',
+            '',
+            'A fixed number of defect images in every batch, for MMDetection.',
+            '',
+            *(f'  {name:{width}}  {c.summary}' for name, c in COMMANDS.items()),
+            '',
+            'mmdefect COMMAND --help tells the options, and has an example.',
+            'mmdefect --version tells the version.',
+        ]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv (Sequence[str], optional): What is typed after ``mmdefect``. None is what
+            this process was started with.
+
+    Returns:
+        int: The exit status: 0, what the command says, 2 on wrong use, 130 where it was
+        interrupted.
+    """
+    name, *rest = (sys.argv[1:] if argv is None else argv) or ['--help']
+    if name in ('-h', '--help'):
+        print(usage())
+        return 0
+    if name == '--version':
+        print(f'mmdefect {__version__}')
+        return 0
+    if name not in COMMANDS:
+        near = get_close_matches(name, COMMANDS, n=1)
+        guess = f'; did you mean {near[0]}?' if near else ''
+        return _wrong_use(
+            'mmdefect', f'there is no command {name}{guess} (mmdefect lists them)'
+        )
+    quiet_interruptions()
+    try:
+        status = run(name, rest)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever reads has seen enough. Python flushes once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return status
+
+
+def run(name: str, argv: Sequence[str]) -> int:
+    """Run one command.
+
+    Args:
+        name (str): The command.
+        argv (Sequence[str]): Its arguments.
+
+    Returns:
+        int: The exit status.
+    """
+    module = import_module(f'mmdefect.commands.{name}')
+    args = module.parse_args(argv)
+    lacking = [need for need in COMMANDS[name].needs if find_spec(need) is None]
+    if lacking:
+        lacking = [DISTRIBUTIONS.get(need, need) for need in lacking]
+        return _wrong_use(
+            f'mmdefect {name}',
+            f"needs {', '.join(lacking)}: pip install 'mmdefect[tools]'",
+        )
+    try:
+        return module.run(args)
+    except (UnusableError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        return _wrong_use(f'mmdefect {name}', str(error))
+
+
+def _wrong_use(prog: str, message: str) -> int:
+    print(f'{prog}: error: {" ".join(message.split())}', file=sys.stderr)
+    return 2

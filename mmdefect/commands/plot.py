@@ -1,0 +1,223 @@
+"""Draw loss, AP, recall and delivered quota of training runs, in one figure.
+
+Reads what MMEngine logged under each WORK_DIR. A run that was resumed has
+several logs there: they are joined by iteration, and from where a newer log
+begins, that one counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import textwrap
+from pathlib import Path
+from typing import Any, NamedTuple, Sequence
+
+from mmdefect.analysis.errors import UnusableError
+from mmdefect.analysis.logs import Curves, read_run
+from mmdefect.commands.command_line import Parser, whole
+
+
+class Panel(NamedTuple):
+    """One chart.
+
+    Args:
+        title (str): What it shows.
+        patterns (tuple[str, ...]): Names of scalars; the first that a run has is drawn.
+        top (float, optional): The highest value that there can be.
+    """
+
+    title: str
+    patterns: tuple
+    top: float | None = None
+
+
+# Drawn where at least one run has the scalar.
+PANELS = [
+    Panel('training loss', (r'loss',)),
+    Panel('AP at IoU 0.50', (r'.*bbox_mAP_50', r'.*segm_mAP_50', r'.*AP50'), 1),
+    Panel('AP', (r'.*bbox_mAP', r'.*segm_mAP', r'.*mAP'), 1),
+    Panel('recall of boxes', (r'defect/recall', r'.*AR@\d+', r'.*recall.*'), 1),
+    Panel('AUROC of images', (r'.*auroc',), 1),
+    Panel('escape rate', (r'.*/escape', r'.*/escape_at_5', r'.*/escape_at_[\d.]+'), 1),
+    Panel('overkill rate', (r'.*/overkill',), 1),
+    Panel('defect images delivered a batch', (r'quota/delivered',)),
+]
+
+# Later runs are dashed, so that they do not hide an equal one under them.
+DASHES: Any = ('-', (0, (5, 2)), (0, (2, 2)), (0, (5, 2, 1, 2)), (0, (1, 1)), '--', ':')
+
+COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#444444')
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = Parser(
+        prog='mmdefect plot',
+        description=__doc__,
+        epilog='examples:\n'
+        '  mmdefect plot work_dirs/defect_yolox\n'
+        '  mmdefect plot work_dirs/stock work_dirs/quota3 \\\n'
+        "      --labels stock 'quota 3' --smooth 5 --out compared.png",
+    )
+    add = parser.add_argument
+    add('work_dirs', nargs='+', type=Path, metavar='WORK_DIR', help='where a run wrote')
+    add('--labels', nargs='+', metavar='NAME', help='default: names of the directories')
+    add(
+        '--smooth',
+        type=int,
+        default=1,
+        metavar='N',
+        help='draw the mean of the last N logged values of the training curves as well',
+    )
+    add(
+        '--out',
+        type=Path,
+        metavar='PNG',
+        help='picture to write (default: training.png in the first WORK_DIR)',
+    )
+    args = parser.parse_args(argv)
+    if args.smooth < 1:
+        parser.error(f'--smooth {args.smooth}: expected 1 or more')
+    if args.labels and len(args.labels) != len(args.work_dirs):
+        parser.error(
+            f'--labels has {len(args.labels)} names for {len(args.work_dirs)} runs'
+        )
+    paths = [path.resolve() for path in args.work_dirs]
+    names = [path.name for path in paths]
+    if len(set(names)) < len(names):
+        names = [os.path.relpath(path, os.path.commonpath(paths)) for path in paths]
+    args.labels = args.labels or names
+    if len(names) > len(COLOURS):
+        parser.error(f'{len(names)} runs: expected at most {len(COLOURS)}')
+    args.out = args.out or args.work_dirs[0] / 'training.png'
+    if args.out.suffix != '.png':
+        parser.error(f'--out {args.out}: expected a name that ends in .png')
+    return args
+
+
+def find(curves: Curves, panel: Panel) -> str | None:
+    """Name of the scalar that a panel shows of a run."""
+    for pattern in panel.patterns:
+        for name in curves:
+            if re.fullmatch(pattern, name):
+                return name
+    return None
+
+
+def means(values: list, count: int) -> list:
+    """The mean of each value and up to ``count - 1`` before it."""
+    windows = [values[max(0, end - count) : end] for end in range(1, len(values) + 1)]
+    return [sum(window) / len(window) for window in windows]
+
+
+def draw(runs: dict[str, Curves], smooth: int, out: Path) -> list[str]:
+    """Draw the runs.
+
+    Args:
+        runs (dict[str, Curves]): Scalars by the label of a run.
+        smooth (int): Logged values that are averaged.
+        out (Path): Picture to write.
+
+    Returns:
+        list[str]: Titles of the panels.
+    """
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import MaxNLocator
+
+    panels = [p for p in PANELS if any(find(run, p) for run in runs.values())]
+    columns = min(len(panels), 3 if len(panels) > 4 else 2)
+    rows = -(-len(panels) // columns)
+    figure: Any
+    figure, axes = pyplot.subplots(
+        rows,
+        columns,
+        figsize=(4.4 * columns, 3 * rows + 0.5),
+        sharex=True,
+        squeeze=False,
+    )
+    for axis in axes.ravel()[len(panels) :]:
+        axis.remove()
+    for axis, panel in zip(axes.ravel(), panels):
+        shown = [find(run, panel) for run in runs.values()]
+        for number, run in enumerate(runs.values()):
+            name = shown[number]
+            if name is None:
+                continue
+            steps, values = map(list, zip(*run[name]))
+            colour = COLOURS[number]
+            trained = name == 'loss' or name.startswith('quota/')
+            marker = 'o' if not trained or len(steps) == 1 else None
+            style = dict(
+                color=colour,
+                linestyle=DASHES[number],
+                linewidth=1.6,
+                marker=marker,
+                markersize=3.5,
+                clip_on=False,  # nor is half a marker drawn at 0
+            )
+            if trained and smooth > 1:
+                axis.plot(steps, values, color=colour, alpha=0.25, linewidth=1)
+                values = means(values, smooth)
+            axis.plot(steps, values, **style)
+        names = ', '.join(sorted({name for name in shown if name}))
+        axis.set_title(panel.title, fontsize=10, loc='left')
+        lacking = ', '.join(label for label, name in zip(runs, shown) if not name)
+        axis.set_ylabel(names, fontsize=8, color='0.35')
+        # MMDetection logs no AP where a detector finds no box at all.
+        lacking = f'; not logged: {lacking}' if lacking else ''
+        axis.set_xlabel(textwrap.shorten(f'iteration{lacking}', 60), fontsize=9)
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axis.tick_params(labelsize=8, labelbottom=True)
+        axis.set_xlim(left=0)
+        axis.grid(color='0.9', linewidth=0.8)
+        axis.set_axisbelow(True)
+        axis.spines[['top', 'right']].set_visible(False)
+        # From zero, so that the height of a curve says how much it is.
+        high = axis.get_ylim()[1] * 1.05
+        if panel.top is not None:
+            high = max(high, 0.1) if high < panel.top / 2 else panel.top
+        axis.set_ylim(0, high)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / figure.get_figheight()))
+    figure.legend(
+        [
+            Line2D([], [], color=colour, linestyle=dashes, linewidth=2)
+            for _, colour, dashes in zip(runs, COLOURS, DASHES)
+        ],
+        list(runs),
+        loc='upper left',
+        ncol=4,
+        frameon=False,
+        fontsize=10,
+    )
+    with whole(out) as part:
+        figure.savefig(part, dpi=130)
+    pyplot.close(figure)
+    return [panel.title for panel in panels]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw the runs that the command line names.
+
+    Returns:
+        int: 0.
+
+    Raises:
+        UnusableError: If a run has no log.
+    """
+    if len(set(args.labels)) < len(args.labels):
+        raise UnusableError(f'two runs are called the same: {args.labels}')
+    runs = {
+        label: read_run(work_dir)
+        for label, work_dir in zip(args.labels, args.work_dirs)
+    }
+    if not args.out.parent.is_dir():
+        raise UnusableError(f'--out {args.out}: there is no {args.out.parent}')
+    titles = draw(runs, args.smooth, args.out)
+    print(f'{args.out}: {", ".join(titles)}')
+    return 0

@@ -1,0 +1,182 @@
+"""Print what a finished training run reached, and draw its detections.
+
+With --against, it measures another run on the same validation images, draws
+both side by side, and says in one sentence what the difference is.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Sequence
+
+from mmdefect.analysis.config import running
+from mmdefect.analysis.errors import UnusableError
+from mmdefect.analysis.runs import (
+    find_run,
+    load,
+    measure,
+    sentence,
+    shows_defect,
+    title,
+)
+from mmdefect.commands.command_line import Parser, progress, whole
+from mmdefect.commands.drawing import add_box, settle_names
+
+COLUMNS = 6
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = Parser(
+        prog='mmdefect show',
+        description=__doc__,
+        epilog='examples:\n'
+        '  mmdefect show work_dirs/defect_yolox\n'
+        '  mmdefect show work_dirs/defect_yolox \\\n'
+        '      --against work_dirs/defect_yolox_stock',
+    )
+    add = parser.add_argument
+    add('work_dir', type=Path, metavar='WORK_DIR', help='where the training run wrote')
+    add('--against', type=Path, metavar='WORK_DIR', help='where another run wrote')
+    add(
+        '--num',
+        type=int,
+        default=18,
+        metavar='N',
+        help='validation images drawn (default: %(default)s)',
+    )
+    add(
+        '--score',
+        type=float,
+        default=0.3,
+        help='lowest score drawn, and counted (default: %(default)s)',
+    )
+    add(
+        '--out',
+        type=Path,
+        metavar='PNG',
+        help='picture to write; default: detections.png in WORK_DIR, or comparison.png',
+    )
+    args = parser.parse_args(argv)
+    if args.num < 1:
+        parser.error(f'--num {args.num}: expected 1 or more')
+    if not 0 <= args.score <= 1:
+        parser.error(f'--score {args.score}: expected 0 to 1')
+    name = 'comparison.png' if args.against else 'detections.png'
+    args.out = args.out or args.work_dir / name
+    if args.out.suffix != '.png':
+        parser.error(f'--out {args.out}: expected a name that ends in .png')
+    return args
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw one run or two, and print what they reached.
+
+    Returns:
+        int: 0.
+
+    Raises:
+        UnusableError: If a run cannot be shown.
+    """
+    runs = [find_run(path) for path in (args.against, args.work_dir) if path]
+    if not args.out.parent.is_dir():
+        raise UnusableError(f'--out {args.out}: there is no {args.out.parent}')
+    with running('the detectors cannot be run'):
+        models = [load(run) for run in runs]
+        titles = [title(model.cfg) for model in models]
+        shown = titles if args.against else ['']
+        draw(models, shown, args.num, args.score, args.out)
+        found = [measure(m, args.score, progress) for m in models if args.against]
+    if args.against:
+        print(f'{" and ".join(titles)}, on the same validation images: {args.out}')
+        print(sentence(titles, found, runs))
+        return 0
+    for name, value in runs[0].metrics.items():
+        print(f'{name}: {value:.3f}')
+    print(f'checkpoint: {runs[0].checkpoint}')
+    print(f'detections on validation images: {args.out}')
+    return 0
+
+
+def draw(
+    models: list[Any], titles: list[str], num: int, score: float, out: Path
+) -> None:
+    """Draw detections and annotations on validation images, the same for each model.
+
+    Args:
+        models (list[nn.Module]): One detector, or two to be drawn side by side.
+        titles (list[str]): What stands over each.
+        num (int): Number of images, two thirds of them with a defect if there are.
+        score (float): Lowest score drawn.
+        out (Path): Picture to write.
+    """
+    import matplotlib
+    from mmengine.registry import DATASETS, init_default_scope
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+
+    init_default_scope('mmdet')
+    dataset = DATASETS.build(models[0].cfg.val_dataloader.dataset)
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    defect = [info for info in infos if shows_defect(info)]
+    normal = [info for info in infos if not shows_defect(info)]
+    defect = defect[: max(num * 2 // 3, num - len(normal))]
+    chosen = defect + normal[: num - len(defect)]
+
+    columns = COLUMNS // len(models)
+    rows = -(-len(chosen) // columns)
+    figure = pyplot.figure(
+        figsize=(2.2 * COLUMNS, 2.4 * rows + 0.7), layout='constrained'
+    )
+    panels = figure.subfigures(1, len(models), squeeze=False, wspace=0.04)[0]
+    for panel, model, name in zip(panels, models, titles):
+        panel.suptitle(name, fontsize=14)
+        axes = panel.subplots(rows, columns, squeeze=False).ravel()
+        for axis in axes:
+            axis.axis('off')
+        shown = list(zip(axes, chosen))
+        for axis, info in progress(shown, f'drawing {name or "detections"}'):
+            draw_image(axis, info, model, dataset.metainfo['classes'], score)
+    figure.supxlabel(
+        f'red: detections with a score of at least {score}; green, dashed: annotations',
+        fontsize=11,
+    )
+    settle_names(figure)
+    with whole(out) as part:
+        figure.savefig(part, dpi=110)
+    pyplot.close(figure)
+
+
+def draw_image(
+    axis: Any, info: dict, model: Any, names: Sequence[str], score: float
+) -> None:
+    """Draw what a detector finds on one image.
+
+    Args:
+        axis (matplotlib.axes.Axes): Where.
+        info (dict): The dataset's information on the image.
+        model (nn.Module): The detector.
+        names (Sequence[str]): Class names.
+        score (float): Lowest score drawn.
+    """
+    import cv2
+    import numpy as np
+    from mmdet.apis import inference_detector
+
+    image = cv2.imread(info['img_path'])
+    if image is None:
+        raise OSError(f'{info["img_path"]} cannot be read')
+    axis.imshow(image[..., ::-1])
+    axis.autoscale(False)
+    for instance in info['instances']:
+        add_box(axis, instance['bbox'], 'lime', 'dashed')
+    found = inference_detector(model, info['img_path']).pred_instances.numpy()
+    found = found[found.scores >= score]
+    height, width = image.shape[:2]
+    # A detector that has hardly trained puts boxes anywhere.
+    boxes = np.nan_to_num(found.bboxes).clip(0, (width, height, width, height))
+    for box, label, value in zip(boxes, found.labels, found.scores):
+        add_box(axis, box, 'red', 'solid', f'{names[label]} {value:.2f}')
+    axis.set_title('defect' if shows_defect(info) else 'normal', fontsize=9)

@@ -1,0 +1,19 @@
+"""All classes that a config can name. Importing this module registers them."""
+
+from mmdefect.delivery.preserving import DefectPreservingDataset
+from mmdefect.hooks.monitor import QuotaMonitorHook
+from mmdefect.hooks.resume import QuotaResumeHook
+from mmdefect.hooks.schedule import QuotaScheduleHook
+from mmdefect.metrics.defect_image_metric import DefectImageMetric
+from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
+from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
+
+__all__ = [
+    'DefectImageMetric',
+    'DefectPoolSampler',
+    'DefectPreservingDataset',
+    'QuotaBatchSampler',
+    'QuotaMonitorHook',
+    'QuotaResumeHook',
+    'QuotaScheduleHook',
+]

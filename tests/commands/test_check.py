@@ -1,0 +1,244 @@
+"""The tool tells a broken config from a sound one, and measures what arrives."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from mmengine.config import Config
+from user_configs import BROKEN, PRESERVED, SOUND, config, new, preserved
+
+from mmdefect.commands.main import main
+
+
+@pytest.fixture
+def check(synthetic, tmp_path, capsys):
+    """Runs the tool on the text of a config: exit status, JSON or what it says."""
+
+    def run(text, *options):
+        path = tmp_path / 'config.py'
+        path.write_text(text.replace('{data}', str(synthetic)))
+        status = main(['check', str(path), *options])
+        out, err = capsys.readouterr()
+        return status, json.loads(out) if '--json' in options and out else out, err
+
+    return run
+
+
+def run_script(*args):
+    return subprocess.run(
+        [sys.executable, '-m', 'mmdefect', 'check', *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def broken(said):
+    return [finding for finding in said['findings'] if finding['breaks']]
+
+
+@pytest.mark.parametrize('name', [*SOUND, *PRESERVED])
+def test_a_sound_config_delivers_its_quota_and_passes(check, name):
+    text = {**SOUND, **PRESERVED}[name]
+    options = ['--batches', '2', '--json', '--cfg-options', 'randomness.seed=0']
+    if name == 'Mask R-CNN':  # the synthetic set has no masks
+        options += ['train_dataloader.dataset.pipeline.1.with_mask=False']
+    status, said, _ = check(text, *options)
+    assert broken(said) == []
+    assert status == 0
+    counts = {
+        c['pool']: (c['drawn'], c['delivered']) for c in said['delivery']['counts']
+    }
+    assert counts['defect'] == (6, 6)
+
+
+def test_a_finding_says_what_where_why_and_the_fix(check):
+    text, where = BROKEN['RandomCrop refuses normal images']
+    status, out, _ = check(text, '--batches', '4')
+    assert status == 1
+    for words in (
+        f'finding {where}',
+        'what RandomCrop(allow_negative_crop=False)',
+        'why  it returns None for every normal image',
+        'fix  allow_negative_crop=True',
+        '2 things break the quota',
+    ):
+        assert words in out
+    assert max(map(len, out.splitlines())) <= 80
+    # 5 normal images in each of 4 batches, each replaced by a defect image. The crop
+    # leaves about 1 in 100 a box of less than a pixel, which does not count.
+    (delivered,) = re.findall(r'normal +│ +5 │ +20 │ +(\d+) │', out)
+    assert int(delivered) <= 1
+    assert check(text, '--batches', '4')[1] == out
+
+
+@pytest.mark.parametrize('name', BROKEN)
+def test_a_broken_config_does_not_pass(check, name):
+    text, where = BROKEN[name]
+    status, said, _ = check(text, '--batches', '0', '--json')
+    assert status == 1
+    assert where in [finding['where'] for finding in said['findings']]
+
+
+def test_it_ends_with_what_to_do_next(check):
+    text, where = BROKEN["RTMDet's own crop"]
+    _, out, _ = check(text, '--batches', '0')
+    advice = out[out.index('things break the quota') :].splitlines()
+    assert 'No batch was run, so there may be more to find.' in advice
+    assert advice[-1].startswith('--cfg-options ')
+    _, said, _ = check(text, '--batches', '0', '--json', *advice[-1].split())
+    assert where not in [finding['where'] for finding in broken(said)]
+
+
+def test_lost_normal_images_are_told_once_with_their_key(check):
+    text, where = BROKEN['Faster R-CNN drops the normal images']
+    _, said, _ = check(text, '--json')
+    assert [finding['where'] for finding in broken(said)] == [where]
+
+
+DROP = "[dict(type='FilterAnnotations', min_gt_bbox_wh=(99, 99), keep_empty=False)]"
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_a_loss_that_no_known_transform_explains_is_measured(check, workers):
+    text = config('retinanet', new(f'dict(leaf, pipeline=load + {DROP} + pack)'))
+    workers = f'train_dataloader.num_workers={workers}'
+    status, said, _ = check(text, '--batches', '5', '--json', '--cfg-options', workers)
+    assert status == 1
+    (finding,) = broken(said)
+    assert finding['what'] == '15 of 15 drawn defect images show none'
+    counts = {c.pop('pool'): c for c in said['delivery']['counts']}
+    assert counts['defect'] == dict(quota=3, drawn=15, delivered=0)
+    assert counts['normal'] == dict(quota=5, drawn=25, delivered=25)
+    assert {counts[name]['delivered'] for name in ('scratch', 'pit', 'dent')} == {0}
+
+
+def test_a_lost_class_breaks_a_quota_of_that_class(check):
+    """An image that was drawn for its pit may keep a scratch instead."""
+    quota = "train_dataloader['batch_sampler']['quota'] = dict(pit=3)"
+    only = "crop + [dict(type='Resize', scale=(64, 64), keep_ratio=False)]"
+    dataset = preserved(f'dict(leaf, pipeline=load + small + {only} + pack)')
+    options = ('--json', '--batches', '20', '--cfg-options', 'randomness.seed=0')
+    for rest, lost in (('', []), (quota, ['pit'])):
+        _, said, _ = check(config('retinanet', dataset, rest), *options)
+        losses = [finding['what'] for finding in broken(said)]
+        assert [what.split()[4] for what in losses] == lost
+
+
+def test_the_schedule_is_checked_too(check):
+    hook = (
+        "custom_hooks = [dict(type='QuotaScheduleHook', milestones=[(0, 3), (1, 8)])]"
+    )
+    text = config('retinanet', new('plain'), hook)
+    status, said, _ = check(text, '--batches', '0', '--json')
+    assert status == 1
+    (finding,) = broken(said)
+    assert finding['where'] == 'custom_hooks[0]'
+    assert 'quota=8 takes 8 of a batch of 8' in finding['what']
+
+
+@pytest.mark.parametrize(
+    ('option', 'said'),
+    [
+        ('train_dataloader.batch_sampler.quota=8', 'quota=8 takes 8 of a batch of 8'),
+        ('train_dataloader.batch_size=0', 'batch_size=0: expected at least 1'),
+        ('train_dataloader.sampler.defect_classes=[crack]', "names 'crack'"),
+    ],
+)
+def test_what_the_samplers_refuse_is_a_finding(check, option, said):
+    text = config('retinanet', new('plain'))
+    status, found, _ = check(text, '--json', '--cfg-options', option)
+    assert status == 1
+    assert said in found['findings'][0]['what']
+
+
+def test_a_wrapper_used_twice_is_a_finding(check):
+    inside = "dict(type='DefectPreservingDataset', dataset=cropped)"
+    status, said, _ = check(config('ssd', preserved(inside)), '--json')
+    assert status == 1
+    assert 'DefectPreservingDataset' in said['findings'][0]['what']
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [
+        ('train_dataloader = dict(', 'cannot be read'),
+        ('model = dict()', 'no train_dataloader.dataset'),
+        ("custom_imports = dict(imports=['no_such_module'])", 'no_such_module'),
+        (
+            config('retinanet', "dict(dict(data, data_root='/nowhere/'))"),
+            '/nowhere/annotations/train.json',
+        ),
+        (config('retinanet', "dict(data, data_prefix=dict(img='no/'))"), 'no/'),
+        (
+            config('retinanet', new("dict(leaf, pipeline=[dict(type='NoStep')])")),
+            'NoStep',
+        ),
+    ],
+    ids=['syntax', 'no dataset', 'import', 'annotations', 'images', 'transform'],
+)
+def test_a_config_that_cannot_run_is_told_in_one_line(check, text, said):
+    status, out, err = check(text, '--batches', '1')
+    assert status == 2
+    assert out == ''
+    assert said in err
+    assert err.count('\n') == 1
+
+
+def test_a_missing_config_is_told_in_one_line(capsys):
+    assert main(['check', 'no_such_config.py']) == 2
+    out, err = capsys.readouterr()
+    assert out == ''
+    assert 'no_such_config.py' in err
+    assert err.count('\n') == 1
+
+
+def test_a_forgotten_import_is_a_finding(synthetic, tmp_path):
+    text = config('retinanet', new('plain')).replace('{data}', str(synthetic))
+    path = tmp_path / 'config.py'
+    path.write_text(
+        '\n'.join(x for x in text.splitlines() if 'custom_imports' not in x)
+    )
+    result = run_script(path, '--json', '--batches', '1')
+    assert result.returncode == 1, result.stderr
+    assert result.stderr == ''
+    (finding,) = broken(json.loads(result.stdout))
+    assert finding['where'] == 'custom_imports'
+
+
+def test_classes_that_a_pure_python_config_imports_are_known(synthetic, tmp_path):
+    text = config('retinanet', new('plain')).replace('{data}', str(synthetic))
+    plain = '\n'.join(x for x in text.splitlines() if 'custom_imports' not in x)
+    (tmp_path / 'plain.py').write_text(plain)
+    Config.fromfile(str(tmp_path / 'plain.py')).dump(str(tmp_path / 'base.py'))
+    (tmp_path / 'config.py').write_text(PURE_PYTHON)
+    result = run_script(tmp_path / 'config.py', '--json', '--batches', '1')
+    assert broken(json.loads(result.stdout)) == []
+
+
+PURE_PYTHON = """
+from mmengine.config import read_base
+
+with read_base():
+    from .base import *
+
+from mmdefect import DefectPoolSampler, QuotaBatchSampler
+
+train_dataloader['sampler'] = dict(type=DefectPoolSampler)
+train_dataloader['batch_sampler'] = dict(type=QuotaBatchSampler, quota=1)
+"""
+
+
+def test_help_shows_an_example_and_a_wrong_option_takes_one_line(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(['check', '--help'])
+    assert caught.value.code == 0
+    assert '  mmdefect check configs/' in capsys.readouterr().out
+    with pytest.raises(SystemExit) as caught:
+        main(['check', 'config.py', '--batches', '-1'])
+    assert caught.value.code == 2
+    assert '--batches -1: expected 0 or more' in capsys.readouterr().err

@@ -1,0 +1,390 @@
+"""Comparing samplers: nothing else differs, and what is told is what was trained."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from math import comb
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.registry import DATA_SAMPLERS, DATASETS, init_default_scope
+from runner_configs import ROOT, add_mosaic, small_config
+
+from mmdefect.analysis.comparison import PLAIN
+from mmdefect.analysis.comparison.configs import QUOTA_HOOKS, kind, shared_config
+from mmdefect.analysis.comparison.results import (
+    check_fairness,
+    metrics_to_show,
+    summarize,
+)
+from mmdefect.analysis.comparison.samplers import EndlessSampler
+from mmdefect.analysis.errors import UnusableError
+from mmdefect.commands.compare import parse_args, prepare, quiet, show_summary
+from mmdefect.commands.main import main
+
+ALL = [
+    'stock',
+    'class_balanced',
+    'class_aware',
+    'weighted',
+    'quota',
+    'quota=2',
+    'quota_unpreserved',
+    'quota_schedule',
+]
+
+
+@pytest.fixture(scope='module')
+def config(synthetic, tmp_path_factory):
+    """A config file with Mosaic that validates on few images."""
+    folder = tmp_path_factory.mktemp('config')
+    cfg = small_config(synthetic, folder)
+    add_mosaic(cfg)
+    ready = Config.fromfile(str(ROOT / 'configs/defect_yolox.py'))
+    for name in ('val_dataloader', 'val_cfg', 'val_evaluator'):
+        cfg[name] = ready[name]
+    cfg.val_dataloader.update(num_workers=0, persistent_workers=False)
+    cfg.val_dataloader.dataset.data_root = f'{synthetic}/'
+    cfg.val_dataloader.dataset.indices = 12
+    cfg.val_evaluator = dict(type='DefectImageMetric', num_bootstrap=0)
+    cfg.train_dataloader.batch_size = 4
+    del cfg.train_dataloader.batch_sampler['num_batches']
+    cfg.dump(str(folder / 'config.py'))
+    return folder / 'config.py'
+
+
+@pytest.fixture(scope='module')
+def prepared(config):
+    """What is known before the training, for every sampler."""
+    args = parse_args(
+        [str(config), '--iters', '40', '--batches', '200', '--samplers', *ALL]
+    )
+    with quiet():
+        return prepare(args)
+
+
+def read(path):
+    return json.loads(Path(path).read_text())
+
+
+def test_two_samplers_are_trained_told_and_never_trained_again(
+    config, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '-1')
+    work = tmp_path / 'out'
+    command = [str(config), '--samplers', 'stock', 'quota', '--iters', '4']
+    command += ['--val-interval', '2', '--seeds', '1', '--batches', '20']
+    command += ['--work-dir', str(work)]
+    assert main(['compare', *command]) == 0, (
+        work / 'stock/seed_0/log.txt'
+    ).read_text()[-2000:]
+    told = read(work / 'results.json')
+    runs = {run['sampler']: run for run in told['runs']}
+    assert set(runs) == {'stock', 'quota'}
+    for run in runs.values():
+        assert [line['iter'] for line in run['curve']] == [2, 4]
+        assert run['images'] == 4 * 4
+    assert runs['stock']['weights'] == runs['quota']['weights']
+    assert told['differences_between_runs'] == []
+    assert runs['quota']['with_boxes'] == 3 * 4
+    for name, run in runs.items():
+        last = run['curve'][-1]['metrics']['defect/auroc']
+        assert told['summary']['defect/auroc'][name]['last']['mean'] == last
+        assert len(list((work / name / 'seed_0').glob('*.pth'))) == 1
+    assert (work / 'curves.png').read_bytes().startswith(b'\x89PNG')
+    assert 'defect/auroc (higher is better)' in capsys.readouterr().out
+
+    # As if interrupted between the last checkpoint and its validation.
+    folder = work / 'quota/seed_0'
+    lines = (folder / 'curve.jsonl').read_text().splitlines()
+    (folder / 'curve.jsonl').write_text('\n'.join(lines[:-1]) + '\n')
+    (folder / 'result.json').unlink()
+    stock = work / 'stock/seed_0'
+    before = {path: path.stat().st_mtime_ns for path in stock.rglob('*.json*')}
+    log = (stock / 'log.txt').read_bytes()
+    assert main(['compare', *command]) == 0
+    assert {path: path.stat().st_mtime_ns for path in stock.rglob('*.json*')} == before
+    assert (stock / 'log.txt').read_bytes() == log
+    assert (folder / 'curve.jsonl').read_text().splitlines() == lines
+    assert read(work / 'results.json')['runs'] == told['runs']
+
+    # Runs of other settings are not mixed with these.
+    assert (
+        main(['compare', *command, '--cfg-options', 'optim_wrapper.optimizer.lr=0.5'])
+        == 2
+    )
+    assert 'trained with other settings' in capsys.readouterr().err
+
+
+def test_an_interruption_ends_the_runs_and_leaves_no_result(config, tmp_path):
+    command = [str(config), '--samplers', 'stock', '--iters', '5000', '--seeds', '1']
+    command += ['--batches', '2', '--work-dir', str(tmp_path / 'out')]
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'mmdefect', 'compare', *command],
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '-1'},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    folder = tmp_path / 'out/stock/seed_0'
+    try:
+        end = time.monotonic() + 120
+        while not (folder / 'curve.jsonl').is_file():
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    except BaseException:  # a training left behind would slow all other tests down
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        raise
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == 'interrupted: the same command goes on'
+    assert not (folder / 'result.json').exists()
+    with pytest.raises(ProcessLookupError):  # nobody is left of its session
+        os.killpg(process.pid, 0)
+
+
+def test_configs_differ_in_nothing_but_how_images_are_drawn(prepared):
+    configs, _, _ = prepared
+    rest = {}
+    for name, cfg in configs.items():
+        content = cfg.to_dict()
+        loader, hooks = content['train_dataloader'], content['custom_hooks']
+        for key in ('sampler', 'batch_sampler', 'dataset'):
+            del loader[key]
+        content['custom_hooks'] = [
+            hook for hook in hooks if kind(hook) not in QUOTA_HOOKS
+        ]
+        rest[name] = content
+    for name in ALL:
+        assert rest[name] == rest['stock']
+    kept = [kind(hook) for hook in rest['stock']['custom_hooks']]
+    assert {'EMAHook', 'RecordRunHook'} <= set(kept)
+
+
+def test_the_dataset_is_the_same_but_for_its_wrapper(prepared):
+    configs, facts, _ = prepared
+    datasets = {
+        name: cfg.train_dataloader.dataset.to_dict() for name, cfg in configs.items()
+    }
+    ours = datasets['quota']
+    assert ours['type'] == 'DefectPreservingDataset'
+    for name in ('quota=2', 'quota_schedule'):
+        assert datasets[name] == ours
+    for name in ('stock', 'class_aware', 'weighted', 'quota_unpreserved'):
+        assert datasets[name] == ours['dataset']
+    balanced = datasets['class_balanced']
+    inner = balanced.pop('dataset')
+    assert inner['oversample_thr'] == facts['oversample_thr']
+    assert dict(balanced, dataset=inner['dataset']) == ours['dataset']
+
+
+def test_only_what_the_quota_needs_is_hooked_in(prepared):
+    configs, _, _ = prepared
+    for name, cfg in configs.items():
+        kinds = {kind(hook) for hook in cfg.custom_hooks}
+        expected = set() if name in PLAIN else {*QUOTA_HOOKS}
+        if name != 'quota_schedule':
+            expected.discard('QuotaScheduleHook')
+        assert kinds & set(QUOTA_HOOKS) == expected
+
+
+def test_figures_of_the_quota_are_exact(prepared):
+    _, facts, figures = prepared
+    for name, quota in (('quota', 3), ('quota_unpreserved', 3), ('quota=2', 2)):
+        assert figures[name]['mean'] == quota
+        assert figures[name]['variance'] == figures[name]['without_defect'] == 0
+    # One pass over the normal images shows each of them once, and nothing else.
+    normal = facts['images'] - facts['defect_images']
+    assert facts['one_pass'] == normal // (4 - 3)
+    assert figures['quota']['normals_seen'] == 1
+    assert facts['share'] == 3 / 4
+
+
+def test_figures_of_stock_sampling_are_those_of_drawing_without_replacement(prepared):
+    _, facts, figures = prepared
+    images, defects = facts['images'], facts['defect_images']
+    expected = comb(images - defects, 4) / comb(images, 4)
+    spread = (expected * (1 - expected) / 200) ** 0.5
+    assert abs(figures['stock']['without_defect'] - expected) < 4 * spread
+    # 200 batches of 4 are 2 2/3 epochs of 300 images.
+    assert figures['stock']['fewest_draws'] >= 800 // images
+    assert figures['stock']['most_draws'] <= -(-800 // images)
+
+
+def test_figures_tell_what_the_peers_do(prepared):
+    _, facts, figures = prepared
+    # By class: no image without one, so no normal image.
+    assert figures['class_aware']['mean'] == 4
+    assert figures['class_aware']['normals_seen'] == 0
+    # The same share as the quota's, but only on average.
+    share = facts['share']
+    assert (
+        abs(figures['weighted']['mean'] - 4 * share)
+        < 4 * (4 * share * (1 - share) / 200) ** 0.5
+    )
+    assert figures['weighted']['variance'] > 0
+    assert figures['weighted']['normals_seen'] < 0.8
+    assert figures['class_balanced']['mean'] > figures['stock']['mean']
+
+
+def test_class_balanced_makes_the_share_that_is_told(prepared):
+    configs, facts, _ = prepared
+    init_default_scope('mmdet')
+    dataset = DATASETS.build(configs['class_balanced'].train_dataloader.dataset)
+    shown = [bool(dataset.dataset.get_cat_ids(i)) for i in range(len(dataset))]
+    assert np.mean(shown) == pytest.approx(facts['oversample_share'])
+    # 3 % of the images reach no quota of 3/4 with a frequency, which is at most 1.
+    assert facts['oversample_thr'] == 1
+    assert facts['oversample_share'] < facts['share']
+
+
+def test_plain_samplers_go_through_all_images_before_one_comes_again():
+    images = list(range(10))
+    sampler = dict(type='DefaultSampler', shuffle=True)
+    endless = iter(EndlessSampler(images, sampler, seed=3))
+    epochs = [[next(endless) for _ in images] for _ in range(3)]
+    assert [sorted(epoch) for epoch in epochs] == [images] * 3
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_weighted_draws_repeat_with_the_seed_and_change_with_the_epoch(few_defects):
+    def draws(seed):
+        weighted = dict(type='WeightedShareSampler', share=0.5, pools={})
+        config = dict(type='EndlessSampler', sampler=weighted)
+        sampler = DATA_SAMPLERS.build(dict(config, dataset=few_defects, seed=seed))
+        indices = iter(sampler)
+        return [[next(indices) for _ in range(52)] for _ in range(2)]
+
+    assert draws(1) == draws(1) != draws(2)
+    assert draws(1)[0] != draws(1)[1]
+
+
+def test_a_schedule_is_scaled_to_the_iterations(prepared):
+    configs, _, _ = prepared
+    hook = configs['quota_schedule'].custom_hooks[-1]
+    assert hook['milestones'] == [(0, 3), (20, 1), (32, None)]
+    assert configs['quota_schedule'].train_dataloader.batch_sampler.quota == 3
+
+
+def test_the_learning_rate_falls_over_the_iterations_unless_the_config_says_how(
+    config, tmp_path
+):
+    cfg = Config.fromfile(str(config))
+    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=40, val_interval=9)
+    cfg.param_scheduler = [dict(type='ConstantLR', by_epoch=False)]
+    cfg.dump(str(tmp_path / 'config.py'))
+    path = str(tmp_path / 'config.py')
+    assert shared_config(path, None, 40, 6).param_scheduler == cfg.param_scheduler
+    warm_up, cosine = shared_config(path, None, 60, 10).param_scheduler
+    assert warm_up['end'] == cosine['begin'] == 3
+    assert cosine['end'] == 60 == cosine['begin'] + cosine['T_max']
+
+
+def entry(sampler, seed, curve, **facts):
+    lines = [dict(iter=n, metrics=metrics) for n, metrics in curve]
+    one = dict(sampler=sampler, seed=seed, weights=1, images=8, curve=lines)
+    return {**one, **facts}
+
+
+def test_the_summary_is_mean_and_spread_of_last_and_best():
+    def curve(*pairs):
+        return [
+            (n, {'defect/auroc': a, 'defect/escape': 1 - a})
+            for n, a in enumerate(pairs)
+        ]
+
+    entries = [
+        entry('stock', 0, curve(0.5, 0.7, 0.6)),
+        entry('stock', 1, curve(0.5, 0.8, 0.8)),
+    ]
+    summary = summarize(entries)
+    one = summary['defect/auroc']['stock']
+    assert one['last']['mean'] == pytest.approx(0.7)
+    assert one['last']['std'] == pytest.approx(0.2 / 2**0.5)
+    assert one['best']['mean'] == pytest.approx(0.75)
+    assert one['best_at'] == 1
+    # Of what is better when lower, the best is the least.
+    assert summary['defect/escape']['stock']['best']['mean'] == pytest.approx(0.25)
+
+
+def test_no_figure_is_cut_off_on_a_terminal_of_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv('COLUMNS', '80')
+    curve = [(90000, {'defect/escape_at_5': 0.5})]
+    other = [(90000, {'defect/escape_at_5': 0.123})]
+    names = ('stock', 'quota_unpreserved')
+    entries = [entry(n, s, c) for n in names for s, c in enumerate((curve, other))]
+    show_summary(summarize(entries), ['defect/escape_at_5'])
+    shown = capsys.readouterr().out
+    assert '…' not in shown
+    for name in names:
+        line = next(line for line in shown.splitlines() if line.split()[:1] == [name])
+        assert line.split()[-1] == '90000'
+
+
+def test_a_detector_without_any_box_scores_zero_and_is_not_left_out():
+    found = entry('quota', 0, [(2, {'coco/bbox_mAP_50': 0.4})])
+    nothing = entry('quota', 1, [(2, {})])
+    one = summarize([found, nothing])['coco/bbox_mAP_50']['quota']
+    assert one['last'] == dict(mean=0.2, std=pytest.approx(0.4 / 2**0.5), runs=2)
+
+
+def test_the_metrics_asked_for_are_shown_and_unknown_ones_are_named():
+    summary = {'defect/auroc': {}, 'defect/overkill': {}, 'loss': {}}
+    assert metrics_to_show(summary, None) == ['defect/auroc']
+    assert metrics_to_show(summary, ['loss']) == ['loss']
+    with pytest.raises(UnusableError, match=r'--metrics los: .*defect/overkill'):
+        metrics_to_show(summary, ['los'])
+
+
+def test_runs_that_began_or_trained_otherwise_are_named():
+    same = [entry('stock', 0, []), entry('quota', 0, [])]
+    assert check_fairness(same) == []
+    other = [same[0], entry('quota', 0, [], weights=2)]
+    assert 'seed 0: initial weights differ' in check_fairness(other)[0]
+    other = [same[0], entry('quota', 0, [], images=9)]
+    assert 'seed 0: images trained differ' in check_fairness(other)[0]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        (['no.py'], 'no.py does not exist'),
+        (['CONFIG', '--samplers', 'best'], '--samplers best: expected some of stock'),
+        (['CONFIG', '--seeds', '0'], '--seeds 0: expected 1 or more'),
+        (['CONFIG', '--iters', '0'], '--iters 0: expected 1 or more'),
+        (['CONFIG', '--jobs', '0'], '--jobs 0: expected 1 or more'),
+        (['CONFIG', '--schedule', '[(1, 3)]'], '--schedule [(1, 3)]: expected pairs'),
+        (['CONFIG', '--schedule', '3'], '--schedule 3: expected pairs'),
+        (['CONFIG', '--samplers', 'quota=9'], '9'),
+        (['STOCK'], 'has no quota'),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_status_2(
+    config, tmp_path, capsys, arguments, said
+):
+    stock = Config.fromfile(str(config))
+    stock.train_dataloader.batch_sampler = None
+    stock.dump(str(tmp_path / 'stock.py'))
+    named = {'CONFIG': str(config), 'STOCK': str(tmp_path / 'stock.py')}
+    arguments = [named.get(word, word) for word in arguments]
+    try:
+        status = main(['compare', *arguments, '--work-dir', str(tmp_path / 'out')])
+    except SystemExit as error:
+        status = error.code
+    assert status == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert line.startswith('mmdefect compare: error: ')
+    assert not (tmp_path / 'out').exists()

@@ -1,0 +1,357 @@
+"""The tool's numbers are those of the batches that training draws."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+from runner_configs import ROOT, small_config
+from user_configs import config, new
+
+from mmdefect.analysis.batches import pool_numbers
+from mmdefect.commands.main import main
+
+CONFIG = ROOT / 'configs/defect_yolox.py'
+LEAF = 'train_dataloader.dataset.dataset'
+
+
+@pytest.fixture
+def inspect(synthetic, tmp_path, capsys, monkeypatch):
+    """Runs the tool on a config's text, or the ready one: status, output, errors."""
+    monkeypatch.setenv('COLUMNS', '80')
+    for handler in MMLogger.get_current_instance().handlers:
+        # An earlier test's stream, closed since.
+        if type(handler) is logging.StreamHandler:
+            handler.stream = io.StringIO()
+
+    def run(*args, text=None, options=()):
+        path = CONFIG
+        if text is not None:
+            path = tmp_path / 'config.py'
+            path.write_text(text.replace('{data}', str(synthetic)))
+        else:
+            options = [f'{LEAF}.data_root={synthetic}/', *options]
+        options = ['--cfg-options', *options] if options else []
+        status = main(['inspect', str(path), *map(str, args), *options])
+        out, err = capsys.readouterr()
+        return status, json.loads(out) if '--json' in args and out else out, err
+
+    return run
+
+
+def built(synthetic, tmp_path, quota, **options):
+    """The batch sampler that a Runner would train with."""
+    cfg = small_config(synthetic, tmp_path, **options)
+    cfg.train_dataloader.batch_sampler.update(quota=quota, num_batches=None)
+    return Runner.build_dataloader(cfg.train_dataloader, seed=0).batch_sampler
+
+
+@pytest.mark.parametrize('drop_last', [True, False])
+def test_the_table_tells_what_an_epoch_of_each_quota_really_holds(
+    inspect, synthetic, tmp_path, drop_last
+):
+    option = f'train_dataloader.batch_sampler.drop_last={drop_last}'
+    status, said, err = inspect('--json', options=[option, 'train_cfg.max_epochs=9'])
+    assert (status, err) == (0, '')
+    assert [row['quota'] for row in said['quotas']] == list(range(1, 8))
+    for row in said['quotas'][::3]:
+        batches = built(
+            synthetic,
+            tmp_path,
+            row['quota'],
+            train_dataloader__batch_sampler__drop_last=drop_last,
+        )
+        drawn = np.array(list(batches))
+        defect = np.isin(drawn, batches.sampler.pools['defect'])
+        assert row['batches'] == len(drawn)
+        assert row['normals'] == len(np.unique(drawn[~defect]))
+        assert said['pools']['defect'] * row['draws_epoch'] == pytest.approx(
+            defect.sum()
+        )
+        assert row['draws_run'] == pytest.approx(9 * row['draws_epoch'])
+
+
+def test_pools_and_overlap_are_those_of_the_annotations(inspect, synthetic):
+    content = json.loads((synthetic / 'annotations/train.json').read_text())
+    names = {c['id']: c['name'] for c in content['categories']}
+    images = {name: set() for name in names.values()}
+    for annotation in content['annotations']:
+        images[names[annotation['category_id']]].add(annotation['image_id'])
+    _, said, _ = inspect('--json')
+    assert said['images'] == len(content['images'])
+    assert said['pools']['defect'] == len(set.union(*images.values()))
+    assert said['overlap'] == {
+        a: {b: len(images[a] & images[b]) for b in images} for a in images
+    }
+    assert any(said['overlap'][a][b] for a in images for b in images if a != b)
+
+
+def test_the_share_of_stock_batches_without_a_defect_is_that_of_real_ones(
+    inspect, synthetic, tmp_path
+):
+    _, said, _ = inspect('--json')
+    batches = built(synthetic, tmp_path, None)
+    defects, empty, total = batches.sampler.pools['defect'], 0, 0
+    for epoch in range(1000):
+        batches.sampler.set_epoch(epoch)
+        drawn = np.isin(np.array(list(batches)), defects)
+        empty += (~drawn.any(1)).sum()
+        total += len(drawn)
+    share = said['stock_batches_without_defect']
+    # Batches of an epoch share its defects, so they scatter less than independent ones.
+    assert empty / total == pytest.approx(
+        share, abs=4 * (share * (1 - share) / total) ** 0.5
+    )
+
+
+def test_a_run_by_iterations_is_counted_in_iterations(inspect):
+    text = f"_base_ = '{CONFIG}'\ntrain_cfg = dict(_delete_=True, max_iters=500)\n"
+    text += f'train_dataloader = dict({nested("data_root", "{data}/")})'
+    _, said, _ = inspect('--json', text=text)
+    assert said['iterations'] == 500
+    for row in said['quotas']:
+        draws = 500 * row['quota'] / said['pools']['defect']
+        assert row['draws_run'] == pytest.approx(draws)
+
+
+def nested(key, value):
+    """A setting of the ready config's innermost dataset."""
+    return f"dataset=dict(dataset=dict({key}='{value}'))"
+
+
+def epochs(number):
+    return [f'train_cfg.max_epochs={number}']
+
+
+def test_half_a_batch_is_recommended_where_no_image_is_drawn_too_often(inspect):
+    _, said, _ = inspect('--json', options=epochs(2))
+    best = said['recommended']
+    assert best['quota'] == said['batch_size'] // 2
+    assert said['quotas'][best['quota'] - 1]['draws_run'] <= 300
+    assert 'Buda' in best['source']
+
+
+def test_a_lower_quota_is_recommended_for_a_longer_run(inspect):
+    from mmdefect.samplers.draws import MANY_DRAWS
+
+    _, said, _ = inspect('--json', options=epochs(15))
+    quota = said['recommended']['quota']
+    assert 1 <= quota < said['batch_size'] // 2
+    draws = [row['draws_run'] for row in said['quotas']]
+    assert draws[quota - 1] <= MANY_DRAWS < draws[quota]
+    assert 'QuotaMonitorHook' in said['recommended']['source']
+
+
+def test_a_recommended_schedule_silences_the_hook_that_warns(
+    inspect, synthetic, tmp_path, capsys
+):
+    """What the tool says and what training says must not contradict each other."""
+    _, said, _ = inspect('--json', options=epochs(80))
+    reason = said['recommended']['reason']
+    assert said['recommended']['quota'] == 1
+    hook = eval(reason[reason.index('[dict(') :])[0]  # as a user copies it
+    cfg = small_config(synthetic, tmp_path, train_cfg__max_epochs=80)
+    cfg.train_dataloader.batch_sampler.update(quota=1, num_batches=None)
+
+    def warned(hooks):
+        cfg.custom_hooks = [*hooks, dict(type='QuotaMonitorHook')]
+        runner = Runner.from_cfg(cfg)
+        runner._train_loop = runner.build_train_loop(runner._train_loop)
+        capsys.readouterr()
+        runner.call_hook('before_train')
+        return 'learned by heart' in capsys.readouterr().out
+
+    assert warned([])
+    assert not warned([hook])
+    (start, _), (end, _) = hook['milestones']
+    later = dict(hook, milestones=[(start, 1), (end + 1, None)])
+    assert warned([later])
+
+
+def test_a_run_too_long_for_any_quota_is_told_how_long_it_may_be(inspect):
+    _, said, _ = inspect('--json', options=epochs(300))
+    reason = said['recommended']['reason']
+    longest = int(reason.split('max_epochs=')[1].split()[0])
+    once = said['quotas'][0]['draws_epoch']
+    assert longest * once <= 300 < (longest + 1) * once
+
+
+def test_stock_sampling_is_recommended_where_defects_are_common(inspect, tmp_path):
+    """A quota would then take defects away."""
+    text = config('retinanet', new("dict(leaf, ann_file='common.json', pipeline=[])"))
+    common = tmp_path / 'common.json'
+    images = [dict(id=i, file_name=f'{i}.png', height=9, width=9) for i in range(60)]
+    boxes = [
+        dict(id=i + 1, image_id=i, category_id=1, bbox=[1, 1, 5, 5], area=25, iscrowd=0)
+        for i in range(40)
+    ]
+    classes = [
+        dict(id=i, name=name) for i, name in enumerate(('scratch', 'pit', 'dent'))
+    ]
+    common.write_text(
+        json.dumps(dict(images=images, annotations=boxes, categories=classes))
+    )
+    text = text.replace('common.json', str(common))
+    status, said, err = inspect('--json', text=text)
+    assert (status, err) == (0, '')
+    assert said['recommended']['quota'] is None
+
+
+def test_a_stock_config_is_inspected_before_it_has_a_quota(inspect):
+    loader = 'train_dataloader = dict(batch_size=4, drop_last=True, dataset={dataset})'
+    text = config('faster_rcnn', new('plain'), loader=loader)
+    text = text.replace(
+        "custom_imports = dict(imports=['mmdefect']", 'nothing = dict(a=1'
+    )
+    status, said, err = inspect('--json', text=text)
+    assert (status, err) == (0, '')
+    assert (said['quota'], said['batch_size']) == (None, 4)
+    assert len(said['quotas']) == 3
+
+
+def test_the_screen_fits_80_columns_and_says_the_numbers(inspect):
+    status, out, _ = inspect()
+    assert status == 0
+    assert max(map(len, out.splitlines())) <= 80
+    _, said, _ = inspect('--json')
+    row = said['quotas'][2]
+    (line,) = [x for x in out.splitlines() if 'this config' in x]
+    cells = [cell.strip() for cell in line.strip('│').split('│')]
+    assert cells[:3] == ['3', f'{row["batches"]:,}', f'{row["normals"]:,}']
+    assert cells[3:5] == [f'{row["draws_epoch"]:.1f}', f'{row["draws_run"]:.0f}']
+    assert f'Recommended: quota={said["recommended"]["quota"]}:' in out
+
+
+def test_a_quota_of_classes_and_a_schedule_are_told_by_pool(inspect):
+    loader = nested('data_root', '{data}/')
+    text = f"""
+_base_ = '{CONFIG}'
+train_dataloader = dict(
+    batch_sampler=dict(quota=dict(_delete_=True, pit=2, dent=1)), {loader})
+custom_hooks = [dict(
+    type='QuotaScheduleHook', milestones=[(0, dict(pit=2, dent=1)), (3, None)])]
+train_cfg = dict(max_epochs=6)
+"""
+    _, said, _ = inspect('--json', text=text)
+    images, pools = said['images'], said['pools']
+    batches = said['quotas'][2]['batches']  # 5 normal images in each of both
+    for name, quota in (('pit', 2), ('dent', 1), ('scratch', 0)):
+        want = 3 * batches * (quota / pools[name] + said['batch_size'] / images)
+        assert said['draws_run'][name] == pytest.approx(want)
+    _, out, _ = inspect(text=text)
+    assert f'draws each pit image about {said["draws_run"]["pit"]:.0f} times' in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_the_picture_is_written_whole_or_not_at_all(inspect, tmp_path, monkeypatch):
+    path = tmp_path / 'plan.png'
+    assert inspect('--save', path)[0] == 0
+    image = cv2.imread(str(path))
+    assert image.shape[0] > 500
+    before = path.read_bytes()
+
+    from matplotlib.figure import Figure
+
+    save = Figure.savefig
+
+    def interrupted(self, *args, **options):
+        save(self, *args, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Figure, 'savefig', interrupted)
+    assert inspect('--save', path)[0] == 130
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ['plan.png']
+
+
+def test_the_squares_have_the_colours_of_the_pools(synthetic, tmp_path):
+    batches = built(synthetic, tmp_path, dict(pit=2, dent=1))
+    names, numbers = pool_numbers(batches)
+    assert names == ['normal', 'pit', 'dent', 'defect']
+    pools = batches.sampler.pools
+    assert (numbers[pools['normal']] == 0).all()
+    assert (numbers[pools['pit']] == 1).all()
+    assert (numbers[np.setdiff1d(pools['dent'], pools['pit'])] == 2).all()
+    only = np.setdiff1d(pools['scratch'], np.union1d(pools['pit'], pools['dent']))
+    assert (numbers[only] == 3).all()
+
+
+@pytest.mark.parametrize(
+    ('args', 'options', 'said'),
+    [
+        ((), ['train_dataloader.batch_size=1'], 'quota=3 takes 3 of a batch of 1'),
+        ((), [f'{LEAF}.data_root=nowhere/'], 'nowhere/annotations/train.json'),
+        ((), ['train_cfg.max_epochs=0'], 'train_cfg.max_epochs'),
+        ((), ['train_dataloader.sampler.defect_classes=[crack]'], "'crack'"),
+    ],
+)
+def test_what_cannot_be_inspected_is_told_in_one_line(inspect, args, options, said):
+    status, out, err = inspect(*args, options=options)
+    assert status == 2
+    assert out == ''
+    assert said in err
+    assert err.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+    ('args', 'said'),
+    [
+        (['--save', 'plan.doc'], 'expected a name that ends in .png'),
+        (['--save', 'nowhere/plan.png'], 'there is no directory nowhere'),
+        (['--cfg-options', 'max_epochs'], 'expected KEY=VALUE'),
+        (['--cfg-options', 'quota={pit:[1,dent:2}'], 'expected KEY=VALUE'),
+        (['--cfg-options', "pools={'hard':[1,2,3]}"], 'expected KEY=VALUE'),
+    ],
+)
+def test_wrong_use_ends_with_one_line_and_status_2(capsys, args, said):
+    with pytest.raises(SystemExit) as caught:
+        main(['inspect', str(CONFIG), *args])
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_a_missing_config_is_told_in_one_line(capsys):
+    assert main(['inspect', 'no_such_config.py']) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count('\n')) == ('', 1)
+    assert 'no_such_config.py' in err
+
+
+def test_it_runs_from_anywhere_as_the_help_says(synthetic, tmp_path):
+    shown = subprocess.run(
+        [sys.executable, '-m', 'mmdefect', 'inspect', '--help'],
+        capture_output=True,
+        text=True,
+    )
+    assert 'mmdefect inspect configs/defect_yolox.py' in shown.stdout
+    run = subprocess.run(
+        [
+            *(
+                sys.executable,
+                '-m',
+                'mmdefect',
+                'inspect',
+                str(CONFIG),
+                '--save',
+                'plan.png',
+            ),
+            *('--cfg-options', f'{LEAF}.data_root={synthetic}/'),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, 'COLUMNS': '80'},
+    )
+    assert (run.returncode, run.stderr) == (0, '')
+    assert 'plan.png: the plan as a picture' in run.stdout
+    assert (tmp_path / 'plan.png').is_file()

@@ -1,0 +1,181 @@
+"""The figure shows what was logged, of a run and of its continuations."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+from unittest.mock import ANY
+
+import cv2
+import pytest
+from mmengine.runner import Runner
+from runner_configs import small_config
+
+from mmdefect.analysis.logs import read_run
+from mmdefect.commands.main import main
+from mmdefect.commands.plot import means, parse_args
+
+EPOCHS = 2
+
+
+@pytest.fixture(scope='module')
+def trained(synthetic, tmp_path_factory):
+    """A real run, and another after it in the same directory."""
+    work_dir = tmp_path_factory.mktemp('runs') / 'trained'
+    for name in ('first', 'second'):
+        cfg = small_config(synthetic, work_dir, train_cfg__max_epochs=EPOCHS)
+        cfg.visualizer.name = name  # in one process, one name is one log
+        with contextlib.redirect_stdout(io.StringIO()):
+            Runner.from_cfg(cfg).train()
+    return work_dir
+
+
+@pytest.fixture
+def logged(tmp_path):
+    """Writes the logs of a run as MMEngine does."""
+
+    def write(*logs, name='run'):
+        for number, rows in enumerate(logs):
+            folder = tmp_path / name / f'2026010{number}_000000' / 'vis_data'
+            folder.mkdir(parents=True)
+            lines = ''.join(json.dumps(row) + '\n' for row in rows)
+            (folder / 'scalars.json').write_text(lines)
+        return tmp_path / name
+
+    return write
+
+
+def train(step, loss):
+    return dict(lr=0.1, loss=loss, step=step)
+
+
+def validate(step, ap):
+    return {'coco/bbox_mAP': ap, 'step': step}
+
+
+def test_a_real_run_is_drawn_with_its_quota(trained, capsys, tmp_path):
+    out = tmp_path / 'figure.png'
+    assert main(['plot', str(trained), '--out', str(out), '--smooth', '2']) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f'{out}: training loss')
+    assert 'defect images delivered a batch' in said
+    assert cv2.imread(str(out)).std() > 0
+    assert list(tmp_path.iterdir()) == [out]
+    curves = read_run(trained)
+    cfg = small_config(trained, trained)  # which logs each iteration
+    sampler = cfg.train_dataloader.batch_sampler
+    steps = range(1, EPOCHS * sampler.num_batches + 1)
+    assert curves['quota/delivered'] == [(step, sampler.quota) for step in steps]
+    # What was trained last is what is in its log.
+    last = max(trained.glob('*/vis_data/scalars.json'))
+    rows = [json.loads(line) for line in last.read_text().splitlines()]
+    assert curves['loss'] == [(row['step'], row['loss']) for row in rows]
+
+
+def test_a_resumed_run_goes_on_where_it_was_resumed(logged):
+    first = [train(10, 9.0), train(20, 8.0), validate(1, 0.2), train(30, 7.0)]
+    first += [train(40, 6.0), validate(2, 0.4)]
+    resumed = [train(30, 5.0), validate(2, 0.3)]  # from the first epoch's checkpoint
+    curves = read_run(logged(first, resumed))
+    assert curves['loss'] == [(10, 9.0), (20, 8.0), (30, 5.0)]
+    assert curves['coco/bbox_mAP'] == [(20, 0.2), (30, 0.3)]
+
+
+def test_a_run_that_began_anew_is_drawn_without_the_validations_before_it(logged):
+    run = logged([train(10, 9.0), validate(1, 0.2)], [train(10, 5.0)])
+    assert main(['plot', str(run)]) == 0
+    assert read_run(run) == {'lr': [(10, 0.1)], 'loss': [(10, 5.0)], 'step': ANY}
+
+
+def test_validation_stands_at_the_iteration_that_it_was_made_after(logged):
+    by_iteration = [train(10, 9.0), validate(12, 0.2), train(20, 8.0)]
+    assert read_run(logged(by_iteration))['coco/bbox_mAP'] == [(12, 0.2)]
+
+
+def test_a_value_of_nothing_is_not_drawn_as_minus_one(logged):
+    run = logged([train(10, 9.0), validate(1, -1)])
+    assert 'coco/bbox_mAP' not in read_run(run)
+
+
+def test_a_log_that_was_cut_off_is_read_up_to_there(logged):
+    run = logged([train(10, 9.0), train(20, 8.0)])
+    (log,) = run.glob('*/vis_data/scalars.json')
+    log.write_text(log.read_text()[:-10])
+    assert read_run(run)['loss'] == [(10, 9.0)]
+
+
+def test_smoothing_looks_back_only():
+    assert means([4, 2, 0, 6], 2) == [4, 3, 1, 3]
+    assert means([4, 2, 0, 6], 1) == [4, 2, 0, 6]
+
+
+def test_several_runs_are_told_apart_by_their_names(logged, capsys):
+    runs = [
+        str(logged([train(10, n), validate(1, 0.5)], name=f'run{n}')) for n in (1, 2)
+    ]
+    assert main(['plot', *runs, '--labels', 'stock', 'quota']) == 0
+    assert f'{runs[0]}/training.png: training loss, AP' in capsys.readouterr().out
+    assert main(['plot', *runs, '--labels', 'same', 'same']) == 2
+
+
+def test_a_run_that_logged_no_ap_is_named_where_others_have_one(logged, monkeypatch):
+    from matplotlib.figure import Figure
+
+    labels = []
+
+    def keep(self, path, **options):
+        labels.extend(axis.get_xlabel() for axis in self.axes)
+        path.touch()
+
+    monkeypatch.setattr(Figure, 'savefig', keep)
+    logs = dict(stock=[train(10, 9.0)], quota=[train(10, 9.0), validate(1, 0.5)])
+    assert main(['plot', *(str(logged(rows, name=n)) for n, rows in logs.items())]) == 0
+    assert labels == ['iteration', 'iteration; not logged: stock']  # of loss, of AP
+
+
+def test_runs_of_the_same_name_are_called_by_what_differs(logged):
+    runs = [str(logged([train(10, 9.0)], name=f'{n}/seed_0')) for n in ('a', 'b')]
+    assert parse_args(runs).labels == ['a/seed_0', 'b/seed_0']
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'reason'),
+    [
+        (['nowhere'], 'nowhere is no directory'),
+        (['.'], 'no log in .: expected */vis_data/scalars.json'),
+        (['run', '--out', 'no/where.png'], '--out no/where.png: there is no no'),
+        (['run', '--out', 'a.jpg'], '--out a.jpg: expected a name that ends in .png'),
+        (['run', '--smooth', '0'], '--smooth 0: expected 1 or more'),
+        (['run', '--labels', 'a', 'b'], '--labels has 2 names for 1 runs'),
+        (['untrained'], 'no training in untrained'),
+        (['garbage'], 'scalars.json, line 1: no row of a log'),
+    ],
+)
+def test_wrong_use_is_told_in_one_line(
+    logged, tmp_path, monkeypatch, capsys, arguments, reason
+):
+    logged([train(10, 9.0)])
+    logged([validate(1, 0.5)], name='untrained')
+    logged([['garbage'], train(10, 9.0)], name='garbage')
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = main(['plot', *arguments])
+    except SystemExit as error:
+        status = error.code
+    assert status == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert reason in line
+
+
+def test_the_script_helps_with_an_example():
+    said = subprocess.run(
+        [sys.executable, '-m', 'mmdefect', 'plot', '--help'],
+        capture_output=True,
+        text=True,
+    )
+    assert said.returncode == 0
+    assert 'mmdefect plot work_dirs/defect_yolox' in said.stdout
+    assert max(map(len, said.stdout.splitlines())) <= 80

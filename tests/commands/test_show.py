@@ -1,0 +1,231 @@
+"""What quickstart shows last: pictures, and the measured difference in one sentence."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from runner_configs import ROOT, small_config
+
+from mmdefect.analysis.runs import Run, find_run, measure, sentence
+from mmdefect.commands.drawing import add_box, settle_names
+from mmdefect.commands.main import main
+
+
+def validated(synthetic, work_dir, **options):
+    """A config of one short epoch that ends with a validation."""
+    ready = Config.fromfile(str(ROOT / 'configs/defect_yolox.py'))
+    data = copy.deepcopy(ready.val_dataloader.to_dict())
+    data['dataset']['data_root'] = f'{synthetic}/'
+    data.update(num_workers=0, persistent_workers=False)
+    cfg = small_config(
+        synthetic, work_dir, train_dataloader__batch_sampler__num_batches=2, **options
+    )
+    cfg.val_dataloader, cfg.val_cfg = data, dict(type='ValLoop')
+    # So little trained, it is never as sure as 0.01.
+    cfg.model.test_cfg.score_thr = 0.0
+    cfg.val_evaluator = dict(
+        type='CocoMetric',
+        ann_file=f'{synthetic}/annotations/val.json',
+        metric_items=['mAP_50', 'AR@100'],
+    )
+    cfg.test_dataloader, cfg.test_cfg = data, dict(type='TestLoop')
+    cfg.test_evaluator = cfg.val_evaluator
+    cfg.train_cfg.update(max_epochs=1, val_interval=1)
+    cfg.default_hooks.checkpoint = dict(
+        type='CheckpointHook', save_best='coco/bbox_mAP_50'
+    )
+    return cfg
+
+
+@pytest.fixture(scope='module')
+def trained(synthetic, tmp_path_factory):
+    """Where two runs wrote: with a quota, and without."""
+    work_dirs = []
+    for quota in (3, None):
+        work_dir = tmp_path_factory.mktemp('run')
+        cfg = validated(
+            synthetic, work_dir, train_dataloader__batch_sampler__quota=quota
+        )
+        # Visualizers of the same name would write where the first one does.
+        cfg.visualizer.name = f'quota_{quota}'
+        Runner.from_cfg(cfg).train()
+        work_dirs.append(work_dir)
+    return work_dirs
+
+
+def test_one_run_ends_with_its_figures_and_a_picture(trained, capsys):
+    assert main(['show', str(trained[0]), '--num', '6']) == 0
+    said = capsys.readouterr().out
+    assert re.search(r'^AP50: \d\.\d{3}$', said, re.M)
+    assert cv2.imread(str(trained[0] / 'detections.png')) is not None
+
+
+def test_two_runs_end_with_one_picture_and_one_sentence(trained, capsys):
+    quota, stock = map(str, trained)
+    assert main(['show', quota, '--against', stock, '--num', '6']) == 0
+    *_, where, said = capsys.readouterr().out.strip().splitlines()
+    assert cv2.imread(where.split(': ')[1]).shape[1] > 1000
+    pattern = (
+        r'Stock sampling found \d+ % of the defects.*; a quota of 3 found \d+ % of the '
+        r'defects.*; after the same 2 iterations\.'
+    )
+    assert re.fullmatch(pattern, said)
+    assert not list(trained[0].glob('.*part*'))
+
+
+def test_a_run_that_found_nothing_at_all_is_shown_as_it_is(
+    synthetic, tmp_path, trained, capsys
+):
+    cfg = validated(synthetic, tmp_path)
+    cfg.visualizer.name = 'nothing'
+    cfg.model.test_cfg.score_thr = 1.1
+    Runner.from_cfg(cfg).train()
+    assert not list(tmp_path.glob('best*'))
+    assert main(['show', str(tmp_path), '--num', '2']) == 0
+    assert 'AP50: 0.000' in capsys.readouterr().out
+
+
+class Oracle:
+    """Finds what is annotated, the first `share` of all images."""
+
+    def __init__(self, cfg, share):
+        self.cfg, self.left = cfg, share
+
+    def val_step(self, batch):
+        for sample in batch['data_samples']:
+            found = copy.deepcopy(sample.gt_instances)
+            found.bboxes = found.bboxes.tensor
+            found.scores = found.labels.float() * 0 + 0.9
+            sample.pred_instances = found if self.left > 0 else found[:0]
+            self.left -= 1
+        return batch['data_samples']
+
+
+def test_the_share_of_defects_found_is_measured_on_all_validation_images(
+    synthetic, tmp_path
+):
+    cfg = validated(synthetic, tmp_path)
+    boxes = 'defect/recall_50'
+    assert measure(Oracle(cfg, 40), 0.3)[boxes] == 1
+    assert measure(Oracle(cfg, 40), 0.95)[boxes] == 0
+    assert 0 < measure(Oracle(cfg, 20), 0.3)[boxes] < 1
+
+
+def test_the_sentence_tells_the_figures_as_they_are_in_either_direction():
+    def run(ap50, iterations):
+        return Run(Path(), Path(), {'AP50': ap50}, iterations)
+
+    found = [
+        {'defect/recall_50': recall, 'defect/overkill': overkill}
+        for recall, overkill in ((0.62, 0.01), (0.41, 0.05))
+    ]
+    titles = ['stock sampling', 'a quota of 3']
+    said = sentence(titles, found, [run(0.92, 1164), run(0.35, 1164)])
+    assert said == (
+        'Stock sampling found 62 % of the defects, with false alarms on 1 % of the '
+        'normal images (AP50 0.92); a quota of 3 found 41 % of the defects, with false '
+        'alarms on 5 % of the normal images (AP50 0.35); after the same 1,164 '
+        'iterations.'
+    )
+    said = sentence(titles, found, [run(0.92, 750), run(0.35, 1164)])
+    assert said.endswith('after 750 and 1,164 iterations.')
+
+
+@pytest.fixture
+def left(tmp_path):
+    """Writes what a run leaves behind, with the given validations."""
+
+    def write(*validations, best=None):
+        (tmp_path / 'config.py').write_text('')
+        (tmp_path / 'run/vis_data').mkdir(parents=True)
+        rows = [dict(loss=1, lr=1, step=10), *validations]
+        text = ''.join(json.dumps(row) + '\n' for row in rows)
+        (tmp_path / 'run/vis_data/scalars.json').write_text(text)
+        torch.save(dict(meta=dict(iter=20)), tmp_path / 'epoch_2.pth')
+        if best is not None:
+            (tmp_path / f'best_epoch_{best}.pth').touch()
+        return tmp_path
+
+    return write
+
+
+def test_the_figures_are_those_of_the_checkpoint_that_is_shown(left):
+    # Chosen by another metric than AP.
+    rows = [{'coco/bbox_mAP_50': ap, 'step': n} for n, ap in ((1, 0.2), (2, 0.5))]
+    run = find_run(left(*rows, best=1))
+    assert run.checkpoint.name == 'best_epoch_1.pth'
+    assert run.metrics == {'AP50': 0.2}
+    assert run.iterations == 20
+
+
+def test_a_run_on_voc_is_told_with_its_own_figures(left):
+    row = {'pascal_voc/AP50': 0.4, 'pascal_voc/mAP': 0.3, 'step': 2}
+    assert find_run(left(row)).metrics == {'AP50': 0.4}
+
+
+@pytest.mark.parametrize('name', ['epoch_2.pth', 'config.py'])
+def test_a_file_that_was_cut_off_is_told_in_one_line(left, capsys, name):
+    work_dir = left({'coco/bbox_mAP_50': 0.2, 'step': 2})
+    (work_dir / name).write_text('model = dict(')
+    assert main(['show', str(work_dir)]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count('\n')) == ('', 1)
+    assert err.startswith('mmdefect show: ')
+    assert not list(work_dir.glob('*.png'))
+
+
+def test_names_of_boxes_stay_on_their_image_and_off_each_other():
+    from matplotlib import pyplot
+
+    figure = pyplot.figure(figsize=(2, 2), layout='constrained')
+    axis = figure.add_subplot()
+    axis.imshow(np.zeros((100, 100, 3)))
+    axis.autoscale(False)
+    for box in ([90, 0, 99, 9], [88, 1, 99, 8], [91, 2, 99, 7], [0, 50, 9, 60]):
+        add_box(axis, box, 'red', 'solid', 'scratch 0.87')
+    settle_names(figure)
+    figure.draw_without_rendering()
+    places = [name.get_window_extent() for name in axis.texts]
+    for one, other in itertools.combinations(places, 2):
+        assert not one.fully_overlaps(other)
+    image = axis.get_window_extent()
+    assert all(image.contains(*p.min) and image.contains(*p.max) for p in places)
+    x, y = axis.texts[3].get_position()
+    assert (x, y) == pytest.approx((2, 50), abs=3)  # one in nobody's way stays
+    pyplot.close(figure)
+
+
+def test_a_directory_without_a_run_is_refused_in_one_line(tmp_path):
+    command = [
+        sys.executable,
+        '-m',
+        'mmdefect',
+        'show',
+        str(tmp_path),
+        '--against',
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert 'no config in' in done.stderr
+    assert done.stderr.count('\n') == 1
+
+
+@pytest.mark.parametrize('options', [['--against'], ['--compare', 'x']])
+def test_quickstart_refuses_what_it_does_not_know(options):
+    command = ['bash', str(ROOT / 'tools/quickstart.sh'), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert 'usage: bash tools/quickstart.sh [--compare]' in done.stderr
