@@ -117,8 +117,9 @@ def check_over(over: int | None, batch_size: int, world_size: int) -> int | None
     fitting = parts + [step * n for n in range(1, max(over, 0) // step + 2)]
     below = max((n for n in fitting if n < over), default=None)
     above = min(n for n in fitting if n > over)
+    ranks = f'{world_size} ranks x ' if world_size > 1 else ''
     raise ValueError(
-        f'over={over}: a step is {world_size} ranks x batch_size={batch_size} images; '
+        f'over={over}: a step is {ranks}batch_size={batch_size} images; '
         f'expected a whole part of {step} in whole batches, or a multiple of {step}; '
         f'set {OVER} to {above if below is None else f"{below} or {above}"}'
     )

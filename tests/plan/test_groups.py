@@ -112,7 +112,8 @@ def test_over_is_taken_where_no_group_straddles_a_step(batch_size, world_size, d
     with pytest.raises(ValueError, match=f'over={over}: ') as caught:
         check_over(over, batch_size, world_size)
     message = str(caught.value)
-    assert f'{world_size} ranks x batch_size={batch_size}' in message
+    ranks = f'{world_size} ranks x ' if world_size > 1 else ''
+    assert f': a step is {ranks}batch_size={batch_size} images;' in message
     *_, told = message.partition('set train_dataloader.batch_sampler.over to ')
     would_do = [int(number) for number in told.split(' or ')]
     for number in would_do:

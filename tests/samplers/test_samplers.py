@@ -370,8 +370,8 @@ BASE = dict(quota=2, batch_size=6, seed=3)
 @pytest.mark.parametrize(
     ('changed', 'words'),
     [
-        (dict(quota=3), ['images per step', "'defect': 2", "'defect': 3"]),
-        (dict(batch_size=8), ['images per step', "'normal': 4", "'normal': 6"]),
+        (dict(quota=3), ['images per group', "'defect': 2", "'defect': 3"]),
+        (dict(batch_size=8), ['images per group', "'normal': 4", "'normal': 6"]),
         (dict(seed=4), ['seed', '3', '4']),
         (dict(drop_last=False), ['drop_last', 'True', 'False']),
         (dict(num_batches=11), ['draws', "'pass'", "'cycles'"]),
@@ -379,7 +379,7 @@ BASE = dict(quota=2, batch_size=6, seed=3)
         (dict(weights=len), ['draws', "'independent'", "'weighted'"]),
         (dict(pools=dict(hard=[1])), ['pools', "'normal': 45", "'normal': 44"]),
         (dict(defect_classes=['dent']), ['pools', "'defect': 7", "'defect': 4"]),
-        (dict(world_size=2), ['images per step', "'defect': 2", "'defect': 4"]),
+        (dict(world_size=2), ['images per group', "'defect': 2", "'defect': 4"]),
     ],
     ids=repr,
 )
@@ -413,7 +413,7 @@ def test_a_state_of_another_schedule_is_refused(few_defects):
     state = make(few_defects, **BASE).state_dict()
     other = make(few_defects, **BASE)
     other.set_schedule([(7, 1)])
-    with pytest.raises(ValueError, match='images per step'):
+    with pytest.raises(ValueError, match='images per group'):
         other.load_state_dict(state)
 
 
