@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, NamedTuple
+from typing import Any, Iterable, Mapping, NamedTuple
 
-from mmdefect.pools.wrappers import class_names, unwrap
+from mmdefect.pools.labels import LabelNames
 
 
 def shown_labels(sample: Any) -> list[int]:
@@ -24,6 +24,19 @@ def shown_labels(sample: Any) -> list[int]:
         sides = (boxes[:, 2:] - boxes[:, :2]).amin(1).tolist()
         return [label for label, side in zip(labels, sides) if side >= 1]
     return labels
+
+
+def delivered_classes(sample: Any, names: Mapping[int, str]) -> set[str]:
+    """The classes for which a sample counts as delivered.
+
+    Args:
+        sample (DetDataSample): What ``PackDetInputs`` packed.
+        names (dict[int, str]): The classes that count, by label.
+
+    Returns:
+        set[str]: Those of which it shows an instance; if none, it is not delivered.
+    """
+    return {names[label] for label in shown_labels(sample) if label in names}
 
 
 class Count(NamedTuple):
@@ -69,8 +82,8 @@ def count_delivery(loader: Any, batches: Iterable[tuple[list, list]]) -> Deliver
         Delivery: Counts of each pool.
     """
     dataset, batch_sampler = loader.dataset, loader.batch_sampler
-    pools, classes = batch_sampler.sampler.pools, class_names(unwrap(dataset)[0][0])
-    defects = set(batch_sampler.sampler.defect_classes)
+    pools, defects = batch_sampler.sampler.pools, batch_sampler.sampler.defect_classes
+    names = LabelNames(dataset, defects)
     members = {name: set(pool.tolist()) for name, pool in pools.items()}
     drawn = dict.fromkeys(pools, 0)
     arrived = dict.fromkeys(pools, 0)
@@ -78,7 +91,7 @@ def count_delivery(loader: Any, batches: Iterable[tuple[list, list]]) -> Deliver
     for indices, samples in batches:
         number += 1
         for index, sample in zip(indices, samples):
-            shown = {classes[label] for label in shown_labels(sample)} & defects
+            shown = delivered_classes(sample, names.of(index))
             itself = arrives_as_itself(dataset, index, sample)
             replaced += not itself
             for name, pool in members.items():

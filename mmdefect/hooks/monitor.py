@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any, Mapping, Sequence
 
-import torch
-from mmengine.dist import all_reduce
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
@@ -14,15 +12,14 @@ from mmengine.runner import IterBasedTrainLoop
 
 from mmdefect.checks.config import check_config
 from mmdefect.checks.dataset import check_dataset, cutting_transforms
-from mmdefect.delivery.delivered import shown_labels
+from mmdefect.delivery.defect_images import DefectImages
+from mmdefect.delivery.delivered import delivered_classes
 from mmdefect.hooks.batch_sampler import quota_batch_sampler
-from mmdefect.pools.wrappers import class_names, unwrap
+from mmdefect.hooks.counters import Interval, Losses, Seen, figure_of
 from mmdefect.samplers.draws import MANY_DRAWS, defect_pools, draws_per_image
 
 # A loss of 5 % is told from chance after about a hundred draws.
 ENOUGH_DRAWS = 100
-
-TOTALS = ('batches', 'delivered', 'added', 'drawn', 'lost', 'surplus')
 
 
 @HOOKS.register_module()
@@ -39,6 +36,9 @@ class QuotaMonitorHook(Hook):
       Mosaic, MixUp and the like.
     - ``quota/seen``: share of all defect images that have reached the model since
       training began.
+
+    What an image shows is told by its boxes: a defect that ``CutOut`` paints over
+    counts as shown, for its box stays.
 
     When training starts, it says so where a defect image will be drawn more than
     ``MANY_DRAWS`` times, and what else in the config breaks the quota: the sampler has
@@ -75,16 +75,10 @@ class QuotaMonitorHook(Hook):
             TypeError: If the batches are not made by ``QuotaBatchSampler``.
         """
         self._batch_sampler = quota_batch_sampler(runner, self)
-        self._interval, self._ignore_last = _logging_interval(runner)
-        leaves, _ = unwrap(runner.train_dataloader.dataset)
-        self._classes = {
-            label: name
-            for label, name in enumerate(class_names(leaves[0]))
-            if name in self._batch_sampler.sampler.defect_classes
-        }
-        self._slots: dict[Any, int] | None = None
-        self._least = self._batch_sampler.batch_size
-        self._totals = dict.fromkeys([*TOTALS, *self._classes], 0)
+        self._classes = self._batch_sampler.sampler.defect_classes
+        self._log_every, self._log_last = _logging_interval(runner)
+        self._interval, self._losses = Interval(self._classes), Losses()
+        self._images: Any = None  # The first batch tells how they are known.
         self._show_as_they_are(runner.log_processor)
         self._tell_of_many_draws(runner)
         _tell_of_findings(runner)
@@ -105,44 +99,45 @@ class QuotaMonitorHook(Hook):
             outputs (dict, optional): Not used.
         """
         samples = _samples(data_batch)
-        if self._slots is None:
+        if self._images is None:
             self._find_defect_images(runner, samples[0])
         delivered = self._count(samples)
-        defects, others = self._drawn(runner, batch_idx)
-        self._least = min(self._least, delivered)
-        totals = self._totals
-        totals['batches'] += 1
-        totals['delivered'] += delivered
-        totals['drawn'] += defects
-        totals['lost'] += max(defects - delivered, 0)
-        totals['surplus'] += max(delivered - defects - others, 0)
+        self._interval.delivered.append(delivered)
+        self._losses.add_batch(delivered, *self._drawn(runner, batch_idx))
         last = self.end_of_epoch(runner.train_dataloader, batch_idx)
-        if self.every_n_inner_iters(batch_idx, self._interval) or (
-            last and not self._ignore_last
+        if self.every_n_inner_iters(batch_idx, self._log_every) or (
+            last and self._log_last
         ):
             self._report(runner)
+
+    def _find_defect_images(self, runner: Any, sample: Any) -> None:
+        indices = self._batch_sampler.sampler.pools['defect']
+        dataset = runner.train_dataloader.dataset
+        self._images = DefectImages(dataset, indices, self._classes, sample)
+        before = runner.message_hub.runtime_info.get('quota/seen')
+        self._seen = Seen(len(self._images), before)
 
     def _count(self, samples: Sequence[Any]) -> int:
         delivered = 0
         for sample in samples:
-            shown = self._classes.keys() & shown_labels(sample)
-            if not shown:
+            number, names = self._images.find(sample)
+            classes = delivered_classes(sample, names)
+            if not classes:
                 continue
-            if self._key is not None:
-                slot = self._slots.get(sample.get(self._key))  # type: ignore[union-attr]
-                if slot is None:
-                    self._totals['added'] += 1
-                    continue
-                self._seen[slot] = 1
+            if number is not None:
+                self._seen.flags[number] = 1
+            elif self._images:
+                self._interval.added += 1
+                continue
             delivered += 1
-            for label in shown:
-                self._totals[label] += 1
+            for name in classes:
+                self._interval.classes[name] += 1
         return delivered
 
     def _drawn(self, runner: Any, step: int) -> tuple[int, int]:
         # Images of the batch that show a defect, and those that may show one.
         epoch = runner.epoch
-        if isinstance(runner.train_loop, IterBasedTrainLoop):
+        if _by_iteration(runner):
             epoch, step = divmod(runner.iter, len(self._batch_sampler))
         plan = self._batch_sampler.plan_at(epoch, step)
         images = {share.pool: share.images for share in plan.shares}
@@ -150,80 +145,46 @@ class QuotaMonitorHook(Hook):
         defects = sum(images.get(name, 0) for name in names)
         return defects, plan.batch_size - defects - images.get('normal', 0)
 
-    def _find_defect_images(self, runner: Any, sample: Any) -> None:
-        # By path where it is packed: ids repeat over the parts of a ConcatDataset.
-        dataset = runner.train_dataloader.dataset
-        keys = ('img_path', 'img_id') if hasattr(dataset, 'get_data_info') else ()
-        self._key = next((key for key in keys if key in sample), None)
-        self._slots = {}
-        if self._key is not None:
-            for index in self._batch_sampler.sampler.pools['defect'].tolist():
-                name = dataset.get_data_info(index).get(self._key)
-                self._slots.setdefault(name, len(self._slots))
-        self._seen = torch.zeros(len(self._slots), dtype=torch.int64)
-        before = runner.message_hub.runtime_info.get('quota/seen')
-        if before is not None and len(before) == len(self._seen):
-            self._seen |= before
-
     def _report(self, runner: Any) -> None:
-        sums = torch.tensor(list(self._totals.values()))
-        extremes = torch.cat([torch.tensor([-self._least]), self._seen])
-        all_reduce(sums, 'sum')
-        all_reduce(extremes, 'max')
-        totals = dict(zip(self._totals, sums.tolist()))
-        self._seen = extremes[1:]
-        batches = totals['batches']
-        values = {
-            'delivered': totals['delivered'] / batches,
-            'min': -int(extremes[0]),
-        }
-        for label, name in self._log_names().items():
-            values[name] = totals[label] / batches
-        if self._key is not None:
-            values['added'] = totals['added'] / batches
-            values['seen'] = float(self._seen.double().mean())
+        figures = self._interval.figures()
+        if self._images:
+            figures['seen'] = self._seen.share()
             # The message hub goes into checkpoints and comes back on resuming.
-            runner.message_hub.update_info('quota/seen', self._seen)
-        for name, value in values.items():
+            runner.message_hub.update_info('quota/seen', self._seen.flags.clone())
+        else:
+            del figures['added']
+        for name, value in figures.items():
             runner.message_hub.update_scalar(f'train/quota/{name}', value)
-        self._least = self._batch_sampler.batch_size
-        enough = totals['drawn'] >= ENOUGH_DRAWS
-        if enough:
-            self._warn_of_loss(runner, totals)
-        kept = () if enough else ('drawn', 'lost', 'surplus')
-        self._totals.update((key, 0) for key in totals if key not in kept)
+        self._interval = Interval(self._classes)
+        losses = self._losses.over_ranks()
+        if losses.drawn >= ENOUGH_DRAWS:
+            self._warn_of_loss(runner, losses)
+            self._losses = Losses()
 
-    def _warn_of_loss(self, runner: Any, totals: Mapping[Any, int]) -> None:
-        drawn, lost, surplus = totals['drawn'], totals['lost'], totals['surplus']
-        if self._warned or max(lost, surplus) <= self.tolerance * drawn:
+    def _warn_of_loss(self, runner: Any, losses: Losses) -> None:
+        worst = max(losses.lost, losses.surplus)
+        if self._warned or worst <= self.tolerance * losses.drawn:
             return
         self._warned = True
         dataset = runner.train_dataloader.dataset
         suspects = [f'{name} ({where})' for where, name in cutting_transforms(dataset)]
         findings = [str(finding) for finding in check_dataset(dataset)]
+        came = f', and {losses.surplus:,} came in place of others'
         print_log(
-            f'of {drawn:,} defect images, {lost:,} reached the model without a defect'
-            + (f', and {surplus:,} came in place of others' if surplus else '')
-            + ', see quota/delivered. '
+            f'of {losses.drawn:,} defect images, {losses.lost:,} reached the model '
+            f'without a defect{came if losses.surplus else ""}, see quota/delivered. '
             + (f'Likely the cause: {", ".join(suspects)}. ' if suspects else '')
             + ''.join(f'{text}. ' for text in findings)
-            + '`python tools/check_config.py CONFIG` tells more',
+            + '`mmdefect check CONFIG` tells more',
             logger='current',
             level=logging.WARNING,
         )
-
-    def _log_names(self) -> dict[int, str]:
-        own = ('delivered', 'min', 'added', 'seen')
-        return {
-            label: f'class {name}' if name in own else name
-            for label, name in self._classes.items()
-        }
 
     def _show_as_they_are(self, processor: Any) -> None:
         # MMEngine smooths what has `loss` or `time` in its name, such as `gloss`.
         processor.custom_cfg += [
             dict(data_src=f'quota/{name}', method_name='current')
-            for name in self._log_names().values()
+            for name in map(figure_of, self._classes)
             if processor.mean_pattern.search(f'quota/{name}')
         ]
 
@@ -232,27 +193,35 @@ class QuotaMonitorHook(Hook):
         pool = max(draws, key=draws.__getitem__)
         if draws[pool] <= MANY_DRAWS:
             return
-        by_epoch = not isinstance(runner.train_loop, IterBasedTrainLoop)
-        half = (runner.max_epochs if by_epoch else runner.max_iters) // 2
-        milestones = [(0, self._batch_sampler.quota), (half, None)]
-        print_log(
+        said = (
             f'each {pool} image will be drawn about {draws[pool]:,.0f} times in this '
             f'training: more than {MANY_DRAWS} times, it is likely to be learned by '
-            "heart. A schedule ends the quota earlier: custom_hooks=[dict(type='"
-            f"QuotaScheduleHook', milestones={milestones}, by_epoch={by_epoch})]",
-            logger='current',
-            level=logging.WARNING,
+            'heart'
         )
+        quota = self._batch_sampler.quota
+        if quota is not None:
+            # A single epoch has no half.
+            by_epoch = not _by_iteration(runner) and runner.max_epochs > 1
+            half = (runner.max_epochs if by_epoch else runner.max_iters) // 2
+            said += (
+                ". A schedule ends the quota earlier: custom_hooks=[dict(type='"
+                f"QuotaScheduleHook', milestones={[(0, quota), (half, None)]}, "
+                f'by_epoch={by_epoch})]'
+            )
+        print_log(said, logger='current', level=logging.WARNING)
+
+
+def _by_iteration(runner: Any) -> bool:
+    return isinstance(runner.train_loop, IterBasedTrainLoop)
 
 
 def _logging_interval(runner: Any) -> tuple[int, bool]:
-    # When LoggerHook will write: every so many batches, and whether not at an epoch's
-    # end as well.
+    # When LoggerHook writes: every so many batches, and whether at an epoch's end too.
     epoch = len(runner.train_dataloader)
     for hook in runner.hooks:
         if isinstance(hook, LoggerHook):
-            return hook.interval, hook.ignore_last and epoch > hook.interval
-    return epoch, False
+            return hook.interval, not hook.ignore_last or epoch <= hook.interval
+    return epoch, True
 
 
 def _tell_of_findings(runner: Any) -> None:

@@ -14,6 +14,8 @@ from mmdefect.hooks.batch_sampler import quota_batch_sampler
 from mmdefect.plan.quotas import Quota, share_images
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
+_FIX = 'set milestones of QuotaScheduleHook in custom_hooks'
+
 
 @HOOKS.register_module()
 class QuotaScheduleHook(Hook):
@@ -94,13 +96,13 @@ class QuotaScheduleHook(Hook):
         unit = 'epoch' if self.by_epoch else 'iteration'
         told = [self._told(batch_sampler, unit, *entry) for entry in self.milestones]
         print_log(f'quota schedule: {", ".join(told)}', logger='current')
-        end = runner.max_iters // (len(runner.train_dataloader) if self.by_epoch else 1)
+        end = runner.max_iters / (len(runner.train_dataloader) if self.by_epoch else 1)
         late = [start for start, _ in self.milestones if start >= end]
         if late:
             print_log(
                 f'milestones of QuotaScheduleHook at {unit} '
                 f'{", ".join(map(str, late))} are never reached: training ends after '
-                f'{end}; {_FIX}',
+                f'{end:g}; {_FIX}',
                 logger='current',
                 level=logging.WARNING,
             )
@@ -161,6 +163,3 @@ class QuotaScheduleHook(Hook):
         except (TypeError, ValueError) as error:
             said = f'milestones={self.milestones} of QuotaScheduleHook: {error}'
             raise type(error)(said) from None
-
-
-_FIX = 'set milestones of QuotaScheduleHook in custom_hooks'

@@ -49,8 +49,9 @@ class DefectImageMetric(BaseMetric):
     pipeline: ``LoadAnnotations`` after ``Resize``, as in MMDetection's configs.
 
     Args:
-        score_thr (float): Score from which a box counts. Defaults to 0.3, from which
-            MMDetection draws boxes: what is seen is what is counted.
+        score_thr (float): Score from which a box counts; a score of 0 never does.
+            Defaults to 0.3, from which MMDetection draws boxes: what is seen is what is
+            counted.
         defect_classes (Sequence[str], optional): Names of the classes that count as
             defects, in the ground truth and among the boxes. Defaults to None, all of
             the dataset.
@@ -61,7 +62,6 @@ class DefectImageMetric(BaseMetric):
         **kwargs: ``collect_device``, ``collect_dir`` and ``prefix`` of ``BaseMetric``.
 
     Raises:
-        ImportError: If scikit-learn is not installed.
         TypeError: If an argument is of the wrong type.
         ValueError: If an argument is out of range, or a class is not in the dataset.
     """
@@ -79,12 +79,6 @@ class DefectImageMetric(BaseMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        try:
-            import sklearn.metrics  # noqa: F401
-        except ImportError:
-            raise ImportError(
-                'DefectImageMetric needs scikit-learn: pip install scikit-learn'
-            ) from None
         _check_numbers('score_thr', [score_thr], '[0, 1]')
         _check_numbers('overkill_rates', overkill_rates, '(0, 1)')
         _check_numbers('iou_thrs', iou_thrs, '(0, 1]')
@@ -93,17 +87,9 @@ class DefectImageMetric(BaseMetric):
             raise _refused(TypeError, 'num_bootstrap', num_bootstrap, 'an int')
         if num_bootstrap < 0:
             raise _refused(ValueError, 'num_bootstrap', num_bootstrap, '0 or more')
-        if isinstance(defect_classes, str) or not (
-            defect_classes is None
-            or (
-                isinstance(defect_classes, Sequence)
-                and len(defect_classes)
-                and all(isinstance(name, str) for name in defect_classes)
-            )
-        ):
-            expected = 'a list of class names, or None for all'
-            raise _refused(TypeError, 'defect_classes', defect_classes, expected)
-        self.score_thr = score_thr
+        if defect_classes is not None:
+            _check_classes(defect_classes)
+        self.score_thr = float(score_thr)
         self.defect_classes = defect_classes
         self.overkill_rates = overkill_rates
         self.iou_thrs = iou_thrs
@@ -112,25 +98,24 @@ class DefectImageMetric(BaseMetric):
         self._warned = False
 
     @property
-    def dataset_meta(self) -> dict | None:
-        """dict, optional: Meta information of the dataset, with its class names."""
+    def dataset_meta(self) -> Any:
+        """Meta information of the dataset, with the names of its classes.
+
+        A list of dicts where the parts of a ``ConcatDataset`` differ.
+        """
         return self._dataset_meta
 
     @dataset_meta.setter
-    def dataset_meta(self, dataset_meta: dict) -> None:
-        classes = tuple(dataset_meta.get('classes') or ())
-        if not classes:
-            raise ValueError(
-                'DefectImageMetric needs the names of the classes: give the '
-                "validation dataset metainfo=dict(classes=('scratch', ...))"
-            )
+    def dataset_meta(self, dataset_meta: Any) -> None:
+        names = _names_by_label(dataset_meta)
+        classes = tuple(names.values())
         unknown = [name for name in self.defect_classes or () if name not in classes]
         if unknown:
             raise _refused(ValueError, 'defect_classes', unknown, f'some of {classes}')
         self._dataset_meta = dataset_meta
         self._names = {
             label: name
-            for label, name in enumerate(classes)
+            for label, name in names.items()
             if self.defect_classes is None or name in self.defect_classes
         }
 
@@ -162,8 +147,8 @@ class DefectImageMetric(BaseMetric):
             labels = _array(found['labels'])
             kept = np.argsort(-scores, kind='stable')
             kept = kept[np.isin(labels[kept], labels_of_defects)]
-            score = float(scores[kept[0]]) if len(kept) else 0.0
-            kept = kept[scores[kept] >= self.score_thr]
+            score = scores[kept].max(initial=0)
+            kept = kept[self._reaches(scores[kept])]
             true_labels = _array(truth['labels'])
             defects = np.isin(true_labels, labels_of_defects)
             true_labels = true_labels[defects]
@@ -172,7 +157,13 @@ class DefectImageMetric(BaseMetric):
             )
             overlaps[labels[kept][:, None] != true_labels] = 0
             matches = [_match(overlaps, iou_thr) for iou_thr in self.iou_thrs]
-            self.results.append((score, true_labels, np.array(matches)))
+            found_by_thr = np.reshape(matches, (len(self.iou_thrs), len(true_labels)))
+            self.results.append((score, true_labels, found_by_thr))
+
+    def _reaches(self, scores: np.ndarray) -> np.ndarray:
+        # Compared in the type of the scores: a detector's 0.7, in float32, is a little
+        # less than Python's. 0 is the score of an image without a box.
+        return (scores >= self.score_thr) & (scores > 0)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Compute the metrics of all images.
@@ -199,19 +190,14 @@ class DefectImageMetric(BaseMetric):
     def _image_metrics(
         self, scores: np.ndarray, is_defect: np.ndarray
     ) -> dict[str, float]:
-        from sklearn.metrics import roc_auc_score
-
         # Everything below needs no more than how many images have which score.
         levels, level = np.unique(scores, return_inverse=True)
         defects = np.bincount(level[is_defect], minlength=len(levels))
         normals = np.bincount(level[~is_defect], minlength=len(levels))
-        rates = {key: value[0] for key, value in self._rates(levels, defects, normals)}
-        if defects.any() and normals.any():
-            rates['auroc'] = roc_auc_score(is_defect, scores)
         drawn = self._bootstrap(levels, defects, normals)
         margin = (1 - self.confidence) / 2
         metrics = {}
-        for key, value in rates.items():
+        for key, (value,) in self._rates(levels, defects, normals).items():
             metrics[key] = float(value)
             if self.num_bootstrap:
                 low, high = np.quantile(drawn[key], [margin, 1 - margin])
@@ -229,25 +215,24 @@ class DefectImageMetric(BaseMetric):
         for start in range(0, self.num_bootstrap, rounds):
             size = min(rounds, self.num_bootstrap - start)
             drawn = [_redraw(rng, counts, size) for counts in (defects, normals)]
-            for key, values in self._rates(levels, *drawn):
+            for key, values in self._rates(levels, *drawn).items():
                 parts.setdefault(key, []).append(values)
         return {key: np.concatenate(values) for key, values in parts.items()}
 
     def _rates(
         self, levels: np.ndarray, defects: np.ndarray, normals: np.ndarray
-    ) -> list[tuple[str, np.ndarray]]:
+    ) -> dict[str, np.ndarray]:
         # `defects` and `normals` count images by level, one row for each set of images.
         defects, normals = np.atleast_2d(defects), np.atleast_2d(normals)
         num_defects, num_normals = defects.sum(1), normals.sum(1)
-        # An image without a box is never flagged, not even with score_thr=0.
-        flagged = (levels >= self.score_thr) & (levels > 0)
+        flagged = self._reaches(levels)
         normals_up_to = normals.cumsum(1)
         defects_up_to = defects.cumsum(1)
         with np.errstate(invalid='ignore', divide='ignore'):
-            rates = [
-                ('escape', defects[:, ~flagged].sum(1) / num_defects),
-                ('overkill', normals[:, flagged].sum(1) / num_normals),
-            ]
+            rates = {
+                'escape': defects[:, ~flagged].sum(1) / num_defects,
+                'overkill': normals[:, flagged].sum(1) / num_normals,
+            }
             for rate in self.overkill_rates:
                 # 0.29 * 100 is a little less than 29.
                 allowed = np.floor(rate * num_normals + 1e-9)
@@ -255,10 +240,13 @@ class DefectImageMetric(BaseMetric):
                 highest = (normals_up_to >= passed).argmax(1)[:, None]
                 missed = np.take_along_axis(defects_up_to, highest, 1)[:, 0]
                 missing = np.where(num_normals > 0, missed / num_defects, np.nan)
-                rates.append((f'escape_at_{100 * rate:g}', missing))
+                rates[f'escape_at_{100 * rate:g}'] = missing
+            # Of all pairs of a defect and a normal image, those in the right order;
+            # a tie is half a pair.
             below = normals_up_to - normals / 2
-            area = (defects * below).sum(1) / (num_defects * num_normals)
-        return [*rates, ('auroc', area)]
+            pairs = num_defects * num_normals
+            rates['auroc'] = (defects * below).sum(1) / pairs
+        return rates
 
     def _warn_of_nan(self, metrics: dict[str, float], is_defect: np.ndarray) -> None:
         lacking = [key for key, value in metrics.items() if np.isnan(value)]
@@ -273,6 +261,24 @@ class DefectImageMetric(BaseMetric):
             logger='current',
             level=logging.WARNING,
         )
+
+
+def _names_by_label(dataset_meta: Any) -> dict[int, str]:
+    names: dict[int, str] = {}
+    for part in dataset_meta if isinstance(dataset_meta, list) else [dataset_meta]:
+        for label, name in enumerate(part.get('classes') or ()):
+            if names.setdefault(label, name) != name:
+                raise ValueError(
+                    f'label {label} is {names[label]!r} in one part of the validation '
+                    f'dataset and {name!r} in another, and DefectImageMetric sees '
+                    'labels only; set the same metainfo for all parts'
+                )
+    if not names:
+        raise ValueError(
+            'DefectImageMetric needs the names of the classes: give the validation '
+            "dataset metainfo=dict(classes=('scratch', ...))"
+        )
+    return names
 
 
 def _redraw(rng: np.random.Generator, counts: np.ndarray, size: int) -> np.ndarray:
@@ -323,6 +329,13 @@ def _check_numbers(name: str, values: Any, interval: str) -> None:
         below = value < 1 or (value == 1 and interval[-1] == ']')
         if not above or not below:
             raise _refused(ValueError, name, value, expected)
+
+
+def _check_classes(names: Any) -> None:
+    listed = isinstance(names, Sequence) and not isinstance(names, str)
+    if not listed or not names or not all(isinstance(name, str) for name in names):
+        expected = 'a list of class names, or None for all'
+        raise _refused(TypeError, 'defect_classes', names, expected)
 
 
 def _refused(kind: type[Exception], name: str, value: Any, expected: str) -> Exception:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import (
-    Any,
-    Callable,
-)
+from typing import Any, Callable
 
 import numpy as np
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from ast import literal_eval
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,21 @@ def test_each_class_has_a_figure_of_its_own(synthetic, tmp_path):
         assert logged(text, name) == counts
 
 
+def test_defects_that_only_a_later_part_of_the_dataset_knows_count(
+    synthetic, two_parts, tmp_path
+):
+    cfg = many_draws(synthetic, tmp_path, [])
+    leaf = cfg.train_dataloader.dataset
+    parts = [dict(leaf, **part) for part in two_parts]
+    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=parts)
+    text = log_of(train(cfg))
+    assert logged(text, 'delivered') == [15] * 7
+    assert logged(text, 'added') == [0] * 7
+    assert sum(logged(text, 'pit')) > 0
+    assert sum(logged(text, 'dent')) > 0
+    assert warnings_of(text) == []
+
+
 def test_defects_of_other_images_do_not_hide_a_loss(synthetic, defect_ids, tmp_path):
     cfg = small_config(synthetic, tmp_path, custom_hooks=[MONITOR])
     add_mosaic(cfg)
@@ -200,6 +216,7 @@ def test_a_lost_quota_is_warned_of_once_and_the_transform_named(synthetic, tmp_p
     assert 'RandomCrop (train_dataloader.dataset.pipeline[3])' in warning
     assert "type='DefectPreservingDataset'" in warning
     assert 'WARNING' in warning
+    assert '`mmdefect check CONFIG` tells more' in warning
 
 
 def test_normal_images_replaced_by_defects_are_warned_of(synthetic, tmp_path):
@@ -247,6 +264,28 @@ def test_a_quota_that_shows_an_image_too_often_is_told_at_the_start(
         text = log_of(train(cfg, Stop()))
         assert ('learned by heart' in text) is told
         assert ("type='QuotaScheduleHook', milestones=[(0, 3), (" in text) is told
+
+
+def test_the_schedule_that_it_then_advises_is_one_that_can_be_set(synthetic, tmp_path):
+    advice = re.compile(r'milestones=(\[.*?\]), by_epoch=(\w+)')
+    for epochs, batches in ((1, 1000), (2, 500), (1000, 1)):
+        cfg = tiny_config(synthetic, tmp_path / str(epochs), [MONITOR])
+        cfg.train_dataloader.batch_sampler.num_batches = batches
+        cfg.train_cfg.max_epochs = epochs
+        milestones, by_epoch = advice.search(log_of(train(cfg, Stop()))).groups()
+        hook = QuotaScheduleHook(*map(literal_eval, (milestones, by_epoch)))
+        (_, steps), unit = hook.milestones, batches if hook.by_epoch else 1
+        assert steps[0] * unit == 500
+
+
+def test_without_a_quota_no_schedule_is_advised_that_ends_it(synthetic, tmp_path):
+    cfg = tiny_config(synthetic, tmp_path, [MONITOR])
+    cfg.train_dataloader.batch_sampler.quota = None
+    # 8 of 300 images in each of 6 iterations an epoch
+    cfg.train_cfg.max_epochs = MANY_DRAWS * 300 // (8 * 6) + 1
+    text = log_of(train(cfg, Stop()))
+    assert 'learned by heart' in text
+    assert 'A schedule ends the quota' not in text
 
 
 def test_a_schedule_that_ends_the_quota_ends_that_warning(synthetic, tmp_path):
@@ -401,6 +440,16 @@ def test_a_milestone_after_the_end_is_told(synthetic, tmp_path):
     cfg = tiny_config(synthetic, tmp_path, [schedule])
     text = log_of(train(cfg, Stop()))
     assert 'at epoch 2 are never reached: training ends after 2' in text
+
+
+def test_a_milestone_in_an_epoch_that_is_not_finished_is_reached(synthetic, tmp_path):
+    schedule = dict(type='QuotaScheduleHook', milestones=[(2, 5)])
+    loop = dict(type='IterBasedTrainLoop', max_iters=2 * 6 + 3)
+    cfg = tiny_config(synthetic, tmp_path, [schedule, MONITOR])
+    cfg.train_cfg = loop
+    text = log_of(train(cfg))
+    assert logged(text, 'delivered') == [3] * 12 + [5] * 3
+    assert 'never reached' not in text
 
 
 @pytest.mark.parametrize(

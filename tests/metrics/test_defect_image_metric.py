@@ -161,6 +161,20 @@ def test_a_perfect_and_a_blind_detector_have_the_figures_they_deserve(
     assert figures['defect/recall_50'] == 1 - escape
 
 
+@pytest.mark.parametrize('kind', [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize('score_thr', [0, 0.1, 0.3, 0.7, 1])
+def test_a_box_that_counts_flags_its_image(kind, score_thr):
+    """Also where the detector's 0.7 is not Python's, and with a threshold of 0."""
+    for score in (0.0, 0.1, 0.3, 0.7, 1.0):
+        scenes = [scene([(BOX, CRACK)], [(BOX, CRACK, score)])]
+        found = scenes[0]['pred_instances']
+        found.scores = found.scores.to(kind)
+        figures = evaluate(scenes, score_thr=score_thr)
+        counts = score >= score_thr and score > 0
+        assert figures['defect/recall_50'] == counts
+        assert figures['defect/escape'] == 1 - counts
+
+
 SCORES = st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.5, 0.6, 0.9]), min_size=1)
 RATES = st.sampled_from([0.01, 0.05, 0.1, 0.25, 0.29, 0.5, 0.57])
 
@@ -194,18 +208,11 @@ def test_order_of_images_and_scale_of_scores_change_nothing(defects, normals, ra
             assert after[key] == pytest.approx(before[key])
 
 
-def test_the_intervals_resample_the_figures_that_scikit_learn_gives():
-    # What is resampled is computed by other code than the figure itself.
-    rng = np.random.default_rng(1)
-    scores = rng.integers(0, 30, 80)
-    is_defect = np.arange(80) < 20
-    levels, level = np.unique(scores, return_inverse=True)
-    counts = [
-        np.bincount(level[kind], minlength=len(levels))
-        for kind in (is_defect, ~is_defect)
-    ]
-    rates = dict(metric()._rates(levels, *counts))
-    assert rates['auroc'][0] == pytest.approx(roc_auc_score(is_defect, scores))
+@given(SCORES, SCORES)
+def test_auroc_is_that_of_scikit_learn(defects, normals):
+    labels = [1] * len(defects) + [0] * len(normals)
+    auroc = evaluate(images(defects, normals))['defect/auroc']
+    assert auroc == pytest.approx(roc_auc_score(labels, defects + normals))
 
 
 def test_the_intervals_hold_the_true_auroc_as_often_as_they_say():
@@ -366,10 +373,23 @@ def test_without_class_names_it_says_where_they_are_given():
         DefectImageMetric().process(None, SCENES)
 
 
-def test_without_scikit_learn_one_line_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, 'sklearn.metrics', None)
-    with pytest.raises(ImportError, match='pip install scikit-learn'):
-        DefectImageMetric()
+def test_training_needs_no_scikit_learn(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'sklearn', None)
+    assert 0 <= evaluate(SCENES)['defect/auroc'] <= 1
+
+
+def test_parts_of_a_validation_set_may_name_different_classes():
+    evaluation = metric(num_bootstrap=0)
+    evaluation.dataset_meta = [dict(classes=CLASSES[:1]), dict(classes=CLASSES)]
+    evaluation.process(None, SCENES)
+    assert evaluation.evaluate(len(SCENES)) == evaluate(SCENES)
+    with pytest.raises(ValueError, match="label 0 is 'crack' in one part"):
+        evaluation.dataset_meta = [dict(classes=CLASSES), dict(classes=CLASSES[::-1])]
+
+
+def test_without_thresholds_there_is_no_recall():
+    figures = evaluate(SCENES, iou_thrs=(), overkill_rates=())
+    assert set(figures) == {'defect/escape', 'defect/overkill', 'defect/auroc'}
 
 
 def test_a_config_finds_it_by_name():

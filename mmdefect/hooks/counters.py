@@ -1,0 +1,116 @@
+"""What QuotaMonitorHook counts: a class for each span of training that is counted over.
+
+A counter holds what this rank has seen. What it tells is over all ranks, so they all
+have to ask for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from typing import Iterable
+
+import torch
+from mmengine.dist import all_gather, all_reduce
+
+# Figures that are there whatever the classes are called.
+OWN_FIGURES = ('delivered', 'min', 'added', 'seen')
+
+
+def figure_of(name: str) -> str:
+    """What the figure of a class is called."""
+    return f'class {name}' if name in OWN_FIGURES else name
+
+
+class Interval:
+    """A logging interval, and what its batches delivered.
+
+    Args:
+        classes (Iterable[str]): The defect classes.
+
+    Attributes:
+        delivered (list[int]): Of each batch, the images that were drawn for their
+            defect and still show one.
+        classes (dict[str, int]): Of those images, how many show a class.
+        added (int): Images that show a defect of another image.
+    """
+
+    def __init__(self, classes: Iterable[str]) -> None:
+        self.delivered: list[int] = []
+        self.classes = dict.fromkeys(classes, 0)
+        self.added = 0
+
+    def figures(self) -> dict[str, float]:
+        """Images a batch, over all ranks.
+
+        Returns:
+            dict[str, float]: ``delivered``; ``min``, the same of the worst batch; those
+            that show a class, by :func:`figure_of` it; ``added``.
+        """
+        # Of shape (ranks, steps).
+        delivered = torch.stack(all_gather(torch.tensor(self.delivered)))
+        images = torch.tensor([*self.classes.values(), self.added])
+        all_reduce(images, 'sum')
+        batches = delivered.numel()
+        *showing, added = (number / batches for number in images.tolist())
+        return {
+            'delivered': int(delivered.sum()) / batches,
+            'min': int(delivered.min()),
+            **dict(zip(map(figure_of, self.classes), showing)),
+            'added': added,
+        }
+
+
+@dataclass
+class Losses:
+    """A run of batches, and what became of the defect images drawn for them.
+
+    Args:
+        drawn (int): Images drawn for their defect.
+        lost (int): Of these, images that arrived without one.
+        surplus (int): Images with a defect that arrived in the place of others.
+    """
+
+    drawn: int = 0
+    lost: int = 0
+    surplus: int = 0
+
+    def add_batch(self, delivered: int, drawn: int, others: int) -> None:
+        """Count a batch.
+
+        Args:
+            delivered (int): Defect images that still show a defect.
+            drawn (int): Images drawn for their defect.
+            others (int): Images drawn for something else that may show a defect.
+        """
+        self.drawn += drawn
+        self.lost += max(drawn - delivered, 0)
+        self.surplus += max(delivered - drawn - others, 0)
+
+    def over_ranks(self) -> Losses:
+        """The sum over all ranks."""
+        counts = torch.tensor(astuple(self))
+        all_reduce(counts, 'sum')
+        return Losses(*counts.tolist())
+
+
+class Seen:
+    """The whole training, and which defect images have reached the model.
+
+    Args:
+        images (int): How many defect images there are.
+        before (torch.Tensor, optional): ``flags`` of the run that is resumed; those of
+            another number of images are left aside.
+
+    Attributes:
+        flags (torch.Tensor): int64, 1 for each image that was seen.
+    """
+
+    def __init__(self, images: int, before: torch.Tensor | None = None) -> None:
+        self.flags = torch.zeros(images, dtype=torch.int64)
+        if before is not None and len(before) == images:
+            self.flags |= before
+
+    def share(self) -> float:
+        """Share of the images that any rank has seen; each then knows of all."""
+        all_reduce(self.flags, 'max')
+        return float(self.flags.double().mean())
