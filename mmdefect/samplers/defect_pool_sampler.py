@@ -17,6 +17,7 @@ from mmdefect.checks.pools import (
     check_defect_classes,
     check_pool_names,
     check_pools,
+    check_weights,
 )
 from mmdefect.plan.plan import Plan
 from mmdefect.pools.pools import annotated_normals, make_pools, read_pool
@@ -51,10 +52,13 @@ class DefectPoolSampler(Sampler):
             text file with one file name or image id a line, or a list of indices.
             Their images leave ``normal``. Defaults to None.
         weights (str | Callable, optional): How often each image is to be drawn
-            relative to the others of its pool: a text file with one file name or image
-            id and its weight a line (the others weigh 1), or a function, or its dotted
-            name, that takes the image's ``data_info`` and returns the weight. None is
-            equally often. Defaults to None.
+            relative to the others of its pool. ``'class_balanced'``: each class equally
+            often. ``'repeat_factor'``: by the square root of how rare a class is. An
+            image of several classes counts for its rarest. Or a text file with one file
+            name or image id and its weight a line (the others weigh 1), or a function,
+            or its dotted name, that takes the image's ``data_info`` and returns the
+            weight. All normal images weigh the same, since an epoch shows each of them
+            once. None is equally often. Defaults to None.
         shuffle (bool): Only True. It is there because a config inherits
             ``sampler=dict(type='DefaultSampler', shuffle=True)`` and MMEngine merges
             what the user writes into it. Defaults to True.
@@ -128,7 +132,11 @@ class DefectPoolSampler(Sampler):
         self.annotated_normals = annotated_normals(
             scanned, self.pools['normal'], self.defect_classes
         )
-        self.weights = None if weights is None else read_weights(weights, dataset)
+        self.weights = None
+        if weights is not None:
+            classes = {name: scanned.classes[name] for name in self.defect_classes}
+            self.weights = read_weights(weights, dataset, classes)
+            check_weights(self.weights, self.pools['normal'])
 
     def _agree(self) -> None:
         seeds = all_gather_object(self.seed)
@@ -160,6 +168,12 @@ class DefectPoolSampler(Sampler):
             raise ValueError(
                 'DefectPoolSampler trains without a quota: no QuotaBatchSampler was '
                 'built on it. Write into train_dataloader:\n' + CONFIG_LINES
+            )
+        if self.weights is not None:
+            raise ValueError(
+                'weights count for the draws of a quota, and there is none: '
+                'set train_dataloader.batch_sampler, or take '
+                'train_dataloader.sampler.weights out'
             )
         plan = Plan(
             {'all': range(len(self.dataset))},

@@ -149,7 +149,7 @@ DIFFER = {
     'classes': "'dent': 0",
     'seed': 'seed: rank 0 7, rank 1 8',
     'no seed': 'seed: rank 0 7, rank 1 None',
-    'quota': "images per step over all ranks rank 0 [[0, {'defect': 4, 'normal': 12}]]",
+    'quota': "images per group rank 0 [[0, {'defect': 4, 'normal': 12}]]",
     'batch size': "rank 1 [[0, {'defect': 4, 'normal': 10}]]",
     'drop_last': 'drop_last rank 0 True, rank 1 False',
     'num_batches': 'steps per epoch rank 0 7, rank 1 5',

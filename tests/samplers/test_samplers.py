@@ -370,8 +370,8 @@ BASE = dict(quota=2, batch_size=6, seed=3)
 @pytest.mark.parametrize(
     ('changed', 'words'),
     [
-        (dict(quota=3), ['images per step', "'defect': 2", "'defect': 3"]),
-        (dict(batch_size=8), ['images per step', "'normal': 4", "'normal': 6"]),
+        (dict(quota=3), ['images per group', "'defect': 2", "'defect': 3"]),
+        (dict(batch_size=8), ['images per group', "'normal': 4", "'normal': 6"]),
         (dict(seed=4), ['seed', '3', '4']),
         (dict(drop_last=False), ['drop_last', 'True', 'False']),
         (dict(num_batches=11), ['draws', "'pass'", "'cycles'"]),
@@ -379,7 +379,7 @@ BASE = dict(quota=2, batch_size=6, seed=3)
         (dict(weights=len), ['draws', "'independent'", "'weighted'"]),
         (dict(pools=dict(hard=[1])), ['pools', "'normal': 45", "'normal': 44"]),
         (dict(defect_classes=['dent']), ['pools', "'defect': 7", "'defect': 4"]),
-        (dict(world_size=2), ['images per step', "'defect': 2", "'defect': 4"]),
+        (dict(world_size=2), ['images per group', "'defect': 2", "'defect': 4"]),
     ],
     ids=repr,
 )
@@ -413,13 +413,13 @@ def test_a_state_of_another_schedule_is_refused(few_defects):
     state = make(few_defects, **BASE).state_dict()
     other = make(few_defects, **BASE)
     other.set_schedule([(7, 1)])
-    with pytest.raises(ValueError, match='images per step'):
+    with pytest.raises(ValueError, match='images per group'):
         other.load_state_dict(state)
 
 
 def test_a_state_of_other_weights_is_refused(few_defects):
-    one = make(few_defects, weights=lambda info: info['img_id'])
-    other = make(few_defects, weights=lambda info: 1 + info['img_id'])
+    one = make(few_defects, weights=lambda info: 1 + len(info['instances']))
+    other = make(few_defects, weights=lambda info: 1 + 2 * len(info['instances']))
     with pytest.raises(ValueError, match='checksum'):
         other.load_state_dict(one.state_dict())
 
@@ -598,7 +598,7 @@ class Dataset(list):
 dataset = Dataset(range(100))
 pools = dict(hard=[1, 3], easy=[5, 9])
 quota = dict(crack=1, easy=1, dent=1, hard=1)
-weigh = lambda info: info['img_id'] % 5 + 0.1
+weigh = lambda info: info['img_id'] % 5 + 0.1 if info['img_id'] % 7 == 0 else 1
 for options in (dict(), dict(replacement=False), dict(weights=weigh)):
     sampler = DefectPoolSampler(dataset, seed=5, pools=pools, **options)
     batches = QuotaBatchSampler(sampler, 8, quota)
@@ -683,6 +683,12 @@ def test_alone_its_order_does_not_gather_the_defects(few_defects):
     # seven defects: 300 * 7 places, uniform over 52
     assert abs(np.mean(places) - 25.5) < 4 * 15 / np.sqrt(len(places))
     assert np.std(places) == pytest.approx(np.sqrt((52**2 - 1) / 12), rel=0.05)
+
+
+def test_alone_it_does_not_ignore_weights_without_a_word(few_defects):
+    sampler = DefectPoolSampler(few_defects, weights=len)
+    with pytest.raises(ValueError, match=r'set train_dataloader\.batch'):
+        next(iter(sampler))
 
 
 @pytest.mark.parametrize(
@@ -810,6 +816,16 @@ def test_a_config_builds_what_python_builds(few_defects, written, options):
             dict(sampler__weights=len, sampler__replacement=False),
             ValueError,
             ['replacement=True', 'weights'],
+        ),
+        (
+            dict(sampler__weights=lambda info: float(info['img_id'] != 8986)),
+            ValueError,
+            ['1 of 45 normal images', '0 (image 2)', 'instead of 1', '.sampler.pools'],
+        ),
+        (
+            dict(sampler__weights=len, batch_sampler__quota=None),
+            ValueError,
+            ['quota=None', f'{BATCH_SAMPLER}.quota', 'take train_dataloader.sampler'],
         ),
     ],
     ids=repr,
