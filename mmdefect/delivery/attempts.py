@@ -180,7 +180,7 @@ class Attempts:
         else:
             return True
         if hasattr(boxes, 'visible_share'):
-            shares = boxes.visible_share(shape)
+            shares = boxes.visible_share(shape).tolist()
         else:
             shares = [1.0] * len(labels)
         return any(
@@ -281,7 +281,7 @@ def _uncut_inside(step: Any) -> Any:
 
 
 def _with_memory(results: Any) -> Any:
-    # Lets the boxes remember their size as soon as they have been loaded.
+    # Lets the boxes remember what is left of them as soon as they have been loaded.
     if not isinstance(results, dict):
         return results
     boxes: Any = results.get('gt_bboxes')
@@ -291,8 +291,7 @@ def _with_memory(results: Any) -> Any:
 
         # A dataset may hand out the dict that it keeps.
         results = copy.copy(results)
-        results['gt_bboxes'] = traced = TracedBoxes(boxes.tensor)
-        traced.whole.clip_(results['img_shape'][:2])
+        results['gt_bboxes'] = TracedBoxes.showing(boxes, results['img_shape'][:2])
     return results
 
 
