@@ -15,10 +15,11 @@ DATASET = 'train_dataloader.dataset'
 
 WRAP = f"dataset=dict(_delete_=True, type='{WRAPPER}', dataset=...)"
 
-# Transforms that can take the last box of an image away, or shrink it to nothing.
+# Transforms that can take the last defect of an image away, shrink it to nothing or
+# paint over it.
 CUTTING = (
     *('Mosaic', 'RandomAffine', 'RandomCrop', 'GeomTransform', 'CopyPaste'),
-    'RandomErasing',
+    *('RandomErasing', 'CutOut'),
 )
 
 # Transforms that keep one box of an image, whichever class it is of.

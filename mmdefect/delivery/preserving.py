@@ -15,13 +15,8 @@ from mmengine.registry import DATASETS
 from torch.utils.data import get_worker_info
 
 from mmdefect.checks.dataset import DATASET, walk_datasets
-from mmdefect.delivery.attempts import (
-    IN_A_ROW,
-    Attempts,
-    RejectedError,
-    reads_file,
-    steps_of,
-)
+from mmdefect.delivery.attempts import IN_A_ROW, Attempts, RejectedError
+from mmdefect.delivery.steps import reads_file, steps_of
 from mmdefect.pools.pools import make_pools
 from mmdefect.pools.scan import scan
 from mmdefect.pools.wrappers import class_names, describe, unwrap
@@ -70,10 +65,11 @@ class DefectPreservingDataset:
         max_retries (int): How often an image goes through the pipelines again before
             they are changed. Defaults to 10.
         min_area_ratio (float): The visible share of a box's area below which it does
-            not count. On the synthetic set, where the pixels of the defects are known,
-            boxes of which 0.05 to 0.1 is visible show less than 5 % of their defect in
-            84 of 100 cases, boxes of which 0.2 to 0.25 is visible in 2 of 100.
-            Defaults to 0.2.
+            not count. What ``CutOut``, ``RandomErasing`` and ``CopyPaste`` paint over
+            is not visible. On the synthetic set, where the pixels of the defects are
+            known, boxes of which 0.05 to 0.1 is visible show less than 5 % of their
+            defect in 84 of 100 cases, boxes of which 0.2 to 0.25 is visible in 2 of
+            100. Defaults to 0.2.
         lazy_init (bool): Whether to leave the annotations unread until they are
             needed. Defaults to False.
 

@@ -20,147 +20,33 @@ from mmengine.dataset import (
     pseudo_collate,
 )
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import DATASETS
 from mmengine.runner import Runner, set_random_seed
+from pipelines import (
+    CLASSES,
+    CROP,
+    LOAD,
+    NOTHING,
+    PACK,
+    SIZE,
+    LosesTheFirst,
+    classes_of,
+    faster_rcnn,
+    leaf,
+    losing,
+    path_of,
+    plain,
+    pools_of,
+    preserving,
+    rtmdet,
+    shown,
+    yolox,
+)
 from runner_configs import ROOT
 from torch.utils.data import DataLoader
 
 from mmdefect.delivery.preserving import DefectPreservingDataset
-from mmdefect.pools.pools import make_pools
-from mmdefect.pools.scan import scan
 from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
-
-CLASSES = ('scratch', 'pit', 'dent')
-SIZE = 96
-LOAD = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
-]
-PACK = [dict(type='PackDetInputs', meta_keys=('img_id', 'img_path'))]
-CROP = dict(
-    type='RandomCrop',
-    crop_type='relative_range',
-    crop_size=(0.3, 0.3),
-    allow_negative_crop=True,
-)
-
-
-@pytest.fixture(autouse=True)
-def _like_a_worker():
-    """The same random numbers each time, and one thread, as in a data loader."""
-    set_random_seed(0)
-    init_default_scope('mmdet')
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope='module')
-def small(synthetic, tmp_path_factory):
-    """The synthetic set, of which the images are halved: a third of the time."""
-    root = tmp_path_factory.mktemp('small')
-    content = json.loads((synthetic / 'annotations/train.json').read_text())
-    (root / 'train').mkdir()
-    for image in content['images']:
-        pixels = cv2.imread(str(synthetic / 'train' / image['file_name']))
-        pixels = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        cv2.imwrite(str(root / 'train' / image['file_name']), pixels)
-        image['height'], image['width'] = pixels.shape[:2]
-    for annotation in content['annotations']:
-        annotation['bbox'] = [n / 2 for n in annotation['bbox']]
-    (root / 'train.json').write_text(json.dumps(content))
-    return root
-
-
-def leaf(root, pipeline, **options):
-    return dict(
-        type='CocoDataset',
-        data_root=str(root),
-        ann_file='train.json',
-        data_prefix=dict(img='train/'),
-        metainfo=dict(classes=CLASSES),
-        pipeline=pipeline,
-        **options,
-    )
-
-
-def plain(root, *steps):
-    return leaf(root, [*LOAD, *steps, *PACK])
-
-
-def yolox(root, scales=(0.1, 2)):
-    # The stock pipeline of YOLOX-s.
-    size = (SIZE, SIZE)
-    return dict(
-        type='MultiImageMixDataset',
-        dataset=leaf(root, LOAD),
-        pipeline=[
-            dict(type='Mosaic', img_scale=size, pad_val=114.0),
-            dict(
-                type='RandomAffine',
-                scaling_ratio_range=scales,
-                border=(-SIZE // 2, -SIZE // 2),
-            ),
-            dict(type='MixUp', img_scale=size, ratio_range=(0.8, 1.6), pad_val=114.0),
-            dict(type='YOLOXHSVRandomAug'),
-            dict(type='RandomFlip', prob=0.5),
-            dict(type='Resize', scale=size, keep_ratio=True),
-            dict(type='Pad', pad_to_square=True),
-            dict(type='FilterAnnotations', min_gt_bbox_wh=(1, 1), keep_empty=False),
-            *PACK,
-        ],
-    )
-
-
-def rtmdet(root, **crop):
-    # The stock pipeline of RTMDet-l.
-    size = (SIZE, SIZE)
-    return plain(
-        root,
-        dict(type='CachedMosaic', img_scale=size, pad_val=114.0),
-        dict(
-            type='RandomResize',
-            scale=(2 * SIZE, 2 * SIZE),
-            ratio_range=(0.1, 2.0),
-            resize_type='Resize',
-            keep_ratio=True,
-        ),
-        dict(type='RandomCrop', crop_size=size, **crop),
-        dict(type='YOLOXHSVRandomAug'),
-        dict(type='RandomFlip', prob=0.5),
-        dict(type='Pad', size=size),
-        dict(type='CachedMixUp', img_scale=size, ratio_range=(1.0, 1.0)),
-    )
-
-
-def faster_rcnn(root):
-    return plain(
-        root,
-        dict(type='Resize', scale=(200, 120), keep_ratio=True),
-        dict(type='RandomFlip', prob=0.5),
-        CROP,
-    )
-
-
-def preserving(dataset, **options):
-    return DefectPreservingDataset(dataset, **options)
-
-
-def pools_of(dataset):
-    return make_pools(scan(dataset), CLASSES)
-
-
-def classes_of(dataset, index):
-    return {i['bbox_label'] for i in dataset.get_data_info(index)['instances']}
-
-
-def shown(result):
-    return set(result['data_samples'].gt_instances.labels.tolist())
-
-
-def path_of(dataset, index):
-    return dataset.get_data_info(index)['img_path']
 
 
 def arrivals(dataset, indices):
@@ -206,6 +92,24 @@ def test_masks_come_with_their_boxes(synthetic):
             assert set(instances.labels.tolist()) & classes_of(dataset, index)
             assert instances.masks.masks.shape[0] == len(instances.bboxes)
             assert instances.masks.masks.shape[1:] == result['inputs'].shape[1:]
+
+
+@pytest.mark.parametrize('nested', [False, True])
+def test_boxes_made_anew_from_masks_are_judged_as_if_they_were_cut(synthetic, nested):
+    # So the same crops are taken.
+    masks = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
+    delivered = []
+    for recompute in (False, True):
+        crop = dict(CROP, crop_size=(0.1, 0.1), recompute_bbox=recompute)
+        if nested:
+            crop = dict(type='RandomChoice', transforms=[[crop]])
+        config = leaf(synthetic, [LOAD[0], masks, crop, *PACK])
+        dataset = preserving({**config, 'ann_file': 'annotations/train.json'})
+        set_random_seed(0)
+        drawn = pools_of(dataset)['defect'].tolist() * 25
+        delivered.append([dataset[index]['inputs'] for index in drawn])
+        assert dataset.counts['retries'] > 0
+    assert all(map(torch.equal, *delivered))
 
 
 @pytest.mark.parametrize('ratio', [0, 0.2, 0.6])
@@ -325,41 +229,11 @@ def test_labels_are_those_of_the_dataset_that_an_image_is_from(small):
 
 
 @TRANSFORMS.register_module(force=True)
-class LosesTheFirst:
-    """A user's transform that loses all boxes the first times.
-
-    Args:
-        times (int): How many times.
-        returns_none (bool): Whether it returns None instead of no boxes.
-    """
-
-    def __init__(self, times, returns_none=False):
-        self.times, self.returns_none, self.seen = times, returns_none, []
-
-    def __call__(self, results):
-        self.seen.append(results['img_path'])
-        if len(self.seen) <= self.times:
-            if self.returns_none:
-                return None
-            for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags'):
-                results[key] = results[key][:0]
-        return results
-
-
-def losing(root, times, returns_none=False):
-    step = dict(type='LosesTheFirst', times=times, returns_none=returns_none)
-    return plain(root, step)
-
-
-@TRANSFORMS.register_module(force=True)
 class CropsEverything(LosesTheFirst):
     """A user's crop that never leaves a box."""
 
     def __init__(self):
         super().__init__(times=10**9)
-
-
-NOTHING = dict(retries=0, uncut=0, refused=0, replaced=0, unreadable=0)
 
 
 @pytest.mark.parametrize('returns_none', [False, True])
@@ -476,15 +350,6 @@ class LosesTwoOfThree(LosesTheFirst):
 
 
 @TRANSFORMS.register_module(force=True)
-class CountsReading(LoadImageFromFile):
-    times = 0
-
-    def transform(self, results):
-        self.times += 1
-        return super().transform(results)
-
-
-@TRANSFORMS.register_module(force=True)
 class Darkens:
     """A user's transform that works on the image in place."""
 
@@ -566,6 +431,28 @@ def test_an_image_is_read_once_and_each_try_begins_with_it_unchanged(bright):
     assert dataset.counts == {**NOTHING, 'retries': 3}
     assert result['inputs'].max() == 127
     assert dataset.pipeline.transforms[0].times == 1
+
+
+PAINTING = {
+    'CutOut': dict(type='CutOut', n_holes=2, cutout_ratio=(0.5, 0.5)),
+    'RandomErasing': dict(
+        type='RandomErasing', n_patches=2, ratio=0.5, img_border_value=0
+    ),
+}
+
+
+@pytest.mark.parametrize('nested', [False, True])
+@pytest.mark.parametrize('name', PAINTING)
+def test_a_defect_that_is_painted_over_is_not_delivered(name, nested, bright):
+    painting = PAINTING[name]
+    if nested:
+        painting = dict(type='RandomApply', transforms=[painting], prob=1.0)
+    config = {**plain(bright, painting), 'metainfo': dict(classes=('pit',))}
+    dataset = preserving(config)
+    drawn = list(range(0, 24, 4)) * 20
+    shows = [(dataset[index]['inputs'][0] == 255).sum() / (20 * 16) for index in drawn]
+    assert dataset.counts['retries'] > 10
+    assert min(shows) >= 0.2
 
 
 @TRANSFORMS.register_module(force=True)
