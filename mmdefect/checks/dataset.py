@@ -167,7 +167,7 @@ def check_pipeline(pipeline: Any, where: str, preserved: bool) -> list[Finding]:
                 continue
             why = f'it returns None for {images}, and MMDetection takes any other'
             if preserved:
-                why = f'{WRAPPER} then leaves out crops and mixing for normal images'
+                why = 'normal images are then read three times, and go uncropped'
             if not preserved or 'normal' in images:
                 what = f'{type(transform).__name__}({argument}={value})'
                 fix = f'{argument}={not value}'

@@ -102,6 +102,7 @@ class QuotaBatchSampler(Sampler):
         self._position: Any = (0, 0, iter(()))
         self._resume_at: tuple | None = None
         self._pools_digest: int | None = None
+        self._tell_dataset()
         if sampler.world_size > 1:
             check_ranks_agree({**self._fingerprint(), 'infinite': infinite})
         print_log(self._summary(), logger='current')
@@ -142,6 +143,7 @@ class QuotaBatchSampler(Sampler):
                 )
             plans.append((step, plans[-1][1].switch(quota, step)))
         self._plans = plans
+        self._tell_dataset()
 
     def plan_at(self, epoch: int, step: int) -> Plan:
         """The plan in force at a step.
@@ -250,6 +252,12 @@ class QuotaBatchSampler(Sampler):
         self.sampler.seed = seed
         for _, plan in self._plans:
             plan.seed = seed
+
+    def _tell_dataset(self) -> None:
+        # What an image was drawn for is kept through augmentation.
+        if hasattr(self.sampler.dataset, 'know_quota'):
+            names = {s.pool for _, plan in self._plans for s in plan.shares}
+            self.sampler.dataset.know_quota(names)
 
     def _fingerprint(self) -> dict[str, Any]:
         plan = self.plan

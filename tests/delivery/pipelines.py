@@ -23,7 +23,7 @@ CROP = dict(
     allow_negative_crop=True,
 )
 # What the wrapper counts.
-NOTHING = dict(retries=0, uncut=0, refused=0, replaced=0, unreadable=0)
+NOTHING = dict(retries=0, uncut=0, refused=0, partly=0, replaced=0, unreadable=0)
 
 
 def leaf(root, pipeline, **options):

@@ -47,6 +47,7 @@ from torch.utils.data import DataLoader
 
 from mmdefect.delivery.preserving import DefectPreservingDataset
 from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
+from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
 
 def arrivals(dataset, indices):
@@ -269,6 +270,7 @@ def test_an_image_is_tried_again_then_uncut_then_replaced(
 def test_a_normal_image_that_is_refused_is_tried_again_and_not_swapped(small, log):
     # Stock takes other images at random, until one has a box.
     refusing = plain(small, dict(type='RandomCrop', crop_size=(60, 60)))
+    refusing['pipeline'][0] = dict(type='CountsReading')
     stock, dataset = DATASETS.build(refusing), preserving(refusing)
     normal = pools_of(dataset)['normal'][:20].tolist()
     assert all(shown(stock[index]) for index in normal)
@@ -278,10 +280,13 @@ def test_a_normal_image_that_is_refused_is_tried_again_and_not_swapped(small, lo
         assert result['data_samples'].img_path == path_of(dataset, index)
         # Shrunk to the size to which it would have been cut.
         assert result['inputs'].shape == (3, 60, 60)
-    assert dataset.counts == {**NOTHING, 'retries': 200, 'refused': 20}
+    assert dataset.counts == {**NOTHING, 'retries': 20, 'refused': 20}
     said = [line for line in log if 'RandomCrop returned None' in line]
     assert len(said) == 1
     assert 'set allow_negative_crop=True' in said[0]
+    # Each time costs a reading of the file.
+    assert dataset.pipeline.transforms[0].times == 3 * 20
+    assert 'its file was read 3 times' in said[0]
 
 
 def test_uncut_images_have_a_size_that_the_model_can_take(small):
@@ -570,8 +575,28 @@ def test_an_image_unlike_any_other_gives_way_to_one_of_its_rarest_class(spoiled)
     (root / 'train.json').write_text(json.dumps(content))
     dataset = preserving(plain(root))
     pools = pools_of(dataset)
+    QuotaBatchSampler(DefectPoolSampler(dataset, seed=0), 8, quota=2)
     rarest = min(range(3), key=lambda label: len(pools[CLASSES[label]]))
     assert all(rarest in shown(dataset[defect]) for _ in range(10))
+
+
+def test_the_only_image_of_its_class_may_be_unreadable(spoiled):
+    root, (defect, _) = spoiled
+    content = json.loads((root / 'train.json').read_text())
+    image = DATASETS.build(plain(root)).get_data_info(defect)['img_id']
+    content['categories'].append(dict(id=9, name='hole'))
+    for annotation in content['annotations']:
+        if annotation['image_id'] == image:
+            annotation['category_id'] = 9
+    (root / 'train.json').write_text(json.dumps(content))
+    metainfo = dict(classes=(*CLASSES, 'hole'))
+    dataset = preserving({**plain(root, CROP), 'metainfo': metainfo})
+    for _ in range(10):
+        result = dataset[defect]
+        assert shown(result)
+        assert result['data_samples'].img_path != path_of(dataset, defect)
+    assert dataset.counts['unreadable'] == 10
+    assert dataset.counts['replaced'] == 0
 
 
 def test_a_pool_of_the_users_own_is_not_left_either(spoiled):
@@ -756,6 +781,51 @@ def test_a_copy_works_like_the_original(small):
             set_random_seed(3)
             images.append(one[index]['inputs'])
         assert torch.equal(*images)
+
+
+def test_workers_of_a_copy_are_counted_too(small):
+    # The Runner copies a dataset that it is given built.
+    loader = Runner.build_dataloader(
+        dict(
+            dataset=preserving(losing(small, times=3)),
+            sampler=dict(type='DefectPoolSampler'),
+            batch_sampler=dict(type='QuotaBatchSampler', quota=2, num_batches=3),
+            batch_size=4,
+            num_workers=1,
+            collate_fn=dict(type='pseudo_collate'),
+        ),
+        seed=0,
+    )
+    assert len(list(loader)) == 3
+    assert loader.dataset.counts == {**NOTHING, 'retries': 3}
+    copied = pickle.loads(pickle.dumps(loader.dataset))
+    loader = DataLoader(copied, num_workers=1, collate_fn=pseudo_collate)
+    next(iter(loader))
+    assert copied.counts['retries'] == 3
+
+
+def test_a_subset_keeps_its_defects_and_its_map(small):
+    dataset = preserving(plain(small, CROP), defect_classes=['pit'])
+    pools = pools_of(dataset)
+    chosen = [*pools['normal'][-4:].tolist(), *pools['pit'].tolist()]
+    paths = [path_of(dataset, index) for index in chosen]
+    part = dataset.get_subset(chosen)
+    assert len(dataset) == 300
+    dataset.get_subset_(chosen)
+    for subset in (part, dataset):
+        assert isinstance(subset, DefectPreservingDataset)
+        sampler = DefectPoolSampler(subset, seed=0, defect_classes=['pit'])
+        assert len(subset) == len(chosen)
+        assert sampler.pools['pit'].tolist() == list(range(4, len(chosen)))
+        for index in list(range(4, len(chosen))) * 10:
+            result = subset[index]
+            assert 1 in shown(result)
+            assert result['data_samples'].img_path == paths[index]
+    assert part.counts is not dataset.counts
+    assert len(dataset.get_subset(-2)) == 2
+    both = preserving(ConcatDataset([part.dataset, part.dataset]))
+    with pytest.raises(NotImplementedError):
+        both.get_subset([0])
 
 
 def test_annotations_are_read_when_they_are_needed(small, tmp_path):
