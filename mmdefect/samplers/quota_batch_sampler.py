@@ -144,6 +144,7 @@ class QuotaBatchSampler(Sampler):
         self.infinite = infinite
         self._cursor = Cursor(0, 0)
         self._checksum: int | None = None
+        self._tell_dataset()
 
     def _agree(self) -> None:
         if self.sampler.world_size > 1:
@@ -195,6 +196,7 @@ class QuotaBatchSampler(Sampler):
                 )
             plans.append((step, plans[-1][1].switch(quota, step)))
         self._plans = plans
+        self._tell_dataset()
 
     def plan_at(self, epoch: int, step: int) -> Plan:
         """The plan in force at a step.
@@ -311,6 +313,12 @@ class QuotaBatchSampler(Sampler):
         self.sampler.seed = seed
         for _, plan in self._plans:
             plan.seed = seed
+
+    def _tell_dataset(self) -> None:
+        # What an image was drawn for is kept through augmentation.
+        if hasattr(self.sampler.dataset, 'know_quota'):
+            names = {s.pool for _, plan in self._plans for s in plan.shares}
+            self.sampler.dataset.know_quota(names)
 
     def _fingerprint(self) -> dict[str, Any]:
         if self._checksum is None:

@@ -123,10 +123,14 @@ def test_a_loss_that_no_known_transform_explains_is_measured(check, workers):
 def test_a_lost_class_breaks_a_quota_of_that_class(check):
     """An image that was drawn for its pit may keep a scratch instead."""
     quota = "train_dataloader['batch_sampler']['quota'] = dict(pit=3)"
-    only = "crop + [dict(type='Resize', scale=(64, 64), keep_ratio=False)]"
-    dataset = preserved(f'dict(leaf, pipeline=load + small + {only} + pack)')
+    sparing = "load + small + [dict(type='MinIoURandomCrop')] + small + pack"
+    sparing = f'dict(leaf, pipeline={sparing})'
     options = ('--json', '--batches', '20', '--cfg-options', 'randomness.seed=0')
-    for rest, lost in (('', []), (quota, ['pit'])):
+    for dataset, rest, lost in (
+        (new(sparing), '', []),
+        (new(sparing), quota, ['pit']),
+        (preserved(sparing), quota, []),
+    ):
         _, said, _ = check(config('retinanet', dataset, rest), *options)
         losses = [finding['what'] for finding in broken(said)]
         assert [what.split()[4] for what in losses] == lost
