@@ -23,7 +23,8 @@ from mmdefect.delivery.attempts import (
     steps_of,
 )
 from mmdefect.pools.pools import make_pools
-from mmdefect.pools.scan import scan
+from mmdefect.pools.scan import counts, scan
+from mmdefect.pools.unreadable import explain
 from mmdefect.pools.wrappers import class_names, describe, unwrap
 
 # What is counted, and what the log says when it first happens.
@@ -152,7 +153,7 @@ class DefectPreservingDataset:
         if instances is None:
             labels = set(self.get_cat_ids(index))
         else:
-            labels = {i['bbox_label'] for i in instances if not i.get('ignore_flag', 0)}
+            labels = {each['bbox_label'] for each in instances if counts(each)}
         if self.defect_classes is not None:
             leaf = np.searchsorted(self._ends, self._origin[index], side='right')
             labels &= self._labels[leaf]
@@ -399,26 +400,43 @@ def _broken_files(config: dict) -> Iterator[None]:
     # A dataset that cannot be built does not say what it was reading.
     try:
         yield
-    except ValueError as error:
-        files = ' or '.join(_annotation_files(config))
-        if not files or files in str(error):
-            raise
-        raise ValueError(
-            f'{files} cannot be read, or leaves no image: {type(error).__name__}: '
-            f'{error}; mend the file, or set ann_file and filter_cfg of the dataset in '
-            'train_dataloader, the innermost one'
-        ) from error
+    except Exception as error:
+        leaves = list(_leaves(config))
+        causes = (explain(error, path, classes) for path, classes in leaves)
+        files = ' or '.join(path for path, _ in leaves)
+        missing = isinstance(error, FileNotFoundError)
+        said = next(filter(None, causes), None)
+        if said is None:
+            if missing or not files or files in str(error) or not _reading(error):
+                raise
+            said = (
+                f'{files} cannot be read, or leaves no image: {type(error).__name__}: '
+                f'{error}; mend the file, or set ann_file and filter_cfg of the '
+                'dataset in train_dataloader, the innermost one'
+            )
+        raise (FileNotFoundError if missing else ValueError)(said) from error
 
 
-def _annotation_files(config: Any) -> list[str]:
+def _reading(error: Exception) -> bool:
+    # Whether annotations were being read.
+    trace, names = error.__traceback__, set()
+    while trace:
+        names.add(trace.tb_frame.f_code.co_name)
+        trace = trace.tb_next
+    return 'full_init' in names
+
+
+def _leaves(config: Any) -> Iterator[tuple[str, Any]]:
+    # Annotation file and class names of each dataset that is no wrapper.
     if isinstance(config, (list, tuple)):
-        return [path for part in config for path in _annotation_files(part)]
-    if not isinstance(config, dict):
-        return []
-    inner = [config.get('dataset'), config.get('datasets')]
-    own = [config['ann_file']] if isinstance(config.get('ann_file'), str) else []
-    root = config.get('data_root') or ''
-    return [os.path.join(root, path) for path in own] + _annotation_files(inner)
+        for part in config:
+            yield from _leaves(part)
+    elif isinstance(config, dict):
+        path = config.get('ann_file')
+        if isinstance(path, str):
+            classes = (config.get('metainfo') or {}).get('classes')
+            yield os.path.join(config.get('data_root') or '', path), classes
+        yield from _leaves([config.get('dataset'), config.get('datasets')])
 
 
 def _missing(path: str, key: str) -> str:

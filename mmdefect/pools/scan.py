@@ -39,12 +39,14 @@ class Part(NamedTuple):
         unseen (dict[Any, np.ndarray]): By category id of a COCO file, the keys of the
             ids of the images that the file gives an instance of it and the dataset
             does not.
+        left_out (np.ndarray): See :class:`Scan`.
     """
 
     leaf: Any
     ignored: dict[Any, np.ndarray]
     flat: dict[Any, np.ndarray]
     unseen: dict[Any, np.ndarray]
+    left_out: np.ndarray
 
 
 class Scan(NamedTuple):
@@ -157,7 +159,7 @@ def _scan_leaf(leaf: Any, progress: _Progress) -> Scan:
         {name: shown.get(label, NONE) for label, name in enumerate(names)},
         np.flatnonzero(is_ignored & ~is_shown),
         left_out,
-        (Part(leaf, ignored, flat, unseen),),
+        (Part(leaf, ignored, flat, unseen, left_out),),
     )
 
 

@@ -276,13 +276,14 @@ class QuotaBatchSampler(Sampler):
 
     def _summary(self) -> str:
         plan, pools = self.plan, self.sampler.pools
-        total = len(self.sampler.dataset)
-        defects = len(pools['defect'])
-        share = defects / total
+        images = self.sampler.photographs
+        share = images['defect'] / images['all']
         parts = [
-            f'{len(pools["normal"]):,} normal + {defects:,} defect images '
+            f'{images["normal"]:,} normal + {images["defect"]:,} defect images '
             f'({share:.1%})'.replace('%', ' %')
         ]
+        if images['all'] < len(self.sampler.dataset):
+            parts[0] += f', repeated to {len(self.sampler.dataset):,}'
         for what, number in self.sampler.annotated_normals.items():
             parts[0] += f', {number:,} normal with {what} only'
         counts = {s.pool: s.images for s in plan.shares}
@@ -296,9 +297,10 @@ class QuotaBatchSampler(Sampler):
         )
         parts.append(f'{len(plan):,} batches per epoch')
         for name in order[1:]:
-            draws = counts[name] * plan.world_size * len(plan) / len(pools[name])
+            draws = counts[name] * plan.world_size * len(plan) / images[name]
             parts.append(f'each {name} image drawn about {draws:,.3g} times per epoch')
-        none = (1 - share) ** plan.batch_size
+        stock = len(pools['defect']) / len(self.sampler.dataset)
+        none = (1 - stock) ** plan.batch_size
         parts.append(
             f'without a quota {none:.0%} of batches would hold no defect'.replace(
                 '%', ' %'
