@@ -22,7 +22,7 @@ from mmdefect.delivery.files import (
 from mmdefect.delivery.shared import EVENTS, Counts, Names
 from mmdefect.delivery.steps import steps_of
 from mmdefect.pools.pools import RESERVED, make_pools
-from mmdefect.pools.scan import scan
+from mmdefect.pools.scan import counts, scan
 from mmdefect.pools.wrappers import class_names, describe, unwrap
 
 # How often a normal image is tried again that a pipeline refuses: rarely by chance.
@@ -158,7 +158,7 @@ class DefectPreservingDataset:
         if instances is None:
             labels = set(self.get_cat_ids(index))
         else:
-            labels = {i['bbox_label'] for i in instances if not i.get('ignore_flag', 0)}
+            labels = {each['bbox_label'] for each in instances if counts(each)}
         leaf = np.searchsorted(self._ends, self._origin[index], side='right')
         names = {label: self._names[leaf][label] for label in labels}
         chosen = self.defect_classes
