@@ -11,6 +11,8 @@ img_scale = (640, 640)  # width, height in pixels
 batch_size = 4
 quota = 1  # defect images in every batch
 max_epochs = 12  # an epoch shows every normal image once
+# MMDetection's COCO weights. Without internet: a file of them; None = ImageNet's.
+pretrained = 'https://download.openmmlab.com/mmdetection/v2.0/mask_rcnn/mask_rcnn_r50_fpn_1x_coco/mask_rcnn_r50_fpn_1x_coco_20200205-d4b0c5d6.pth'
 # -----------------------------------------------------------------------------
 
 num_classes = len(_base_.classes)
@@ -20,6 +22,11 @@ model = dict(
         mask_head=dict(num_classes=num_classes),
     )
 )
+load_from = pretrained  # but for the layers that depend on the number of classes
+if pretrained:  # not ImageNet's; --resume without a checkpoint forgets load_from
+    model['backbone'] = dict(
+        init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=pretrained)
+    )
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),

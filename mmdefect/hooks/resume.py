@@ -14,6 +14,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import find_latest_checkpoint
 
 from mmdefect.hooks.checkpoints import allow_checkpoint_types
+from mmdefect.hooks.pretrained import tell_what_fits
 from mmdefect.samplers.defect_pool_sampler import CONFIG_LINES
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
@@ -30,11 +31,12 @@ class QuotaResumeHook(Hook):
     and starts the batches at the iteration count of the checkpoint.
 
     It also lets torch >= 2.6 read MMEngine's checkpoints: see
-    :func:`mmdefect.hooks.checkpoints.allow_checkpoint_types`.
+    :func:`mmdefect.hooks.checkpoints.allow_checkpoint_types`. And of a checkpoint that
+    a run begins with, ``load_from``, it says in the log which weights do not fit.
 
     Raises:
         ValueError: If the train dataloader has no ``QuotaBatchSampler``, or the
-            checkpoint belongs to other data or settings.
+            checkpoint belongs to other data or settings, or to another model.
     """
 
     # After a schedule was set, which the check compares.
@@ -85,8 +87,13 @@ class QuotaResumeHook(Hook):
         Args:
             runner (Runner): The runner.
             checkpoint (dict): What was loaded.
+
+        Raises:
+            ValueError: If it is not resumed from and has no weight of the model.
         """
         self._state = checkpoint.get(KEY)
+        if not runner._resume:
+            tell_what_fits(runner.model, checkpoint, runner._load_from)
 
     def before_train(self, runner: Any) -> None:
         """Start at the iteration count of the checkpoint.
