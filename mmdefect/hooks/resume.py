@@ -146,7 +146,7 @@ class QuotaResumeHook(Hook):
     def _resume_epochs(self, runner: Any, sampler: QuotaBatchSampler) -> None:
         loop = runner.train_loop
         epoch, step = divmod(loop.iter, len(sampler))
-        if step == 0 and loop.epoch < epoch:
+        if step == 0 and loop.epoch == epoch - 1:
             # Saved by the last iteration of an epoch, whose end is still to come.
             epoch, step = epoch - 1, len(sampler)
         self._restore(runner, sampler, epoch, step)
