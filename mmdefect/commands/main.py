@@ -40,6 +40,10 @@ COMMANDS = {
         ('rich', 'matplotlib', 'sklearn'),
     ),
     'plot': Command('draw what the logs of training runs say', ('matplotlib',)),
+    'review': Command(
+        'judge a trained detector: may we ship it?',
+        ('rich', 'matplotlib', 'sklearn', 'jinja2'),
+    ),
     'show': Command(
         'draw the detections of a trained run', ('rich', 'matplotlib', 'sklearn')
     ),
