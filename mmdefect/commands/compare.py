@@ -17,6 +17,9 @@ Samplers (batch size, pipelines, model, optimizer, validation are the config's):
 The first four go without DefectPreservingDataset and mmdefect's hooks. Plain samplers
 begin their next epoch where one ends, in the middle of a batch too.
 
+With --defects each sampler trains with parts of the defect images too, and the learning
+curve says whether it is worth collecting more of them.
+
 The learning rate: the config's param_scheduler where the config trains --iters
 iterations in the iteration loop; otherwise linear warm-up over the first 5 % (1,000
 iterations at most), then cosine to 5 %. Hooks that wait for an epoch, such as
@@ -40,7 +43,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterator, Sequence
 
-from mmdefect.analysis.comparison import MAIN, OURS, PLAIN
+from mmdefect.analysis.comparison import MAIN, OURS, PLAIN, name_of
 from mmdefect.commands.command_line import Parser, add_cfg_options
 
 if TYPE_CHECKING:
@@ -61,7 +64,15 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add('config', metavar='CONFIG', help='a config with QuotaBatchSampler')
-    add('--samplers', nargs='+', metavar='NAME', default=['stock', 'weighted', 'quota'])
+    add('--samplers', nargs='+', metavar='NAME', help='default: stock weighted quota')
+    add(
+        '--defects',
+        nargs='+',
+        type=float,
+        default=[1.0],
+        metavar='SHARE',
+        help='shares of the defect images, such as 0.25 0.5 1 (then --samplers: quota)',
+    )
     add('--iters', type=int, default=1800, metavar='N', help='default: %(default)s')
     add('--seeds', type=int, default=3, metavar='K', help='seeds 0 … K-1 (default: 3)')
     add('--work-dir', default='compared', metavar='DIR', help='default: %(default)s')
@@ -97,11 +108,22 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         if getattr(args, name) < 1:
             flag = '--' + name.replace('_', '-')
             parser.error(f'{flag} {getattr(args, name)}: expected 1 or more')
-    args.samplers = list(dict.fromkeys(args.samplers))
+    if args.samplers is None:
+        args.samplers = ['quota']
+        if args.defects == [1.0]:
+            args.samplers = ['stock', 'weighted', 'quota']
+    for share in args.defects:
+        if not 0 < share <= 1:
+            parser.error(f'--defects {share}: expected shares above 0, up to 1')
     for name in args.samplers:
         if name not in PLAIN + OURS and not re.fullmatch(r'quota=\d+', name):
             known = ', '.join((*PLAIN, *OURS))
             parser.error(f'--samplers {name}: expected some of {known}, quota=K')
+    args.samplers = list(
+        dict.fromkeys(
+            name_of(name, share) for name in args.samplers for share in args.defects
+        )
+    )
     if args.schedule is not None:
         try:
             schedule = [(at, quota) for at, quota in ast.literal_eval(args.schedule)]
@@ -252,6 +274,7 @@ def report(runs: list[Run], told: dict, args: argparse.Namespace) -> None:
     """Print the tables, and write ``results.json`` and ``curves.png``."""
     from rich.console import Console
 
+    from mmdefect.analysis.comparison import learning
     from mmdefect.analysis.comparison.results import (
         check_fairness,
         collect,
@@ -282,7 +305,14 @@ def report(runs: list[Run], told: dict, args: argparse.Namespace) -> None:
             f'{entries[0]["images"]:,} images.'
         )
     )
-    console.print(f'Written: {args.work_dir}/results.json, {args.work_dir}/curves.png')
+    written = ['results.json', 'curves.png']
+    if args.defects != [1.0]:
+        path = Path(args.work_dir, 'learning.png')
+        console.print(learning.report(entries, told['without_training'], path))
+        written.append(path.name)
+    console.print(
+        'Written: ' + ', '.join(f'{args.work_dir}/{name}' for name in written)
+    )
 
 
 @contextlib.contextmanager
