@@ -227,3 +227,30 @@ def defect_ids(synthetic):
     """Ids of the training images of ``synthetic`` that show a defect."""
     annotations = json.loads((synthetic / 'annotations/train.json').read_text())
     return {annotation['image_id'] for annotation in annotations['annotations']}
+
+
+@pytest.fixture(scope='session')
+def two_parts(synthetic, tmp_path_factory):
+    """Settings of ``synthetic`` in two files, the first of which knows scratches only.
+
+    Only images of the second show a pit or a dent.
+    """
+    folder = tmp_path_factory.mktemp('two_parts')
+    whole = json.loads((synthetic / 'annotations/train.json').read_text())
+    (scratch,) = (c for c in whole['categories'] if c['name'] == 'scratch')
+    others = {
+        annotation['image_id']
+        for annotation in whole['annotations']
+        if annotation['category_id'] != scratch['id']
+    }
+    parts = []
+    for name, categories in (('one', [scratch]), ('all', whole['categories'])):
+        images = [i for i in whole['images'] if (i['id'] in others) == (name == 'all')]
+        ids = {image['id'] for image in images}
+        annotations = [a for a in whole['annotations'] if a['image_id'] in ids]
+        content = dict(images=images, annotations=annotations, categories=categories)
+        path = folder / f'{name}.json'
+        path.write_text(json.dumps(content))
+        classes = tuple(category['name'] for category in categories)
+        parts.append(dict(ann_file=str(path), metainfo=dict(classes=classes)))
+    return parts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import json
 
@@ -13,13 +12,9 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from runner_configs import ROOT, RecordBatches, edit_configs
 
-CONFIGS = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
+from mmdefect.analysis.check import check
 
-spec = importlib.util.spec_from_file_location(
-    'check_config', ROOT / 'tools/check_config.py'
-)
-check_config = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(check_config)
+CONFIGS = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
 
 # Without the workers, that take longer to start than a few batches to make.
 IN_PROCESS = {
@@ -84,7 +79,7 @@ def everything(cfg, key):
 @pytest.mark.parametrize('name', CONFIGS)
 def test_a_ready_config_delivers_its_quota(with_data, name):
     path = ROOT / f'configs/{name}.py'
-    findings, delivery = check_config.check(str(path), IN_PROCESS, batches=10)
+    findings, delivery = check(str(path), IN_PROCESS, batches=10)
     assert findings == []
     (defect,) = [count for count in delivery.counts if count.pool == 'defect']
     quota = Config.fromfile(str(path)).train_dataloader.batch_sampler.quota

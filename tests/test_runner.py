@@ -201,7 +201,7 @@ def test_the_command_that_users_type_trains_with_their_options(synthetic, tmp_pa
     assert 'coco/bbox_mAP_50' in out
 
     out = run(
-        *(sys.executable, ROOT / 'tools/show_detections.py', 'work_dirs/defect_yolox'),
+        *(sys.executable, '-m', 'mmdefect', 'show', 'work_dirs/defect_yolox'),
         cwd=tmp_path,
     )
     assert 'AP50: ' in out

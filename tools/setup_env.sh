@@ -15,7 +15,7 @@ project. Building mmcv takes minutes the first time; later runs take a second.
 
 # What others extend: packages of the tests and tools, without a say on torch.
 EXTRAS=(pytest pytest-timeout hypothesis ruff mypy import-linter rich matplotlib
-  tensorboard torchdata scipy scikit-learn lvis)
+  tensorboard torchdata scipy scikit-learn lvis jinja2)
 
 torch=torch==2.13.0
 # openmim needs pkg_resources, which setuptools 81 no longer has.

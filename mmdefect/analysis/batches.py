@@ -20,8 +20,8 @@ from mmdefect.analysis.dataloader import (
 )
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.stock import stock
-from mmdefect.delivery.delivered import shown_labels
-from mmdefect.pools.wrappers import class_names, unwrap
+from mmdefect.delivery.delivered import delivered_classes
+from mmdefect.pools.labels import LabelNames
 
 
 class Batch(NamedTuple):
@@ -30,6 +30,7 @@ class Batch(NamedTuple):
     Args:
         images (list[np.ndarray]): RGB images, uint8 of shape (height, width, 3).
         samples (list[DetDataSample]): Their annotations.
+        names (list[dict[int, str]]): Of each image, the names of the classes by label.
         pools (list[int]): Number of the pool that each was drawn from.
         place (str): Which batch of which epoch it is.
         title (str): How it was drawn, with how many defects, and how many arrived.
@@ -37,6 +38,7 @@ class Batch(NamedTuple):
 
     images: list
     samples: list
+    names: list
     pools: list
     place: str
     title: str
@@ -87,12 +89,14 @@ def load(loader: Any, pools: np.ndarray) -> Iterator[Batch]:
     Yields:
         Batch: A batch.
     """
+    names = LabelNames(loader.dataset)
     for epoch, step, indices, batch in load_batches(loader):
         plan = loader.batch_sampler.plan_at(epoch, step)
         drawn, delivered = count(loader, indices, batch['data_samples'])
         yield Batch(
             [as_image(tensor) for tensor in batch['inputs']],
             batch['data_samples'],
+            [names.of(index) for index in indices],
             pools[indices].tolist(),
             f'epoch {epoch + 1}, batch {step + 1}',
             f'{sampling(plan)}: {drawn} drawn with a defect, {delivered} delivered',
@@ -110,12 +114,12 @@ def count(loader: Any, indices: list, samples: list) -> tuple[int, int]:
     Returns:
         tuple[int, int]: Images drawn with a defect, and those of them that show one.
     """
-    names = class_names(unwrap(loader.dataset)[0][0])
     sampler = loader.batch_sampler.sampler
+    names = LabelNames(loader.dataset, sampler.defect_classes)
     drawn = np.isin(indices, sampler.pools['defect'])
     shown = [
-        any(names[label] in sampler.defect_classes for label in shown_labels(sample))
-        for sample in samples
+        bool(delivered_classes(sample, names.of(index)))
+        for index, sample in zip(indices, samples)
     ]
     return int(drawn.sum()), int((drawn & shown).sum())
 

@@ -45,8 +45,15 @@ def find_run(work_dir: Path) -> Run:
     Raises:
         UnusableError: If something is missing.
     """
-    config = find_config(work_dir)
-    last = newest(work_dir, '[!b]*_*.pth', 'checkpoint')
+
+    def newest(pattern: str, what: str) -> Path:
+        found = sorted(work_dir.glob(pattern), key=lambda path: path.stat().st_mtime)
+        if not found:
+            raise UnusableError(f'no {what} in {work_dir}: expected {pattern}')
+        return found[-1]
+
+    config = newest('*.py', 'config')
+    last = newest('[!b]*_*.pth', 'checkpoint')
     validations = []
     for log in sorted(work_dir.glob('*/vis_data/scalars.json')):
         rows = [json.loads(line) for line in log.read_text().splitlines()]
@@ -55,7 +62,8 @@ def find_run(work_dir: Path) -> Run:
         raise UnusableError(f'no validation in {work_dir}/*/vis_data/scalars.json')
     # MMDetection logs no AP, and keeps no best checkpoint, where a detector has not a
     # single box on all validation images.
-    checkpoint = find_checkpoint(work_dir)
+    best = any(work_dir.glob('best_*.pth'))
+    checkpoint = newest('best_*.pth', 'best checkpoint') if best else last
     made = int(checkpoint.stem.rpartition('_')[2])
     # The newest that counts as that checkpoint does, in epochs or in iterations.
     row = next((r for r in validations[::-1] if r['step'] == made), validations[-1])
@@ -67,37 +75,6 @@ def find_run(work_dir: Path) -> Run:
     }
     metrics = metrics or dict.fromkeys(FIGURES, 0.0)
     return Run(config, checkpoint, metrics, trained_iterations(last))
-
-
-def newest(folder: Path, pattern: str, what: str) -> Path:
-    """The newest file of a kind.
-
-    Args:
-        folder (Path): Where it is.
-        pattern (str): What its name looks like.
-        what (str): What it is, for who looks for it in vain.
-
-    Returns:
-        Path: The file.
-
-    Raises:
-        UnusableError: If there is none.
-    """
-    found = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise UnusableError(f'no {what} in {folder}: expected {pattern}')
-    return found[-1]
-
-
-def find_config(work_dir: Path) -> Path:
-    """The config of a training run."""
-    return newest(work_dir, '*.py', 'config')
-
-
-def find_checkpoint(work_dir: Path) -> Path:
-    """The best checkpoint of a training run; the last where none is best."""
-    best = any(work_dir.glob('best_*.pth'))
-    return newest(work_dir, 'best_*.pth' if best else '[!b]*_*.pth', 'checkpoint')
 
 
 def trained_iterations(checkpoint: Path) -> int:

@@ -60,13 +60,12 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def draw(sides: list, pools: list, classes: Any, path: Path) -> None:
+def draw(sides: list, pools: list, path: Path) -> None:
     """Draw a batch, or two side by side.
 
     Args:
         sides (list[Batch]): What is drawn.
         pools (list[str]): Names of the pools.
-        classes (Sequence[str]): Class names.
         path (Path): Picture to write.
     """
     import matplotlib
@@ -93,9 +92,9 @@ def draw(sides: list, pools: list, classes: Any, path: Path) -> None:
         axes = panel.subplots(rows, columns, squeeze=False).ravel()
         for axis in axes[len(batch.images) :]:
             axis.axis('off')
-        images = zip(axes, batch.images, batch.samples, batch.pools)
-        for axis, image, sample, pool in images:
-            draw_image(axis, image, sample, classes, colours[pool])
+        images = zip(axes, batch.images, batch.samples, batch.names, batch.pools)
+        for axis, image, sample, names, pool in images:
+            draw_image(axis, image, sample, names, colours[pool])
     used = sorted({pool for batch in sides for pool in batch.pools})
     below[0].legend(
         [Patch(facecolor=colours[n]) for n in used],
@@ -111,14 +110,14 @@ def draw(sides: list, pools: list, classes: Any, path: Path) -> None:
     pyplot.close(figure)
 
 
-def draw_image(axis: Any, image: Any, sample: Any, classes: Any, colour: str) -> None:
+def draw_image(axis: Any, image: Any, sample: Any, names: dict, colour: str) -> None:
     """Draw one image of a batch.
 
     Args:
         axis (matplotlib.axes.Axes): Where.
         image (np.ndarray): RGB image.
         sample (DetDataSample): Its annotations.
-        classes (Sequence[str]): Class names.
+        names (dict[int, str]): Names of the classes, by label.
         colour (str): Colour of the frame.
     """
     axis.set_xticks([])
@@ -132,8 +131,8 @@ def draw_image(axis: Any, image: Any, sample: Any, classes: Any, colour: str) ->
     axis.autoscale(False)
     for box in boxes_of(sample.get('ignored_instances')):
         add_box(axis, box, '0.5', 'dashed')
-    for box, number in zip(boxes_of(instances), instances.labels.tolist()):
-        add_box(axis, box, '#00b050', 'solid', classes[number])
+    for box, label in zip(boxes_of(instances), instances.labels.tolist()):
+        add_box(axis, box, '#00b050', 'solid', names[label])
 
 
 def boxes_of(instances: Any) -> list:
@@ -174,11 +173,9 @@ def run(args: argparse.Namespace) -> int:
 
     from mmdefect.analysis.batches import build_loaders, load, pool_numbers
     from mmdefect.analysis.config import running
-    from mmdefect.pools.wrappers import class_names, unwrap
 
     with Console(stderr=True).status('reading the annotations'):
         loaders = build_loaders(args.config, args.cfg_options, bool(args.against))
-    classes = class_names(unwrap(loaders[-1].dataset)[0][0])
     pools, numbers = pool_numbers(loaders[-1].batch_sampler)
     streams = [load(loader, numbers) for loader in loaders]
     args.output_dir.mkdir(parents=True, exist_ok=True)
@@ -186,7 +183,7 @@ def run(args: argparse.Namespace) -> int:
         with running('the batches cannot be loaded'):
             sides = [next(stream) for stream in streams]
         path = args.output_dir / f'batch_{number + 1:03d}.png'
-        draw(sides, pools, classes, path)
+        draw(sides, pools, path)
         print(f'{path}: {sides[0].place}')
         for batch in sides:
             print(f'  {batch.title}')

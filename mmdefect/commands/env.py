@@ -27,7 +27,6 @@ DISTRIBUTIONS = {
     'mmcv': ['mmcv', 'mmcv-lite', 'onedl-mmcv'],
     'mmdet': ['mmdet', 'onedl-mmdetection'],
     'pycocotools': ['pycocotools'],
-    'sklearn': ['scikit-learn'],
     'mim': ['openmim', 'onedl-mim'],
 }
 

@@ -37,22 +37,18 @@ COMMANDS = {
     'browse': Command('draw the batches that training sees', ('rich', 'matplotlib')),
     'compare': Command(
         'train with several samplers, and compare them',
-        ('rich', 'matplotlib', 'sklearn'),
+        ('rich', 'matplotlib', 'scipy'),
     ),
     'plot': Command('draw what the logs of training runs say', ('matplotlib',)),
     'review': Command(
         'judge a trained detector: may we ship it?',
-        ('rich', 'matplotlib', 'sklearn', 'jinja2'),
+        ('rich', 'matplotlib', 'scipy', 'jinja2'),
     ),
-    'show': Command(
-        'draw the detections of a trained run', ('rich', 'matplotlib', 'sklearn')
-    ),
+    'show': Command('draw the detections of a trained run', ('rich', 'matplotlib')),
     'stock': Command('write a config without its quota, to compare with'),
     'configs': Command('copy the ready configs into a directory'),
     'env': Command('print what a bug report needs'),
 }
-# Modules, by the name of what brings them where that is another.
-DISTRIBUTIONS = {'sklearn': 'scikit-learn'}
 
 
 def usage() -> str:
@@ -123,7 +119,6 @@ def run(name: str, argv: Sequence[str]) -> int:
     args = module.parse_args(argv)
     lacking = [need for need in COMMANDS[name].needs if find_spec(need) is None]
     if lacking:
-        lacking = [DISTRIBUTIONS.get(need, need) for need in lacking]
         return _wrong_use(
             f'mmdefect {name}',
             f"needs {', '.join(lacking)}: pip install 'mmdefect[tools]'",

@@ -166,10 +166,10 @@ def find(paths: Sequence[Path]) -> tuple[Path, Path]:
     Returns:
         tuple[Path, Path]: Both.
     """
-    from mmdefect.analysis.runs import find_checkpoint, find_config
+    from mmdefect.analysis.review.detector import find_detector
 
     if paths[-1].is_dir():
-        return find_config(paths[-1]), find_checkpoint(paths[-1])
+        return find_detector(paths[-1])
     return paths[0], paths[-1]
 
 

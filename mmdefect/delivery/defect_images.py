@@ -6,7 +6,7 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from mmdefect.pools.wrappers import names_by_label, unwrap
+from mmdefect.pools.labels import LabelNames
 
 
 class DefectImages:
@@ -27,28 +27,16 @@ class DefectImages:
     def __init__(
         self, dataset: Any, indices: np.ndarray, classes: Sequence[str], sample: Any
     ) -> None:
-        leaves, origin = unwrap(dataset)
-        parts = [
-            {label: name for label, name in names.items() if name in classes}
-            for names in names_by_label(leaves)
-        ]
+        names = LabelNames(dataset, classes)
         # Of an image that is no defect image, the part is not looked up.
-        self._elsewhere = {
-            label: name
-            for label, name in parts[0].items()
-            if all(label in names for names in parts)
-        }
+        self._other: tuple[None, Mapping[int, str]] = (None, names.of_any())
         # Ids repeat over the parts of a ConcatDataset.
         keys = ('img_path', 'img_id') if hasattr(dataset, 'get_data_info') else ()
         self._key = next((key for key in keys if key in sample), None)
         self._images: dict[Any, tuple[int, Mapping[int, str]]] = {}
-        if self._key is None:
-            return
-        ends = np.cumsum([len(leaf) for leaf in leaves])
-        part_of = np.searchsorted(ends, origin[indices], side='right')
-        for index, part in zip(indices.tolist(), part_of.tolist()):
-            name = dataset.get_data_info(index).get(self._key)
-            self._images.setdefault(name, (len(self._images), parts[part]))
+        for index in indices.tolist() if self._key else ():
+            image = dataset.get_data_info(index).get(self._key)
+            self._images.setdefault(image, (len(self._images), names.of(index)))
 
     def __len__(self) -> int:
         return len(self._images)
@@ -63,5 +51,5 @@ class DefectImages:
             tuple: The number of the defect image, ``0 … len(self) - 1``, or None if
             it is none or not known; and the names of the defect classes by label.
         """
-        name = sample.get(self._key) if self._key else None
-        return self._images.get(name, (None, self._elsewhere))
+        image = sample.get(self._key) if self._key else None
+        return self._images.get(image, self._other)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Mapping, NamedTuple
 
-from mmdefect.pools.wrappers import class_names, unwrap
+from mmdefect.pools.labels import LabelNames
 
 
 def shown_labels(sample: Any) -> list[int]:
@@ -82,8 +82,8 @@ def count_delivery(loader: Any, batches: Iterable[tuple[list, list]]) -> Deliver
         Delivery: Counts of each pool.
     """
     dataset, batch_sampler = loader.dataset, loader.batch_sampler
-    pools, classes = batch_sampler.sampler.pools, class_names(unwrap(dataset)[0][0])
-    defects = set(batch_sampler.sampler.defect_classes)
+    pools, defects = batch_sampler.sampler.pools, batch_sampler.sampler.defect_classes
+    names = LabelNames(dataset, defects)
     members = {name: set(pool.tolist()) for name, pool in pools.items()}
     drawn = dict.fromkeys(pools, 0)
     arrived = dict.fromkeys(pools, 0)
@@ -91,7 +91,7 @@ def count_delivery(loader: Any, batches: Iterable[tuple[list, list]]) -> Deliver
     for indices, samples in batches:
         number += 1
         for index, sample in zip(indices, samples):
-            shown = {classes[label] for label in shown_labels(sample)} & defects
+            shown = delivered_classes(sample, names.of(index))
             itself = arrives_as_itself(dataset, index, sample)
             replaced += not itself
             for name, pool in members.items():

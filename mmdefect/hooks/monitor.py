@@ -37,6 +37,9 @@ class QuotaMonitorHook(Hook):
     - ``quota/seen``: share of all defect images that have reached the model since
       training began.
 
+    What an image shows is told by its boxes: a defect that ``CutOut`` paints over
+    counts as shown, for its box stays.
+
     When training starts, it says so where a defect image will be drawn more than
     ``MANY_DRAWS`` times, and what else in the config breaks the quota: the sampler has
     told what it finds in the dataset, but knows no hooks and no loop.
@@ -75,7 +78,7 @@ class QuotaMonitorHook(Hook):
         self._classes = self._batch_sampler.sampler.defect_classes
         self._log_every, self._log_last = _logging_interval(runner)
         self._interval, self._losses = Interval(self._classes), Losses()
-        self._images: Any = None  # Until the first batch tells how they are known.
+        self._images: Any = None  # The first batch tells how they are known.
         self._show_as_they_are(runner.log_processor)
         self._tell_of_many_draws(runner)
         _tell_of_findings(runner)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
-from typing import Any, Callable, Sequence
+from typing import Any, Callable
 
 import numpy as np
 
@@ -127,20 +126,6 @@ def class_names(dataset: Any) -> tuple[str, ...]:
             "set train_dataloader.dataset.metainfo=dict(classes=('crack', ...))"
         )
     return names
-
-
-def names_by_label(parts: Sequence[Any]) -> list[dict[int, str]]:
-    """What each label means in each part of a dataset.
-
-    Args:
-        parts (Sequence): Datasets that are no wrappers.
-
-    Returns:
-        list[dict[int, str]]: Of each part, the names of the classes by label. A label
-        that it lacks, which Mosaic may bring in, means what it means in another part.
-    """
-    own = [dict(enumerate(class_names(part))) for part in parts]
-    return [dict(ChainMap(names, *own)) for names in own]
 
 
 def _load(dataset: Any) -> None:

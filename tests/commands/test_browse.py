@@ -216,6 +216,23 @@ def test_floats_masks_and_images_of_several_sizes_are_drawn(
     assert cv2.imread(str(tmp_path / 'b/batch_002.png')) is not None
 
 
+def test_each_box_has_the_name_that_its_part_of_the_dataset_gives_it(
+    browse, drawn, two_parts
+):
+    parts = ', '.join(f'dict(plain, **{part})' for part in two_parts)
+    text = config('retinanet', new(f"dict(type='ConcatDataset', datasets=[{parts}])"))
+    status, out, _ = browse('--num', '4', text=text)
+    assert status == 0
+    assert out.count('3 drawn with a defect, 3 delivered') == 4
+    named = {
+        names[label]
+        for (batch,) in drawn
+        for sample, names in zip(batch.samples, batch.names)
+        for label in sample.gt_instances.labels.tolist()
+    }
+    assert named == {'scratch', 'pit', 'dent'}
+
+
 def test_a_pixel_keeps_its_colour():
     red = torch.zeros(3, 4, 5, dtype=torch.uint8)
     red[2] = 200  # BGR

@@ -129,6 +129,17 @@ def test_a_lost_class_breaks_a_quota_of_that_class(check):
         assert [what.split()[4] for what in losses] == lost
 
 
+def test_a_class_that_only_a_later_part_of_the_dataset_knows_arrives(check, two_parts):
+    parts = ', '.join(f'dict(plain, **{part})' for part in two_parts)
+    text = config('retinanet', new(f"dict(type='ConcatDataset', datasets=[{parts}])"))
+    status, said, _ = check(text, '--batches', '5', '--json')
+    assert status == 0
+    counts = {c.pop('pool'): c for c in said['delivery']['counts']}
+    assert counts['defect'] == dict(quota=3, drawn=15, delivered=15)
+    for name in ('scratch', 'pit', 'dent'):
+        assert counts[name]['delivered'] == counts[name]['drawn'] > 0
+
+
 def test_the_schedule_is_checked_too(check):
     hook = (
         "custom_hooks = [dict(type='QuotaScheduleHook', milestones=[(0, 3), (1, 8)])]"

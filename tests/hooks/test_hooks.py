@@ -124,32 +124,12 @@ def test_each_class_has_a_figure_of_its_own(synthetic, tmp_path):
         assert logged(text, name) == counts
 
 
-def two_parts(synthetic, folder):
-    """The set in two files, the first of which knows scratches only."""
-    whole = json.loads((synthetic / 'annotations/train.json').read_text())
-    (scratch,) = (c for c in whole['categories'] if c['name'] == 'scratch')
-    others = {
-        annotation['image_id']
-        for annotation in whole['annotations']
-        if annotation['category_id'] != scratch['id']
-    }
-    parts = []
-    for name, categories in (('one', [scratch]), ('all', whole['categories'])):
-        images = [i for i in whole['images'] if (i['id'] in others) == (name == 'all')]
-        ids = {image['id'] for image in images}
-        annotations = [a for a in whole['annotations'] if a['image_id'] in ids]
-        content = dict(images=images, annotations=annotations, categories=categories)
-        path = folder / f'{name}.json'
-        path.write_text(json.dumps(content))
-        classes = tuple(category['name'] for category in categories)
-        parts.append(dict(ann_file=str(path), metainfo=dict(classes=classes)))
-    return parts
-
-
-def test_defects_that_only_a_later_part_of_the_dataset_knows_count(synthetic, tmp_path):
+def test_defects_that_only_a_later_part_of_the_dataset_knows_count(
+    synthetic, two_parts, tmp_path
+):
     cfg = many_draws(synthetic, tmp_path, [])
     leaf = cfg.train_dataloader.dataset
-    parts = [dict(leaf, **part) for part in two_parts(synthetic, tmp_path)]
+    parts = [dict(leaf, **part) for part in two_parts]
     cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=parts)
     text = log_of(train(cfg))
     assert logged(text, 'delivered') == [15] * 7

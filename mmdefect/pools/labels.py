@@ -1,0 +1,63 @@
+"""What a label means: the parts of a dataset may name different classes."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from typing import Any, Container
+
+import numpy as np
+
+from mmdefect.pools.wrappers import class_names, unwrap
+
+
+class LabelNames:
+    """The names of a dataset's classes by label, as the part of each image has them.
+
+    Parts of a ``ConcatDataset`` may lack classes that others have. With
+    ``return_classes=True``, where names go into the model, they may also number them
+    differently. A label that a part lacks, which Mosaic may bring into its images,
+    means what it means in the first part that has it.
+
+    Args:
+        dataset: The outermost dataset.
+        classes (Container[str], optional): The classes of interest; labels of others
+            have no name. None is every class. Defaults to None.
+    """
+
+    def __init__(self, dataset: Any, classes: Container[str] | None = None) -> None:
+        leaves, self._origin = unwrap(dataset)
+        self._ends = np.cumsum([len(leaf) for leaf in leaves])
+        own = [dict(enumerate(class_names(leaf))) for leaf in leaves]
+        self._parts = [
+            {
+                label: name
+                for label, name in ChainMap(names, *own).items()
+                if classes is None or name in classes
+            }
+            for names in own
+        ]
+
+    def of(self, index: int) -> dict[int, str]:
+        """The names for an image.
+
+        Args:
+            index (int): Its index.
+
+        Returns:
+            dict[int, str]: Name by label.
+        """
+        part = self._ends.searchsorted(self._origin[index], side='right')
+        return self._parts[part]
+
+    def of_any(self) -> dict[int, str]:
+        """The names for an image of an unknown part.
+
+        Returns:
+            dict[int, str]: Name by label, of the labels that have one in every part.
+        """
+        first, *others = self._parts
+        return {
+            label: name
+            for label, name in first.items()
+            if all(label in names for names in others)
+        }
