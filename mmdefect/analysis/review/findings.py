@@ -87,6 +87,14 @@ def misses(
     return _sorted(missed, scores)
 
 
+def hits(
+    images: Sequence[Photograph], found: Sequence[Found], threshold: float
+) -> list[int]:
+    """Defect images that are flagged, the surest first."""
+    scores = image_scores(found)
+    return _sorted(defects_among(images) & (scores >= threshold), -scores)
+
+
 def false_alarms(
     images: Sequence[Photograph], found: Sequence[Found], threshold: float
 ) -> list[int]:

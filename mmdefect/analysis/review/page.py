@@ -138,6 +138,7 @@ def write_page(
     images, found, point = review.images, review.found, review.point
     threshold, photographs = point.threshold, review.photographs
     missed = findings.misses(images, found, threshold)
+    hits = findings.hits(images, found, threshold)
     alarms = findings.false_alarms(images, found, threshold)
     nearest = findings.normal_suspects(images, found, min(most, 4))
     suspects = findings.label_suspects(images, found, threshold, photographs.classes)
@@ -182,6 +183,7 @@ def write_page(
         shots = Shots(photographs, found, part)
         content.update(
             missed=shots.scored(missed[:most]),
+            hits=shots.scored(spread(hits, max(most // 2, 1))),
             alarms=shots.scored((alarms or nearest)[:most]),
             suspects=[
                 shots.make(one.number, f'{one.why}, {one.score:.2f}', one.box[None])
@@ -235,6 +237,13 @@ def write(folder: Path, content: dict) -> None:
     made = datetime.date.today().isoformat()
     with whole(folder / PAGE) as part:
         part.write_text(render(**content, made=made), encoding='utf-8')
+
+
+def spread(items: list[int], most: int) -> list[int]:
+    """Some of many, from the first to the last."""
+    if len(items) <= most:
+        return items
+    return [items[n * (len(items) - 1) // max(most - 1, 1)] for n in range(most)]
 
 
 def sentence(review: Review, against: Against) -> str:
