@@ -15,6 +15,8 @@ from runner_configs import ROOT, RecordBatches, edit_configs
 from mmdefect.analysis.check import check
 
 CONFIGS = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
+# Those whose quota holds over an optimizer step of several small batches.
+ACCUMULATING = ['defect_dino', 'defect_faster_rcnn', 'defect_mask_rcnn']
 
 # Without the workers, that take longer to start than a few batches to make.
 IN_PROCESS = {
@@ -79,12 +81,16 @@ def everything(cfg, key):
 @pytest.mark.parametrize('name', CONFIGS)
 def test_a_ready_config_delivers_its_quota(with_data, name):
     path = ROOT / f'configs/{name}.py'
-    findings, delivery = check(str(path), IN_PROCESS, batches=10)
+    findings, delivery = check(str(path), IN_PROCESS, batches=12)
     assert findings == []
     (defect,) = [count for count in delivery.counts if count.pool == 'defect']
-    quota = Config.fromfile(str(path)).train_dataloader.batch_sampler.quota
-    assert defect.drawn == defect.delivered == 10 * quota
+    loader = Config.fromfile(str(path)).train_dataloader
+    images = 12 * loader.batch_size
+    over = loader.batch_sampler.get('over', loader.batch_size)
+    quota = images // over * loader.batch_sampler.quota
+    assert defect.drawn == defect.delivered == quota
     assert delivery.replaced == 0
+    assert (name in ACCUMULATING) == ('over' in loader.batch_sampler)
 
 
 @pytest.mark.parametrize('name', CONFIGS)
@@ -161,29 +167,34 @@ def test_yolox_without_its_sampler_lines_trains_on_plain_batches(with_data):
 @pytest.mark.slow
 @pytest.mark.parametrize('name', CONFIGS)
 def test_each_detector_trains_and_validates(with_data, defect_ids, name):
+    # One optimizer step: a batch of 4, or 4 batches of 2.
+    accumulated, batch_size, quota = (4, 2, 3) if name in ACCUMULATING else (1, 4, 2)
     configs = edit_configs(
         with_data,
         img_scale=(96, 96),
-        batch_size=4,
-        quota=2,
+        batch_size=batch_size,
+        quota=quota,
         max_epochs=4,
         num_last_epochs=1,
     )
     cfg = Config.fromfile(str(configs / f'{name}.py'))
+    assert cfg.optim_wrapper.get('accumulative_counts', 1) == accumulated
     cfg.merge_from_dict(SMALL[name])
     batches, scalars = train(
         cfg,
         with_data / 'work',
         **{
-            'train_dataloader.batch_sampler.num_batches': 2,
+            'train_dataloader.batch_sampler.num_batches': 2 * accumulated,
             'train_cfg.val_interval': 4,
             'val_dataloader.dataset.indices': 8,
             'default_hooks.checkpoint.interval': 4,
         },
     )
-    assert [len(batch) for batch in batches] == [4] * 8
-    assert [sum(i in defect_ids for i in batch) for batch in batches] == [2] * 8
-    assert (scalars['train/quota/delivered'] == 2).all()
+    assert [len(batch) for batch in batches] == [batch_size] * 8 * accumulated
+    shown = [sum(i in defect_ids for i in batch) for batch in batches]
+    steps = range(0, len(shown), accumulated)
+    assert [sum(shown[step : step + accumulated]) for step in steps] == [quota] * 8
+    assert (scalars['train/quota/delivered'] == quota).all()
     losses = [name for name in scalars if 'loss' in name]
     assert 'train/loss' in losses
     for loss in losses:

@@ -17,6 +17,7 @@ from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.tracking import Track, untracked
 from mmdefect.checks.config import check_config
 from mmdefect.checks.finding import Finding
+from mmdefect.checks.optimizer_step import accumulated_batches, check_optimizer_step
 from mmdefect.delivery.delivered import Delivery, count_delivery
 
 # Share of the drawn defect images that may lose their defect. As QuotaMonitorHook has.
@@ -106,6 +107,8 @@ def check(
         ):
             findings.append(found)
         return findings, None
+    plan = loader.batch_sampler.plan
+    findings += check_optimizer_step(plan, accumulated_batches(cfg))
     for where, hook in schedules(cfg):
         try:
             with running(f'{where} cannot be built'):

@@ -15,7 +15,12 @@ from mmengine.runner import Runner
 from rank_processes import torchrun
 from runner_configs import ROOT, RecordBatches, add_mosaic, small_config
 
-from mmdefect import QuotaMonitorHook, QuotaScheduleHook
+from mmdefect import (
+    DefectPoolSampler,
+    QuotaBatchSampler,
+    QuotaMonitorHook,
+    QuotaScheduleHook,
+)
 from mmdefect.samplers.draws import MANY_DRAWS
 
 LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True)]
@@ -492,6 +497,44 @@ def test_a_quota_that_does_not_fit_is_refused_before_training(
 def test_the_entry_at_the_start_may_be_written_as_a_share(synthetic, tmp_path):
     schedule = dict(type='QuotaScheduleHook', milestones=[(0, 0.375), (1, 2)])
     train(tiny_config(synthetic, tmp_path, [schedule]), Stop())
+
+
+def test_a_milestone_inside_a_group_waits_for_the_next_and_says_so(
+    synthetic, defect_ids, tmp_path
+):
+    milestones = [(0, 3), (5, 1), (12, None)]
+    schedule = dict(type='QuotaScheduleHook', milestones=milestones, by_epoch=False)
+    cfg = tiny_config(synthetic, tmp_path, [schedule], train_cfg=ITERATIONS)
+    cfg.train_dataloader.batch_size = 2
+    cfg.train_dataloader.batch_sampler.update(over=8, num_batches=12)
+    record = RecordBatches()
+    text = log_of(train(cfg, record))
+    shown = defects_per_batch(record.batches, defect_ids)
+    assert [sum(shown[start : start + 4]) for start in (0, 4, 8)] == [3, 3, 1]
+    assert (
+        'quota 3 to begin with, quota 1 from iteration 8 (5 is inside a group of 8 '
+        'images), no quota from iteration 12'
+    ) in text
+
+
+def test_two_milestones_inside_a_group_are_refused(few_defects):
+    sampler = DefectPoolSampler(few_defects, seed=0)
+    batch_sampler = QuotaBatchSampler(sampler, 2, 3, over=8)
+    hook = QuotaScheduleHook([(5, 1), (7, 2)], by_epoch=False)
+    with pytest.raises(ValueError, match=r'\(8, 1\), \(8, 2\)\]: expected steps that'):
+        hook.apply(batch_sampler)
+
+
+def weigh_alike(info):
+    return 1
+
+
+def test_a_schedule_says_where_weights_no_longer_count(synthetic, tmp_path):
+    schedule = dict(type='QuotaScheduleHook', milestones=[(0, 3), (1, None)])
+    cfg = tiny_config(synthetic, tmp_path, [schedule])
+    cfg.train_dataloader.sampler.weights = f'{__name__}.weigh_alike'
+    text = log_of(train(cfg, Stop()))
+    assert 'quota 3 to begin with, no quota and no weights from epoch 1' in text
 
 
 @pytest.mark.parametrize(
