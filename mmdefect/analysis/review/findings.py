@@ -14,8 +14,8 @@ import numpy as np
 
 from mmdefect.analysis.review.operating import Curve, interval, make_curve
 from mmdefect.analysis.review.photographs import Photograph
-from mmdefect.analysis.review.scores import Found
 from mmdefect.metrics.boxes import match, overlaps
+from mmdefect.metrics.image_score import Found
 
 IOU_FOUND = 0.3  # boxes of defects are drawn loosely
 IOU_SAME = 0.5  # from which two boxes mean the same defect

@@ -31,8 +31,9 @@ from mmdefect.analysis.review.review import (
     write_scores,
     write_thresholds,
 )
-from mmdefect.analysis.review.scores import Found, fingerprint, score
+from mmdefect.analysis.review.scores import fingerprint, score
 from mmdefect.analysis.tracking import Track, untracked
+from mmdefect.metrics.image_score import Found
 
 
 class Detector:

@@ -14,7 +14,7 @@ import numpy as np
 from mmdefect.analysis.files import whole
 from mmdefect.analysis.review import findings, pictures
 from mmdefect.analysis.review.photographs import Photographs
-from mmdefect.analysis.review.scores import Found
+from mmdefect.metrics.image_score import Found
 from mmdefect.pools.names import image_names
 
 SUSPECTS, SHEET, HARD, MISSED = 'suspects.txt', 'suspects.jpg', 'hard.txt', 'missed.txt'

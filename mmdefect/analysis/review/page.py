@@ -15,7 +15,7 @@ from mmdefect.analysis.files import whole
 from mmdefect.analysis.review import findings, operating, pictures
 from mmdefect.analysis.review.photographs import Photographs
 from mmdefect.analysis.review.review import Against, Review
-from mmdefect.analysis.review.scores import Found
+from mmdefect.metrics.image_score import Found
 
 PAGE, PICTURES = 'index.html', 'pictures'
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from itertools import chain
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
 from mmdefect.analysis.config import running
 from mmdefect.analysis.errors import UnusableError
+from mmdefect.delivery.testing import test_transforms
 
 SPLITS = ('val', 'test', 'train')
 
@@ -156,13 +157,12 @@ def defect_labels(cfg: Any, classes: Sequence[str]) -> list[int]:
 
 
 def classes_of(cfg: Any) -> tuple[str, ...]:
-    """Class names of the validation set, without reading its annotations."""
+    """Class names of the validation set."""
     from mmengine.registry import DATASETS
 
-    from mmdefect.pools.wrappers import class_names
+    from mmdefect.pools.wrappers import class_names, unwrap
 
-    leaf = next(leaves(cfg.val_dataloader.dataset))
-    return class_names(DATASETS.build(dict(leaf, lazy_init=True)))
+    return class_names(unwrap(DATASETS.build(cfg.val_dataloader.dataset))[0][0])
 
 
 def pipeline_for(cfg: Any, split: str) -> list[dict]:
@@ -174,21 +174,11 @@ def pipeline_for(cfg: Any, split: str) -> list[dict]:
 
     Returns:
         list[dict]: Its transforms.
+
+    Raises:
+        UnusableError: If the config has none.
     """
     loader = cfg.get(f'{"val" if split == "train" else split}_dataloader')
     if not loader:
         raise UnusableError('the config has no val_dataloader, whose pipeline is used')
-    transforms = next(leaves(loader.dataset)).get('pipeline') or ()
-    kept = [dict(transform) for transform in transforms]
-    return [one for one in kept if 'Annotations' not in str(one['type'])]
-
-
-def leaves(dataset: Any) -> Iterator[Any]:
-    """Configs of the datasets inside the config of a dataset."""
-    if 'datasets' in dataset:
-        for part in dataset['datasets']:
-            yield from leaves(part)
-    elif 'dataset' in dataset:
-        yield from leaves(dataset['dataset'])
-    else:
-        yield dataset
+    return test_transforms(loader.dataset)

@@ -13,7 +13,7 @@ import numpy as np
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.review.operating import CONFIDENCE, Curve, Point, band
 from mmdefect.analysis.review.photographs import Photograph
-from mmdefect.analysis.review.scores import Found
+from mmdefect.metrics.image_score import Found
 
 LONGEST = 1600  # pixels of a side of a picture
 DETAIL = 5  # a box is shown from nearby where the image is longer than so many of it

@@ -15,7 +15,7 @@ from mmdefect.analysis.review import findings, operating
 from mmdefect.analysis.review.operating import Curve, Difference, Point
 from mmdefect.analysis.review.photographs import Photographs
 from mmdefect.analysis.review.requirement import Verdict
-from mmdefect.analysis.review.scores import Found
+from mmdefect.metrics.image_score import Found
 
 
 class Review(NamedTuple):

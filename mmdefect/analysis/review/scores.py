@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple, Sequence
+from typing import Any, Iterator
 
 import numpy as np
 
@@ -14,34 +13,8 @@ from mmdefect.analysis.config import running
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.review.photographs import Photographs
 from mmdefect.analysis.tracking import Track, untracked
-
-MOST_BOXES = 100  # kept of a photograph, the surest
-
-
-class Found(NamedTuple):
-    """What a detector finds on a photograph, the surest first.
-
-    Args:
-        boxes (np.ndarray): (n, 4), left, top, right, bottom in pixels of the file.
-        labels (np.ndarray): (n,).
-        scores (np.ndarray): (n,), float32.
-    """
-
-    boxes: np.ndarray
-    labels: np.ndarray
-    scores: np.ndarray
-
-    @property
-    def score(self) -> float:
-        """np.float32: The highest of its scores, 0 without a box."""
-        return self.scores.max(initial=np.float32(0))
-
-
-class Unreadable(NamedTuple):
-    """Why a photograph did not get to the model."""
-
-    path: str
-    why: str
+from mmdefect.delivery.testing import Unreadable, load_for_test, predict
+from mmdefect.metrics.image_score import Found, found_on
 
 
 def fingerprint(cfg: Any, checkpoint: str, pipeline: list[dict]) -> str:
@@ -101,7 +74,7 @@ def score(
         kept.parent.mkdir(parents=True, exist_ok=True)
         with open(kept, 'a+b') as file:
             cut_to_lines(file)
-            loaded = load(photographs, left, cfg)
+            loaded = loader(photographs, left, cfg)
             for indices, batch in zip(left, track(loaded, title, len(left))):
                 unreadable += [item for item in batch if isinstance(item, Unreadable)]
                 good = [
@@ -113,7 +86,7 @@ def score(
                     results = predict(detector, [batch[n] for n in good])
                 for n, result in zip(good, results):
                     path = images[indices[n]].path
-                    one = of_defects(result, photographs.defect_labels)
+                    one = found_on(result, photographs.defect_labels)
                     found[path] = one
                     file.write(line(path, one).encode())
                 file.flush()
@@ -134,73 +107,14 @@ def batch_size(cfg: Any) -> int:
     )
 
 
-def load(photographs: Photographs, batches: list[list[int]], cfg: Any) -> Any:
+def loader(photographs: Photographs, batches: list[list[int]], cfg: Any) -> Any:
     """A dataloader over batches of photographs."""
-    from mmengine.dataset import Compose
-    from torch.utils.data import DataLoader
-
-    with running('the test pipeline cannot be built'):
-        pipeline = Compose(copy.deepcopy(photographs.pipeline))
-    loader = cfg.get('val_dataloader') or cfg.test_dataloader
     infos = [[photographs.images[n].info for n in batch] for batch in batches]
-    workers = loader.get('num_workers', 0)
-    loaded: Any = _Loaded(infos, pipeline)
-    return DataLoader(loaded, batch_size=None, num_workers=workers)
-
-
-class _Loaded:
-    """Batches of photographs, loaded when they are asked for."""
-
-    def __init__(self, batches: list[list[dict]], pipeline: Any) -> None:
-        self.batches = batches
-        self.pipeline = pipeline
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, number: int) -> list:
-        return [self.load(info) for info in self.batches[number]]
-
-    def load(self, info: dict) -> Any:
-        try:
-            return self.pipeline(copy.deepcopy(info))
-        except Exception as error:  # whatever a transform raises for a broken file
-            said = str(error).strip().splitlines() or ['no reason given']
-            return Unreadable(info['img_path'], f'{type(error).__name__}: {said[0]}')
-
-
-def predict(model: Any, items: Sequence[dict]) -> list[Any]:
-    """Predictions on some loaded photographs.
-
-    Args:
-        model (nn.Module): The detector.
-        items (Sequence[dict]): What the pipeline gave.
-
-    Returns:
-        list[DetDataSample]: One for each.
-    """
-    import torch
-    from mmengine.dataset import pseudo_collate
-
-    if not items:
-        return []
-    with torch.no_grad():
-        return model.test_step(pseudo_collate(items))
-
-
-def of_defects(sample: Any, labels: Sequence[int]) -> Found:
-    """The boxes of defect classes in a prediction, the surest first."""
-    instances = sample.pred_instances.cpu()
-    boxes = instances.bboxes
-    if hasattr(boxes, 'convert_to'):
-        boxes = boxes.convert_to('hbox').tensor
-    scores = np.nan_to_num(instances.scores.float().numpy())
-    found = instances.labels.numpy()
-    order = np.argsort(-scores, kind='stable')
-    order = order[np.isin(found[order], labels)][:MOST_BOXES]
-    # As they are written, so that what is read back is the same.
-    boxes = np.nan_to_num(boxes.float().numpy()).round(2)
-    return Found(boxes[order], found[order], scores[order])
+    settings = cfg.get('val_dataloader') or cfg.test_dataloader
+    with running('the test pipeline cannot be built'):
+        return load_for_test(
+            infos, photographs.pipeline, settings.get('num_workers', 0)
+        )
 
 
 def line(path: str, found: Found) -> str:

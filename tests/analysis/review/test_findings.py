@@ -12,7 +12,7 @@ from mmdefect.analysis.review.findings import (
     normal_suspects,
 )
 from mmdefect.analysis.review.photographs import photograph
-from mmdefect.analysis.review.scores import Found
+from mmdefect.metrics.image_score import Found
 
 CLASSES = ('crack', 'dent', 'stain')
 HERE, NEARLY, THERE = [10, 10, 30, 30], [11, 11, 31, 31], [60, 60, 80, 80]
