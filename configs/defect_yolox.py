@@ -4,11 +4,11 @@ _base_ = 'mmdet::yolox/yolox_tiny_8xb8-300e_coco.py'
 custom_imports = dict(imports=['mmdefect'], allow_failed_imports=False)
 
 # What you edit ---------------------------------------------------------------
-data_root = 'data/synthetic/'  # made by `python tools/make_dataset.py`
+data_root = 'data/synthetic/'  # the quickstart's; yours goes here
 train_ann, train_images = 'annotations/train.json', 'train/'
 val_ann, val_images = 'annotations/val.json', 'val/'
 classes = ('scratch', 'pit', 'dent')  # category names of the annotation file
-img_scale = (160, 160)  # width, height in pixels, multiples of 32
+img_scale = (160, 160)  # set it first: width, height in pixels, multiples of 32
 batch_size = 8
 quota = 3  # defect images in every batch
 max_epochs = 6  # an epoch shows every normal image once
@@ -25,8 +25,8 @@ model = dict(
     bbox_head=dict(num_classes=len(classes), in_channels=64, feat_channels=64),
 )
 
-# No Mosaic: with few defect images the boxes came out half as good (one seed; README,
-# Results).
+# No Mosaic: with few defect images the boxes came out half as good (one seed; see
+# "What was tried on the way" in README.md).
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),

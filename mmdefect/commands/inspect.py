@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
 from mmdefect.analysis.files import whole
-from mmdefect.commands.command_line import Parser, add_cfg_options
+from mmdefect.commands.command_line import Parser, add_cfg_options, percent
 from mmdefect.commands.drawing import COLOURS, NORMAL, pool_title
 
 if TYPE_CHECKING:
@@ -53,11 +53,6 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     if args.save and not args.save.parent.is_dir():
         parser.error(f'--save {args.save}: there is no directory {args.save.parent}')
     return args
-
-
-def percent(share: float) -> str:
-    """A share as people read it."""
-    return f'{share:.1%}'.replace('%', ' %')
 
 
 def show(found: Inspection) -> None:

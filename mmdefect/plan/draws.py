@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Union
 
 import numpy as np
 
-from mmdefect.plan.permutation import below, random_words, shuffled
+from mmdefect.plan.permutation import below, random_words, shuffled, shuffled_once
 
 if TYPE_CHECKING:
     from mmdefect.plan.plan import Plan, Share
@@ -37,7 +37,7 @@ def _cycles(
     plan: Plan, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
 ) -> np.ndarray:
     groups = groups + (epoch * plan.num_groups - plan.first_group)
-    places = (groups * share.in_group)[:, None] + slots
+    places = groups * share.in_group + slots
     places += plan.used.get(share.pool, 0)
     size, purpose = len(plan.pools[share.pool]), f'pass {share.pool}'
     return shuffled(places, size, plan.seed, purpose)
@@ -47,15 +47,15 @@ def _one_pass(
     plan: Plan, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
 ) -> np.ndarray:
     size = len(plan.pools[share.pool])
-    places = (groups * share.in_group)[:, None] + slots
+    places = groups * share.in_group + slots
     if (int(groups[-1]) + 1) * share.in_group > size:  # the last without drop_last
         places %= size
-    return shuffled(places + epoch * size, size, plan.seed, f'pass {share.pool}')
+    return shuffled_once(places, size, plan.seed, f'pass {share.pool}', epoch)
 
 
-# Places in the pool, of shape (batches, images), for the group of each batch and its
+# Places in the pool, of shape (images, batches), for the group of each batch and its
 # slots in the pool's share of that group, 0 … share.in_group - 1: of the same shape, or
-# (1, images) where all batches have the same.
+# (images, 1) where all batches have the same.
 DRAWS = {
     'independent': _independent,
     'weighted': _weighted,
@@ -70,16 +70,15 @@ def _slot_words(
     # A stream of words for each slot of a group, one word a group.
     group, slot = int(groups[0]), int(slots.min())
     count = int(groups[-1]) + 1 - group
-    words = np.stack(
+    words = np.array(
         [
             random_words(plan.seed, f'draw {share.pool}', group, count, lane, epoch)
             for lane in range(slot, int(slots.max()) + 1)
-        ],
-        axis=1,
+        ]
     )
-    if count == len(groups) and words[:1].shape == slots.shape:
+    if count == len(groups) and words[:, :1].shape == slots.shape:
         return words  # of each group the same slots
-    return words[(groups - group)[:, None], slots - slot]
+    return words.take((slots - slot) * count + (groups - group))
 
 
 def make_odds(weights: np.ndarray, pool: str) -> np.ndarray:

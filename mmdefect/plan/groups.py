@@ -20,8 +20,8 @@ class Slots(NamedTuple):
     """Which of a pool's slots batches take, of the groups that they belong to.
 
     Args:
-        numbers (np.ndarray): int64 of shape (batches, images), from 0 on; or of shape
-            (1, images) where all batches take the same.
+        numbers (np.ndarray): int64 of shape (images, batches), from 0 on; or of shape
+            (images, 1) where all batches take the same.
         taken (np.ndarray, optional): bool, same shape. A batch that takes one less than
             others has a last number that it does not take. None is that all are taken.
     """
@@ -43,23 +43,26 @@ def slots_of_batches(
             (batches,), or (1,) where it is the same for all.
         batch_size (int): Images a batch, a divisor of the group's.
         counts (Sequence[int]): Images of each pool in a group.
-        phases (Sequence[np.ndarray], optional): For each pool, a random number of each
-            batch's group, uniform from 0 on and below the sum of the counts up to this
-            pool's. May be None where :func:`most_in_batch` adds up to a batch.
+        phases (Sequence[np.ndarray], optional): For each pool but the first, a random
+            number of each batch's group, uniform from 0 on and below the sum of the
+            counts up to this pool's. May be None where :func:`most_in_batch` adds up to
+            a batch.
 
     Returns:
         list[Slots]: For each pool.
     """
-    most = most_in_batch(batch_size, counts)
-    begin = _slots_before(places, counts, phases or [np.zeros(1, int)] * len(counts))
-    slots = [first[:, None] + np.arange(width) for first, width in zip(begin, most)]
-    if phases is None:
-        return [Slots(numbers, None) for numbers in slots]
-    end = _slots_before(places + batch_size, counts, phases)
-    return [
-        Slots(np.minimum(numbers, count - 1), numbers < beyond[:, None])
-        for numbers, count, beyond in zip(slots, counts, end)
-    ]
+    edges = places + np.array([[0], [batch_size]])
+    alike = phases is None
+    slots = []
+    for count, width, (begin, end) in zip(
+        counts,
+        most_in_batch(batch_size, counts),
+        _slots_before(edges, counts, phases or [np.zeros(1, int)] * len(counts)),
+    ):
+        numbers = begin + np.arange(width)[:, None]
+        taken = None if alike else numbers < end
+        slots.append(Slots(numbers if alike else np.minimum(numbers, count - 1), taken))
+    return slots
 
 
 def _slots_before(
@@ -68,10 +71,10 @@ def _slots_before(
     # The last pool is spread over all of the group, and each one before it over what
     # those behind it leave: so what they leave together is spread as evenly.
     before, left, size = [], places, sum(counts)
-    for count, phase in zip(reversed(counts), reversed(phases)):
+    for count, phase in zip(counts[:0:-1], phases[::-1]):
         before.append((left * count + phase) // size)
         left, size = left - before[-1], size - count
-    return before[::-1]
+    return [left, *before[::-1]]
 
 
 def most_in_batch(batch_size: int, counts: Sequence[int]) -> list[int]:

@@ -28,7 +28,7 @@ from mmdefect.plan.quotas import Quota, at_least_one, share_images
 
 # Images planned at once: few to begin with, since somebody waits for the first batch,
 # then as many as keep the arrays in the processor's cache.
-FIRST_CHUNK, LAST_CHUNK = 2048, 16384
+FIRST_CHUNK, LAST_CHUNK = 2048, 32768
 
 
 class Share(NamedTuple):
@@ -226,47 +226,57 @@ class Plan:
             np.ndarray: int64 indices of shape (stop - start, batch_size).
         """
         # Where each batch begins: in which group, and at which place of it.
-        images = np.arange(start, stop) * self.step_size + rank * self.batch_size
-        groups = images // self.group_size
-        places = images - groups * self.group_size
-        if self.group_steps == 1:  # the same place in all
-            places = places[:1]
+        steps, first = np.arange(start, stop), rank * self.batch_size
+        if self.group_steps == 1:
+            groups = steps * (self.step_size // self.group_size)
+            groups += first // self.group_size
+            places = np.array([first % self.group_size])
+        else:
+            groups = steps // self.group_steps
+            places = (steps - groups * self.group_steps) * self.step_size + first
         counts = [share.in_group for share in self.shares]
         phases = None if self.alike else self._phases(epoch, groups, counts)
         slots = slots_of_batches(places, self.batch_size, counts, phases)
-        columns = []
+        images = []
         for share, (numbers, taken) in zip(self.shares, slots):
             drawn = DRAWS[share.draw](self, share, epoch, groups, numbers)
             indices = take(self.pools[share.pool], drawn)
             # What a batch does not take is sorted behind what it takes.
-            columns.append(indices if taken is None else np.where(taken, indices, -1))
-        rows = np.concatenate(columns, axis=1)
-        return self._shuffle_rows(rows, epoch, rank, start)[:, : self.batch_size]
+            images.append(indices if taken is None else np.where(taken, indices, -1))
+        batches = self._shuffled(np.concatenate(images), epoch, rank, start)
+        return batches[:, : self.batch_size]
 
     def _phases(
         self, epoch: int, groups: np.ndarray, counts: list[int]
     ) -> list[np.ndarray]:
         first, phases = int(groups[0]), []
-        for lane, bound in enumerate(np.cumsum(counts).tolist()):
-            number = int(groups[-1]) + 1 - first
+        number = int(groups[-1]) + 1 - first
+        for lane in range(1, len(counts)):
             words = random_words(self.seed, 'phase', first, number, lane, epoch)
-            phases.append(below(words, bound).take(groups - first))
+            phases.append(below(words, sum(counts[: lane + 1])).take(groups - first))
         return phases
 
-    def _shuffle_rows(
-        self, rows: np.ndarray, epoch: int, rank: int, start: int
+    def _shuffled(
+        self, images: np.ndarray, epoch: int, rank: int, start: int
     ) -> np.ndarray:
-        # A row is sorted by random upper halves of its words; the indices ride along
-        # in the lower halves. One sort is cheaper than an argsort and a gather.
-        half = -(-rows.shape[1] // 2)
+        # From (images, batches) to (batches, images). A batch is sorted by random upper
+        # halves of its words; the indices ride along in the lower halves. One sort is
+        # cheaper than an argsort and a gather.
+        half = -(-len(images) // 2)
+        number = images.shape[1]
         words = random_words(
-            self.seed, 'place', start * half, len(rows) * half, rank, epoch
+            self.seed, 'place', start * half, number * half, rank, epoch
         ).reshape(-1, half)
         low, bits = np.uint64(0xFFFFFFFF), np.uint64(32)
-        keys = np.concatenate([words & ~low, words << bits], axis=1)
-        keys = keys[:, : rows.shape[1]] | rows.view(np.uint64)
-        keys.sort(axis=1)
-        return (keys & low).view(np.int64)
+        keys = np.empty((2 * half, number), np.uint64)
+        np.bitwise_and(words.T, ~low, out=keys[:half])
+        np.left_shift(words.T, bits, out=keys[half:])
+        keys = keys[: len(images)]
+        keys |= images.view(np.uint64)
+        batches = keys.T.copy()
+        batches.sort(axis=1)
+        batches &= low
+        return batches.view(np.int64)
 
     def chunks(
         self, epoch: int, rank: int, start: int = 0, stop: int | None = None
@@ -288,4 +298,4 @@ class Plan:
         while start < stop:
             end = min(start + -(-images // self.batch_size), stop)
             yield end, self.batches(epoch, rank, start, end)
-            start, images = end, min(8 * images, LAST_CHUNK)
+            start, images = end, min(16 * images, LAST_CHUNK)

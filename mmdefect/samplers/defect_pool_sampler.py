@@ -69,6 +69,7 @@ class DefectPoolSampler(Sampler):
         rank (int): This process's rank.
         world_size (int): Number of ranks.
         seed (int): The seed in use.
+        seed_is_drawn (bool): Whether it was not given, but drawn at random.
         epoch (int): The epoch that the next iteration belongs to.
 
     Raises:
@@ -113,6 +114,7 @@ class DefectPoolSampler(Sampler):
             )
         self.rank, self.world_size = get_dist_info()
         self.seed: Any = seed
+        self.seed_is_drawn = seed is None
         self.epoch = 0
         self.dataset = dataset
         self.replacement = replacement

@@ -6,8 +6,8 @@ from mmdefect.pools.pools import RESERVED
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
 # MMDetection's longest stock schedules (YOLOX, RTMDet) train 300 epochs: no image is
-# shown to a model more often. Beyond that, few images are learned by heart: in the
-# README's "Choosing a quota", new images were ranked a little worse from there on.
+# shown to a model more often. Beyond that, few images are learned by heart: new images
+# were ranked a little worse from there on (configs/README.md, "Choosing a quota").
 MANY_DRAWS = 300
 
 

@@ -163,6 +163,7 @@ class QuotaBatchSampler(Sampler):
         self.infinite = infinite
         self._cursor = Cursor(0, 0)
         self._checksum: int | None = None
+        self._tell_dataset()
 
     def _agree(self) -> None:
         if self.sampler.world_size > 1:
@@ -213,6 +214,7 @@ class QuotaBatchSampler(Sampler):
             )
         self._plans = self._arrange(milestones, self._further)
         self._milestones = milestones
+        self._tell_dataset()
 
     def set_further_pool(
         self, name: str, images: int, contents: Sequence[tuple[int, np.ndarray]]
@@ -378,6 +380,12 @@ class QuotaBatchSampler(Sampler):
         self.sampler.seed = seed
         for _, plan in self._plans:
             plan.seed = seed
+
+    def _tell_dataset(self) -> None:
+        # What an image was drawn for is kept through augmentation.
+        if hasattr(self.sampler.dataset, 'know_quota'):
+            names = {s.pool for _, plan in self._plans for s in plan.shares}
+            self.sampler.dataset.know_quota(names)
 
     def _fingerprint(self) -> dict[str, Any]:
         if self._checksum is None:

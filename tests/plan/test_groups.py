@@ -33,7 +33,7 @@ def cut(counts, phases, batch_size):
         places, batch_size, counts, [np.full(len(places), p) for p in phases]
     )
     return [
-        [set(numbers[taken].tolist()) for numbers, taken in zip(*slots)]
+        [set(slots.numbers[slots.taken[:, n], n].tolist()) for n in range(len(places))]
         for slots in pools
     ]
 
@@ -74,7 +74,7 @@ def test_batches_of_any_size_that_can_be_alike_are_alike(group):
                 slots_of_batches(places, batch_size, counts, None), pools
             ):
                 assert slots.taken is None
-                assert list(map(set, slots.numbers.tolist())) == batches
+                assert list(map(set, slots.numbers.T.tolist())) == batches
 
 
 @given(group=groups())
@@ -94,7 +94,7 @@ def test_a_group_may_be_gone_on_with_in_batches_of_another_size(group):
 def test_no_place_of_a_group_tells_the_pool(counts):
     # Each place belongs to each pool in the same share of all phases.
     found = np.zeros((sum(counts), len(counts)), int)
-    bounds = np.cumsum(counts).tolist()
+    bounds = np.cumsum(counts)[1:].tolist()
     for phases in itertools.product(*map(range, bounds)):
         for pool, batches in enumerate(cut(counts, phases, 1)):
             found[:, pool] += [len(batch) for batch in batches]

@@ -87,13 +87,13 @@ def read_checkpoint(path: str) -> dict:
     Raises:
         UnusableError: If it cannot be read.
     """
-    import torch
+    from mmengine.runner import CheckpointLoader
 
-    from mmdefect.hooks.checkpoints import allow_checkpoint_types
+    from mmdefect.hooks.checkpoints import message_hub_allowed
 
-    allow_checkpoint_types()
     try:
-        content = torch.load(path, map_location='cpu')
+        with message_hub_allowed():
+            content = CheckpointLoader.load_checkpoint(path, 'cpu', 'silent')
     except Exception as error:  # whatever torch raises for a file that was cut off
         said = f'{type(error).__name__}: {str(error).splitlines()[0]}'
         raise UnusableError(f'{path} cannot be read: {said}') from error
