@@ -257,55 +257,12 @@ def told(one: dict) -> str:
     return f'{one["mean"]:.3f}' + ('' if one['std'] is None else f' ±{one["std"]:.3f}')
 
 
-def plot(entries: list[dict], summary: dict, metrics: list[str], path: Path) -> None:
-    """Draw the curves: mean of the seeds, and a band from the least to the most."""
-    import matplotlib
-    import numpy as np
-
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-
-    from mmdefect.analysis.comparison.results import lower_is_better, values
-
-    names = list(dict.fromkeys(entry['sampler'] for entry in entries))
-    figure, axes = plt.subplots(
-        1, len(metrics), figsize=(4.6 * len(metrics), 4.4), squeeze=False
-    )
-    for axis, metric in zip(axes[0], metrics):
-        for number, name in enumerate(names):
-            if name not in summary[metric]:
-                continue
-            curves = [dict(values(e, metric)) for e in entries if e['sampler'] == name]
-            at = sorted(set.intersection(*map(set, curves)))
-            rows = np.array([[curve[n] for n in at] for curve in curves])
-            color = f'C{number}'
-            style = '--' if name in PLAIN else '-'
-            axis.plot(at, rows.mean(0), style, color=color, marker='.', label=name)
-            axis.fill_between(
-                at, rows.min(0), rows.max(0), color=color, alpha=0.12, lw=0
-            )
-        better = 'lower' if lower_is_better(metric) else 'higher'
-        axis.set_title(f'{metric} ({better} is better)', fontsize=11)
-        axis.set_xlabel('iteration')
-        axis.grid(alpha=0.3)
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.spines[['top', 'right']].set_visible(False)
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    rows_of_legend = -(-len(labels) // (2 * len(metrics) + 1))
-    columns = -(-len(labels) // rows_of_legend)
-    figure.legend(handles, labels, loc='lower center', ncol=columns, frameon=False)
-    figure.tight_layout(rect=(0, 0.06 * rows_of_legend, 1, 1))
-    part = path.with_name('part_of_' + path.name)
-    figure.savefig(part, dpi=130)
-    plt.close(figure)
-    part.replace(path)
-
-
 def report(runs: list[Run], told: dict, args: argparse.Namespace) -> None:
     """Print the tables, and write ``results.json`` and ``curves.png``."""
     from rich.console import Console
 
     from mmdefect.analysis.comparison import learning
+    from mmdefect.analysis.comparison.curves import draw
     from mmdefect.analysis.comparison.results import (
         check_fairness,
         collect,
@@ -327,7 +284,7 @@ def report(runs: list[Run], told: dict, args: argparse.Namespace) -> None:
         return
     metrics = metrics_to_show(summary, args.metrics)
     show_summary(summary, metrics)
-    plot(entries, summary, metrics, Path(args.work_dir, 'curves.png'))
+    draw(entries, summary, metrics, Path(args.work_dir, 'curves.png'))
     console.print(
         f'{len(entries)} of {len(runs)} runs are finished. '
         + (
