@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Iterator
 
 from mmdefect.delivery.steps import reads_file, steps_of
+from mmdefect.pools.unreadable import explain
 
 
 def check_image_directory(leaf: Any) -> None:
@@ -47,36 +48,54 @@ def missing_files() -> Iterator[None]:
 
 @contextmanager
 def broken_files(config: dict) -> Iterator[None]:
-    """Say of a dataset that cannot be built what it was reading.
+    """Say of a dataset that cannot be built what it was reading, and what is wrong.
 
     Args:
         config (dict): The config of the dataset.
 
     Raises:
-        ValueError: Where the code inside raises it.
+        FileNotFoundError: Where the code inside raises it.
+        ValueError: Where it raises anything else while it reads annotations.
     """
     try:
         yield
-    except ValueError as error:
-        files = ' or '.join(_annotation_files(config))
-        if not files or files in str(error):
-            raise
-        raise ValueError(
-            f'{files} cannot be read, or leaves no image: {type(error).__name__}: '
-            f'{error}; mend the file, or set ann_file and filter_cfg of the dataset in '
-            'train_dataloader, the innermost one'
-        ) from error
+    except Exception as error:
+        leaves = list(_leaves(config))
+        causes = (explain(error, path, classes) for path, classes in leaves)
+        files = ' or '.join(path for path, _ in leaves)
+        missing = isinstance(error, FileNotFoundError)
+        said = next(filter(None, causes), None)
+        if said is None:
+            if missing or not files or files in str(error) or not _reading(error):
+                raise
+            said = (
+                f'{files} cannot be read, or leaves no image: {type(error).__name__}: '
+                f'{error}; mend the file, or set ann_file and filter_cfg of the '
+                'dataset in train_dataloader, the innermost one'
+            )
+        raise (FileNotFoundError if missing else ValueError)(said) from error
 
 
-def _annotation_files(config: Any) -> list[str]:
+def _reading(error: Exception) -> bool:
+    # Whether annotations were being read.
+    trace, names = error.__traceback__, set()
+    while trace:
+        names.add(trace.tb_frame.f_code.co_name)
+        trace = trace.tb_next
+    return 'full_init' in names
+
+
+def _leaves(config: Any) -> Iterator[tuple[str, Any]]:
+    # Annotation file and class names of each dataset that is no wrapper.
     if isinstance(config, (list, tuple)):
-        return [path for part in config for path in _annotation_files(part)]
-    if not isinstance(config, dict):
-        return []
-    inner = [config.get('dataset'), config.get('datasets')]
-    own = [config['ann_file']] if isinstance(config.get('ann_file'), str) else []
-    root = config.get('data_root') or ''
-    return [os.path.join(root, path) for path in own] + _annotation_files(inner)
+        for part in config:
+            yield from _leaves(part)
+    elif isinstance(config, dict):
+        path = config.get('ann_file')
+        if isinstance(path, str):
+            classes = (config.get('metainfo') or {}).get('classes')
+            yield os.path.join(config.get('data_root') or '', path), classes
+        yield from _leaves([config.get('dataset'), config.get('datasets')])
 
 
 def _missing(path: str, key: str) -> str:

@@ -21,8 +21,9 @@ from mmdefect.delivery.files import (
 )
 from mmdefect.delivery.shared import EVENTS, Counts, Names
 from mmdefect.delivery.steps import steps_of
+from mmdefect.pools.labels import LabelNames
 from mmdefect.pools.pools import RESERVED, make_pools
-from mmdefect.pools.scan import scan
+from mmdefect.pools.scan import counts, scan
 from mmdefect.pools.wrappers import class_names, describe, unwrap
 
 # How often a normal image is tried again that a pipeline refuses: rarely by chance.
@@ -158,11 +159,9 @@ class DefectPreservingDataset:
         if instances is None:
             labels = set(self.get_cat_ids(index))
         else:
-            labels = {i['bbox_label'] for i in instances if not i.get('ignore_flag', 0)}
-        leaf = np.searchsorted(self._ends, self._origin[index], side='right')
-        names = {label: self._names[leaf][label] for label in labels}
-        chosen = self.defect_classes
-        return {n: name for n, name in names.items() if not chosen or name in chosen}
+            labels = {each['bbox_label'] for each in instances if counts(each)}
+        names = self._names.of(index)
+        return {label: names[label] for label in labels if label in names}
 
     def know_pools(self, pools: Mapping[str, np.ndarray]) -> None:
         """Take the pools that images are drawn from, the user's own among them.
@@ -242,10 +241,9 @@ class DefectPreservingDataset:
         with missing_files():
             if hasattr(self.dataset, 'full_init'):
                 self.dataset.full_init()
-            leaves, self._origin = unwrap(self.dataset)
-        self._ends = np.cumsum([len(leaf) for leaf in leaves])
-        self._names = [class_names(leaf) for leaf in leaves]
-        _check_defect_classes(self.defect_classes or (), self._names)
+            leaves, _ = unwrap(self.dataset)
+        _check_defect_classes(self.defect_classes or (), map(class_names, leaves))
+        self._names = LabelNames(self.dataset, self.defect_classes)
         for leaf in leaves:
             check_image_directory(leaf)
         self._fully_initialized = True
@@ -361,7 +359,7 @@ def _owners(dataset: Any, name: str) -> list[Any]:
     return owners
 
 
-def _check_defect_classes(names: Sequence[str], known: Sequence[Sequence[str]]) -> None:
+def _check_defect_classes(names: Sequence[str], known: Iterable[Sequence[str]]) -> None:
     classes = dict.fromkeys(name for of_leaf in known for name in of_leaf)
     for name in names:
         if name not in classes:

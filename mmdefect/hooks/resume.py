@@ -15,6 +15,7 @@ from mmengine.runner import IterBasedTrainLoop, find_latest_checkpoint
 
 from mmdefect.hooks.batch_sampler import quota_batch_sampler
 from mmdefect.hooks.checkpoints import message_hub_allowed
+from mmdefect.hooks.pretrained import tell_what_fits
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
 KEY = 'quota_batch_sampler'
@@ -32,11 +33,13 @@ class QuotaResumeHook(Hook):
     every step of a learning rate, every validation and checkpoint comes once.
 
     It also lets torch >= 2.6 read MMEngine's checkpoints: see
-    :func:`mmdefect.hooks.checkpoints.message_hub_allowed`.
+    :func:`mmdefect.hooks.checkpoints.message_hub_allowed`. And of a checkpoint that a
+    run begins with, ``load_from``, it says in the log which weights do not fit.
 
     Raises:
         TypeError: If the train dataloader has no ``QuotaBatchSampler``.
-        ValueError: If the checkpoint belongs to other data or settings.
+        ValueError: If the checkpoint belongs to other data or settings, or to another
+            model.
     """
 
     # After the other hooks have begun to train: a validation may be the first to come.
@@ -115,8 +118,13 @@ class QuotaResumeHook(Hook):
         Args:
             runner (Runner): The runner.
             checkpoint (dict): What was loaded.
+
+        Raises:
+            ValueError: If it is not resumed from and has no weight of the model.
         """
         self._state = checkpoint.get(KEY)
+        if not runner._resume:
+            tell_what_fits(runner.model, checkpoint, runner._load_from)
 
     def before_train(self, runner: Any) -> None:
         """Go on with what came next when the checkpoint was written.
@@ -138,7 +146,7 @@ class QuotaResumeHook(Hook):
     def _resume_epochs(self, runner: Any, sampler: QuotaBatchSampler) -> None:
         loop = runner.train_loop
         epoch, step = divmod(loop.iter, len(sampler))
-        if step == 0 and loop.epoch < epoch:
+        if step == 0 and loop.epoch == epoch - 1:
             # Saved by the last iteration of an epoch, whose end is still to come.
             epoch, step = epoch - 1, len(sampler)
         self._restore(runner, sampler, epoch, step)

@@ -292,7 +292,8 @@ class QuotaBatchSampler(Sampler):
 
     def _chunks(self, epoch: int, step: int) -> Iterator[Iterator[list[int]]]:
         # At the first batch, not at iter(): a DataLoader with workers calls that twice
-        # and uses the second.
+        # and uses the second; and a later epoch may be set in between.
+        epoch, step = max((epoch, step), (self.sampler.epoch, 0))
         self._begin(epoch, step)
         while True:
             for plan, start, stop in self._stretches(epoch, step):

@@ -49,6 +49,8 @@ from mmdefect.delivery.preserving import DefectPreservingDataset
 from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
+pytestmark = pytest.mark.usefixtures('like_a_worker')
+
 
 def arrivals(dataset, indices):
     """Share of the images that arrive as themselves and show a class of theirs."""

@@ -27,6 +27,8 @@ from mmdefect.hooks.schedule import QuotaScheduleHook
 from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
+pytestmark = pytest.mark.usefixtures('like_a_worker')
+
 SCRATCH, PIT, DENT = range(3)
 
 
