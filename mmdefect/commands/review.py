@@ -148,6 +148,8 @@ def show(outcome: Outcome, folder: Path) -> None:
             interval(one.escape_interval),
         )
     console.print(table)
+    if not any(one.score for one in review.found):
+        console.print('The detector puts no box on any image: is it trained enough?')
     for verdict in review.verdicts:
         console.print(str(verdict), markup=False, soft_wrap=True)
     if outcome.against:

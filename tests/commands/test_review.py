@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -214,6 +215,20 @@ def test_what_was_interrupted_goes_on_and_ends_the_same(
     assert figures(out) == figures(whole)
 
 
+def test_the_directory_of_a_run_stands_for_its_config_and_best_checkpoint(
+    detector, tmp_path, capsys
+):
+    config, last = map(Path, detector)
+    best = shutil.copy(last, tmp_path / 'best_defect_auroc_epoch_3.pth')
+    os.utime(last)  # written later
+    assert main(['review', str(tmp_path)]) == 0
+    content = figures(tmp_path / 'review_val')
+    assert content['detector'] == '/'.join(best.parts[-2:])
+    config.unlink()
+    said = told(capsys, [str(tmp_path)])
+    assert 'is not where a training run wrote' in said
+
+
 def test_other_weights_or_settings_are_looked_at_anew(detector, tmp_path, capsys):
     out = tmp_path / 'out'
     command = ['review', *detector, '--out', str(out)]
@@ -375,6 +390,7 @@ def test_images_without_annotations_are_sorted_by_their_score(
 
 def told(capsys, command):
     """The one line with which a command refuses."""
+    capsys.readouterr()
     assert main(['review', *command]) == 2
     out, err = capsys.readouterr()
     assert out == ''
@@ -449,6 +465,7 @@ def test_a_directory_with_other_files_is_left_alone(detector, tmp_path, capsys):
 def test_a_detector_that_finds_nothing_is_shown_as_it_is(detector, tmp_path, capsys):
     assert main(['review', *detector, '--cfg-options', 'model.most=0']) == 0
     assert 'puts no box on any' in (tmp_path / 'review_val/index.html').read_text()
+    assert 'puts no box on any image' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
