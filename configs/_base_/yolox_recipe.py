@@ -4,8 +4,8 @@ _base_ = ['mmdet::yolox/yolox_s_8xb8-300e_coco.py', './defect_data.py']
 model = dict(data_preprocessor=dict(batch_augments=None))  # one size
 
 grey = (114.0, 114.0, 114.0)
-# No Mosaic: with few defect images the boxes came out half as good (one seed; configs/README.md,
-# Results).
+# No Mosaic: with few defect images the boxes came out half as good (one seed; see
+# "What was tried on the way" in README.md).
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),

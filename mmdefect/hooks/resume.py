@@ -16,7 +16,9 @@ from mmengine.runner import IterBasedTrainLoop, find_latest_checkpoint
 from mmdefect.hooks.batch_sampler import quota_batch_sampler
 from mmdefect.hooks.checkpoints import message_hub_allowed
 from mmdefect.hooks.pretrained import tell_what_fits
+from mmdefect.hooks.steps import count_in_steps
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
+from mmdefect.samplers.state import after_iterations
 
 KEY = 'quota_batch_sampler'
 
@@ -145,11 +147,11 @@ class QuotaResumeHook(Hook):
 
     def _resume_epochs(self, runner: Any, sampler: QuotaBatchSampler) -> None:
         loop = runner.train_loop
-        epoch, step = divmod(loop.iter, len(sampler))
+        epoch, step = self._restore(runner, sampler)
         if step == 0 and loop.epoch == epoch - 1:
             # Saved by the last iteration of an epoch, whose end is still to come.
             epoch, step = epoch - 1, len(sampler)
-        self._restore(runner, sampler, epoch, step)
+            sampler.start_at(epoch, step)
         loop._epoch = epoch
         _count_from(loop, step)
         if step == 0:
@@ -157,8 +159,7 @@ class QuotaResumeHook(Hook):
 
     def _resume_iterations(self, runner: Any, sampler: QuotaBatchSampler) -> None:
         loop = runner.train_loop
-        epoch, step = divmod(loop.iter, len(sampler))
-        self._restore(runner, sampler, epoch, step)
+        epoch, _ = self._restore(runner, sampler)
         # What it has begun to prefetch is from the beginning of the run.
         batches = type(loop.dataloader_iterator)(loop.dataloader)
         batches._epoch = epoch
@@ -175,25 +176,31 @@ class QuotaResumeHook(Hook):
         if due and runner.val_loop is not None and not self._validated:
             runner.val_loop.run()
 
-    def _restore(
-        self, runner: Any, sampler: QuotaBatchSampler, epoch: int, step: int
-    ) -> None:
+    def _restore(self, runner: Any, sampler: QuotaBatchSampler) -> tuple[int, int]:
+        # Sets the batch sampler, and tells at which epoch and step of it.
+        done = runner.train_loop.iter
         if self._state is None:
             print_log(
                 'the checkpoint holds no state of QuotaBatchSampler: going on from its '
-                f'iteration count, {runner.iter}, without a check of data and settings',
+                f'iteration count, {done}, without a check of data and settings',
                 logger='current',
                 level=logging.WARNING,
             )
+            epoch, step = divmod(done, len(sampler))
             sampler.start_at(epoch, step)
             self._validated = True
-            return
+            return epoch, step
         if not self._has_own_seed(runner, sampler):
             sampler.reseed(self._state['fingerprint']['seed'])
         # The sampler runs ahead of training, so its own position does not count.
-        sampler.load_state_dict({**self._state, 'epoch': epoch, 'step': step})
+        state = after_iterations(self._state, done)
+        sampler.load_state_dict(state)
         # Unknown of a checkpoint of mmdefect 0.1: as MMEngine has it.
         self._validated = self._state.get('validated', True)
+        place = sampler.state_dict()
+        if place['step_size'] != state['step_size']:
+            count_in_steps(runner, len(sampler), place['epoch'], place['step'])
+        return place['epoch'], place['step']
 
     def _has_own_seed(self, runner: Any, sampler: QuotaBatchSampler) -> bool:
         if sampler.sampler.seed_is_drawn:
