@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
-import os
 import signal
 import sys
 import textwrap
 import time
-from pathlib import Path
 from typing import Any, Iterable, Iterator, TypeVar
 
 T = TypeVar('T')
@@ -96,24 +93,6 @@ def progress(
             left = f'about {(now - begin) * (total - done) / done:,.0f} s left'
             print(f'{description}: {done:,} of {total:,}, {left}', file=sys.stderr)
         yield item
-
-
-@contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Write a file, all of it or nothing.
-
-    Args:
-        path (Path): Where the file goes.
-
-    Yields:
-        Path: What to write. It takes the place of ``path`` when all went well.
-    """
-    part = path.with_name(f'.{path.stem}.{os.getpid()}.part{path.suffix}')
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def percent(share: float) -> str:

@@ -17,7 +17,8 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
-from mmdefect.commands.command_line import Parser, add_cfg_options, percent, whole
+from mmdefect.analysis.files import whole
+from mmdefect.commands.command_line import Parser, add_cfg_options, percent
 from mmdefect.commands.drawing import COLOURS, NORMAL, pool_title
 
 if TYPE_CHECKING:

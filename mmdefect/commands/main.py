@@ -40,9 +40,14 @@ COMMANDS = {
         'draw the batches that training sees', (*STACK, 'rich', 'matplotlib')
     ),
     'compare': Command(
-        'train with several samplers, and compare them', (*STACK, 'rich', 'matplotlib')
+        'train with several samplers, and compare them',
+        (*STACK, 'rich', 'matplotlib', 'scipy'),
     ),
     'plot': Command('draw what the logs of training runs say', ('matplotlib',)),
+    'review': Command(
+        'judge a trained detector: may we ship it?',
+        (*STACK, 'rich', 'matplotlib', 'scipy', 'jinja2'),
+    ),
     'show': Command(
         'draw the detections of a trained run', (*STACK, 'rich', 'matplotlib')
     ),

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Sequence
 
 from mmdefect.analysis.errors import UnusableError
+from mmdefect.analysis.files import whole
 from mmdefect.analysis.logs import Curves, read_run
-from mmdefect.commands.command_line import Parser, whole
+from mmdefect.commands.command_line import Parser
 
 
 class Panel(NamedTuple):

@@ -175,7 +175,9 @@ class Plan:
         """Number of steps in an epoch, the same on every rank."""
         return self.num_groups * self.group_size // self.step_size
 
-    def switch(self, quota: Quota, step: int) -> Plan:
+    def switch(
+        self, quota: Quota, step: int, pools: Mapping[str, Pool] | None = None
+    ) -> Plan:
         """The plan with another quota that takes over at a step of the run.
 
         Its epochs have as many steps as those of this plan, and its passes go on where
@@ -185,6 +187,8 @@ class Plan:
             quota (int | float | dict | None): See :func:`share_images`.
             step (int): The step, counted from the beginning of the run: the first of a
                 group.
+            pools (dict, optional): Other pools, with the same ``normal`` and ``all``.
+                None keeps those of this plan.
 
         Returns:
             Plan: To be asked for batches from that step on.
@@ -201,7 +205,10 @@ class Plan:
         plan.first_group = step * self.step_size // self.group_size
         groups = plan.first_group - self.first_group
         drawn = {share.pool: groups * share.in_group for share in self.shares}
-        plan.used = {name: n + drawn.get(name, 0) for name, n in self.used.items()}
+        plan.pools = self.pools if pools is None else pools
+        plan.used = {
+            name: self.used.get(name, 0) + drawn.get(name, 0) for name in plan.pools
+        }
         plan._num_batches = len(self)
         plan._set_quota(quota)
         return plan

@@ -8,6 +8,7 @@ from itertools import chain
 from operator import length_hint
 from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
+import numpy as np
 from mmengine.logging import print_log
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
@@ -15,7 +16,7 @@ from torch.utils.data import Sampler
 from mmdefect.checks.dataset import check_dataset
 from mmdefect.checks.pools import missing_pools
 from mmdefect.plan.plan import Plan
-from mmdefect.plan.quotas import Quota
+from mmdefect.plan.quotas import Quota, share_images
 from mmdefect.samplers.defect_pool_sampler import CONFIG_LINES, DefectPoolSampler
 from mmdefect.samplers.ranks import check_ranks_agree, constructed_together
 from mmdefect.samplers.state import checksum, fingerprint, place_in
@@ -38,6 +39,21 @@ class Cursor(NamedTuple):
     epoch: int
     stop: int
     planned: Iterator[list[int]] | None = None
+
+
+class FurtherPool(NamedTuple):
+    """A pool whose images are found in the course of a run.
+
+    Args:
+        name (str): What it is called.
+        images (int): Its images of a batch, or of ``over`` images.
+        contents (Sequence[tuple[int, np.ndarray]]): Its indices from a step of the run
+            on.
+    """
+
+    name: str
+    images: int
+    contents: Sequence[tuple[int, np.ndarray]]
 
 
 class _Batches(chain):
@@ -138,6 +154,9 @@ class QuotaBatchSampler(Sampler):
         self.batch_size = plan.batch_size
         # From which step of the run on each plan holds.
         self._plans: list[tuple[int, Plan]] = [(0, plan)]
+        self._pools = plan.pools
+        self._milestones: Sequence[tuple[int, Quota]] = ()
+        self._further: FurtherPool | None = None
         self.quota = quota
         self.over = plan.over
         self.drop_last = drop_last
@@ -186,17 +205,65 @@ class QuotaBatchSampler(Sampler):
             ValueError: If a quota does not fit, or the steps do not rise or are inside
                 groups.
         """
-        plans = [(0, self.plan.switch(self.quota, 0))]
-        for step, quota in milestones:
-            if step <= plans[-1][0]:
-                raise ValueError(
-                    f'milestones {list(milestones)}: expected steps that rise and are '
-                    'above 0; the quota of step 0 is '
-                    'train_dataloader.batch_sampler.quota'
-                )
-            plans.append((step, plans[-1][1].switch(quota, step)))
-        self._plans = plans
+        steps = [0, *(step for step, _ in milestones)]
+        if any(step <= before for before, step in zip(steps, steps[1:])):
+            raise ValueError(
+                f'milestones {list(milestones)}: expected steps that rise and are '
+                'above 0; the quota of step 0 is '
+                'train_dataloader.batch_sampler.quota'
+            )
+        self._plans = self._arrange(milestones, self._further)
+        self._milestones = milestones
         self._tell_dataset()
+
+    def set_further_pool(
+        self, name: str, images: int, contents: Sequence[tuple[int, np.ndarray]]
+    ) -> None:
+        """Draw from a pool whose images are found in the course of the run.
+
+        Its images stay in ``normal`` too, so that a pass goes on through all of it.
+
+        Args:
+            name (str): What it is called.
+            images (int): Its images of a batch, or of ``over`` images, wherever there
+                is a quota. They take the places of normal ones.
+            contents (Sequence[tuple]): Pairs of a step, counted from the beginning of
+                the run, and the indices from there on. Before the first there is no
+                such pool. The steps begin groups.
+
+        Raises:
+            ValueError: If the name is taken, or the images do not fit.
+        """
+        if name in self._pools:
+            raise ValueError(
+                f'the pool {name!r} is there already: choose another name, or take it '
+                'out of train_dataloader.sampler.pools'
+            )
+        further = FurtherPool(name, images, contents)
+        self._plans = self._arrange(self._milestones, further)
+        self._further = further
+
+    def _arrange(
+        self, milestones: Sequence[tuple[int, Quota]], further: FurtherPool | None
+    ) -> list[tuple[int, Plan]]:
+        # The plans of the run, one after another.
+        quotas = {0: self.quota, **dict(milestones)}
+        contents = dict(further.contents) if further else {}
+        quota, pools, plan = self.quota, self._pools, self.plan
+        plans = []
+        for step in sorted({*quotas, *contents}):
+            quota = quotas.get(step, quota)
+            wanted = quota
+            if further:
+                if step in contents:
+                    pools = {**pools, further.name: contents[step]}
+                if further.name in pools and quota is not None:
+                    counts = share_images(quota, pools, self.batch_size, self.over)
+                    del counts['normal']
+                    wanted = {**counts, further.name: further.images}
+            plan = plan.switch(wanted, step, pools)
+            plans.append((step, plan))
+        return plans
 
     def plan_at(self, epoch: int, step: int) -> Plan:
         """The plan in force at a step.

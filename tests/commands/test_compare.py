@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -115,6 +116,20 @@ def test_two_samplers_are_trained_told_and_never_trained_again(
     assert (stock / 'log.txt').read_bytes() == log
     assert (folder / 'curve.jsonl').read_text().splitlines() == lines
     assert read(work / 'results.json')['runs'] == told['runs']
+
+    # A learning curve takes what is there, and trains what is not.
+    command[command.index('--samplers') : command.index('--iters')] = ['--defects']
+    command[command.index('--defects') + 1 : 0] = ['0.5', '1']
+    assert main(['compare', *command]) == 0
+    assert (stock / 'log.txt').read_bytes() == log
+    said = ' '.join(capsys.readouterr().out.split())
+    found = re.search(r'with (\d+) defect images, \S+ with (\d+) defect', said)
+    half, whole = map(int, found.groups())
+    assert half == round(whole / 2)
+    assert (work / 'learning.png').read_bytes().startswith(b'\x89PNG')
+    runs = read(work / 'results.json')['runs']
+    assert [run['sampler'] for run in runs] == ['quota@0.5', 'quota']
+    assert runs[1] == next(r for r in told['runs'] if r['sampler'] == 'quota')
 
     # Runs of other settings are not mixed with these.
     assert (
@@ -366,6 +381,7 @@ def test_runs_that_began_or_trained_otherwise_are_named():
         (['CONFIG', '--iters', '0'], '--iters 0: expected 1 or more'),
         (['CONFIG', '--jobs', '0'], '--jobs 0: expected 1 or more'),
         (['CONFIG', '--schedule', '[(1, 3)]'], '--schedule [(1, 3)]: expected pairs'),
+        (['CONFIG', '--defects', '0', '1'], '--defects 0.0: expected shares above 0'),
         (['CONFIG', '--schedule', '3'], '--schedule 3: expected pairs'),
         (['CONFIG', '--samplers', 'quota=9'], '9'),
         (['STOCK'], 'has no quota'),

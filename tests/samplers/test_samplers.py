@@ -911,3 +911,50 @@ def test_images_that_are_never_drawn_are_told(few_defects, log):
     assert len(log) == 2
     assert '3 dent, 2 hard images' in log[1]
     assert f'{BATCH_SAMPLER}.quota' in log[1]
+
+
+def test_a_further_pool_takes_places_of_normal_images_and_the_pass_goes_on(few_defects):
+    def drawn(contents, milestones=()):
+        sampler = DefectPoolSampler(few_defects, seed=3)
+        batches = QuotaBatchSampler(sampler, batch_size=8, quota=2, num_batches=12)
+        batches.set_schedule(milestones)
+        batches.set_further_pool('hard', 2, contents)
+        rows = []
+        for epoch in range(3):
+            sampler.set_epoch(epoch)
+            rows += list(batches)
+        return sampler.pools, rows
+
+    hard = np.array([1, 2, 3])
+    pools, rows = drawn([(12, hard)])
+    _, before = drawn([])
+    assert rows[:12] == before[:12]  # nothing changes before it is there
+    defect = set(pools['defect'].tolist())
+    for step, batch in enumerate(rows):
+        assert sum(index in defect for index in batch) == 2
+        assert step < 12 or sum(index in hard for index in batch) >= 2
+    # The pass over all normal images goes on, whatever else a batch holds.
+    times = np.bincount(np.concatenate(rows), minlength=len(few_defects))
+    times = times[np.setdiff1d(pools['normal'], hard)]
+    assert times.max() - times.min() <= 1
+    # Other images, and a quota that ends: no hard ones without a quota.
+    other = np.array([4, 5])
+    _, changed = drawn([(12, hard), (24, other)], [(30, None)])
+    assert changed[:24] == rows[:24]
+    for batch in changed[24:30]:
+        assert sum(index in other for index in batch) >= 2
+    _, plain = drawn([], [(30, None)])
+    assert changed[30:] == plain[30:]
+
+
+def test_a_further_pool_that_does_not_fit_leaves_the_batches_as_they_are(few_defects):
+    sampler = DefectPoolSampler(few_defects, seed=3)
+    batches = QuotaBatchSampler(sampler, batch_size=8, quota=2)
+    before = list(batches)
+    for name, images, said in (
+        ('crack', 1, "the pool 'crack' is there already"),
+        ('hard', 6, 'takes 8 of a batch of 8: expected at most 7'),
+    ):
+        with pytest.raises(ValueError, match=said):
+            batches.set_further_pool(name, images, [(2, np.array([1]))])
+    assert list(batches) == before

@@ -10,7 +10,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmdefect import registered as _  # noqa: F401
-from mmdefect.analysis.comparison import PLAIN
+from mmdefect.analysis.comparison import PLAIN, split_name
+from mmdefect.analysis.comparison.fewer import with_share
 from mmdefect.analysis.comparison.samplers import with_labels
 from mmdefect.analysis.errors import UnusableError
 
@@ -94,7 +95,8 @@ def use_sampler(cfg: Config, name: str, facts: dict, schedule: Any = None) -> Co
 
     Args:
         cfg (Config): What ``shared_config`` returned.
-        name (str): Name of the sampler.
+        name (str): Name of the sampler, and behind ``@`` the share of the defect
+            images that stay.
         facts (dict): What ``look_at`` returned.
         schedule (list, optional): Pairs of a share of the iterations and a quota.
 
@@ -102,7 +104,11 @@ def use_sampler(cfg: Config, name: str, facts: dict, schedule: Any = None) -> Co
         Config: The config to train.
     """
     cfg = deepcopy(cfg)
+    name, share = split_name(name)
     loader, hooks = cfg.train_dataloader, cfg.custom_hooks
+    if share < 1:
+        classes = loader.sampler.get('defect_classes')
+        loader.dataset = with_share(loader.dataset, share, classes)
     drop = QUOTA_HOOKS if name in PLAIN else ('QuotaScheduleHook',)
     cfg.custom_hooks = [hook for hook in hooks if kind(hook) not in drop]
     if name in PLAIN or name == 'quota_unpreserved':

@@ -20,9 +20,9 @@ def draw_figures(cfg: Config, pools: dict, batches: int, one_pass: int) -> dict:
         one_pass (int): Batches that the quota needs for one pass over normal images.
 
     Returns:
-        dict: ``without_defect`` (share of batches), ``mean`` and ``variance`` of the
-        defect images in a batch, ``normals_seen`` (share, in ``one_pass`` batches),
-        ``most_draws`` and ``fewest_draws`` of one defect image.
+        dict: ``defect_images``, ``without_defect`` (share of batches), ``mean`` and
+        ``variance`` of the defect images in a batch, ``normals_seen`` (share, in
+        ``one_pass`` batches), ``most_draws`` and ``fewest_draws`` of one defect image.
     """
     loader = build_loader(cfg.train_dataloader, seed=0)
     batch_sampler = loader.batch_sampler
@@ -43,6 +43,7 @@ def draw_figures(cfg: Config, pools: dict, batches: int, one_pass: int) -> dict:
     early = set(image[np.concatenate(drawn[:one_pass])].tolist())
     normal = set(image[found['normal']].tolist())
     return dict(
+        defect_images=len(draws),
         without_defect=float((per_batch == 0).mean()),
         mean=float(per_batch.mean()),
         variance=float(per_batch.var()),

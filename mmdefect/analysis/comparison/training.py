@@ -17,7 +17,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 # registers what the configs of a comparison name
-from mmdefect.analysis.comparison import samplers as _  # noqa: F401
+from mmdefect.analysis.comparison import fewer, samplers  # noqa: F401
 from mmdefect.hooks.checkpoints import message_hub_allowed
 from mmdefect.hooks.resume import QuotaResumeHook
 
