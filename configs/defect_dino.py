@@ -12,9 +12,16 @@ over = 8  # images that train together: one optimizer step, on all GPUs
 quota = 2  # defect images among them
 accumulative_counts = 4  # batches to an optimizer step: over / (batch_size x GPUs)
 max_epochs = 12  # an epoch shows every normal image once
+# MMDetection's COCO weights. Without internet: a file of them; None = ImageNet's.
+pretrained = 'https://download.openmmlab.com/mmdetection/v3.0/dino/dino-4scale_r50_8xb2-12e_coco/dino-4scale_r50_8xb2-12e_coco_20221202_182705-55b2bba2.pth'
 # -----------------------------------------------------------------------------
 
 model = dict(bbox_head=dict(num_classes=len(_base_.classes)))
+load_from = pretrained  # but for the layers that depend on the number of classes
+if pretrained:  # not ImageNet's; --resume without a checkpoint forgets load_from
+    model['backbone'] = dict(
+        init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=pretrained)
+    )
 
 resize = dict(
     type='RandomResize', scale=img_scale, ratio_range=(0.6, 1.0), keep_ratio=True

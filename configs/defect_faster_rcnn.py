@@ -12,9 +12,16 @@ over = 8  # images that train together: one optimizer step, on all GPUs
 quota = 2  # defect images among them
 accumulative_counts = 4  # batches to an optimizer step: over / (batch_size x GPUs)
 max_epochs = 12  # an epoch shows every normal image once
+# MMDetection's COCO weights. Without internet: a file of them; None = ImageNet's.
+pretrained = 'https://download.openmmlab.com/mmdetection/v2.0/faster_rcnn/faster_rcnn_r50_fpn_1x_coco/faster_rcnn_r50_fpn_1x_coco_20200130-047c8118.pth'
 # -----------------------------------------------------------------------------
 
 model = dict(roi_head=dict(bbox_head=dict(num_classes=len(_base_.classes))))
+load_from = pretrained  # but for the layers that depend on the number of classes
+if pretrained:  # not ImageNet's; --resume without a checkpoint forgets load_from
+    model['backbone'] = dict(
+        init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=pretrained)
+    )
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),

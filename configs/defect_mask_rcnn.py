@@ -13,6 +13,8 @@ over = 8  # images that train together: one optimizer step, on all GPUs
 quota = 2  # defect images among them
 accumulative_counts = 4  # batches to an optimizer step: over / (batch_size x GPUs)
 max_epochs = 12  # an epoch shows every normal image once
+# MMDetection's COCO weights. Without internet: a file of them; None = ImageNet's.
+pretrained = 'https://download.openmmlab.com/mmdetection/v2.0/mask_rcnn/mask_rcnn_r50_fpn_1x_coco/mask_rcnn_r50_fpn_1x_coco_20200205-d4b0c5d6.pth'
 # -----------------------------------------------------------------------------
 
 num_classes = len(_base_.classes)
@@ -22,6 +24,11 @@ model = dict(
         mask_head=dict(num_classes=num_classes),
     )
 )
+load_from = pretrained  # but for the layers that depend on the number of classes
+if pretrained:  # not ImageNet's; --resume without a checkpoint forgets load_from
+    model['backbone'] = dict(
+        init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=pretrained)
+    )
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),

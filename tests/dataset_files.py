@@ -202,17 +202,17 @@ def lvis(folder, kind='LVISV1Dataset'):
     return coco(folder, kind, ann_file=path)
 
 
-def xml(folder, kind='XMLDataset', classes=CLASSES, **options):
+def xml(folder, kind='XMLDataset', classes=CLASSES, images=IMAGES, **options):
     import mmdet.datasets
 
     settings = dict(
-        ann_file=xml_files(folder, 'Annotations'),
+        ann_file=xml_files(folder, 'Annotations', images),
         data_root=str(folder),
         data_prefix=dict(sub_data_root=''),
         metainfo=dict(classes=classes),
         pipeline=list(LABELS),
     )
-    return getattr(mmdet.datasets, kind)(**{**settings, **options}), IMAGES
+    return getattr(mmdet.datasets, kind)(**{**settings, **options}), images
 
 
 def wider_face(folder):

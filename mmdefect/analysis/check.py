@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from itertools import islice
-from typing import Any, Mapping
+from typing import Any, Iterable, Mapping
 
-from mmdefect.analysis.config import running
+import mmdefect
+from mmdefect.analysis.config import is_ours, read_config, running
 from mmdefect.analysis.dataloader import (
     build_hook,
     build_loader,
@@ -27,11 +28,10 @@ TOLERANCE = 0.05
 def refused(error: UnusableError) -> str | None:
     """What mmdefect itself says against a config, or None."""
     cause = error.__cause__
-    trace = cause.__traceback__ if cause else None
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    module = trace.tb_frame.f_globals.get('__name__', '') if trace else ''
-    return str(cause) if module.split('.')[0] == 'mmdefect' else None
+    # A file that is not there is no fault of the config's quota.
+    if cause is None or isinstance(cause, OSError) or not is_ours(cause):
+        return None
+    return str(cause)
 
 
 def check(
@@ -52,18 +52,12 @@ def check(
     Raises:
         UnusableError: If there is no dataset to check, or it cannot be loaded.
     """
-    from mmengine.config import Config
     from mmengine.registry import DATASETS, init_default_scope
 
-    with running(f'{config} cannot be read'):
-        cfg = Config.fromfile(config)
-        cfg.merge_from_dict(options or {})
-        # A pure-Python config imports its classes when they are looked at.
-        for part in (cfg.get('train_dataloader') or {}).values():
-            if isinstance(part, dict):
-                part.get('type')
-    registered = _imports_mmdefect(cfg)
-    import mmdefect.registered  # noqa: F401
+    before = set(sys.modules)
+    cfg = read_config(config, options)
+    registered = _imports_mmdefect(cfg, set(sys.modules) - before)
+    from mmdefect import registered as _  # noqa: F401
 
     findings = []
     if not registered:
@@ -124,14 +118,20 @@ def check(
     return findings + judge(delivery, findings), delivery
 
 
-def _imports_mmdefect(cfg: Mapping[str, Any]) -> bool:
-    # By name, from a module of the user's, or by what a pure-Python config imports.
+def _imports_mmdefect(cfg: Mapping[str, Any], loaded: Iterable[str]) -> bool:
+    # By name; by a class, from a pure-Python config for example; or by a module of the
+    # user's, which in a training registers all classes, and here, where mmdefect came
+    # first, only holds it.
     imports = (cfg.get('custom_imports') or {}).get('imports') or ()
-    names = [imports] if isinstance(imports, str) else list(imports)
+    names = [imports] if isinstance(imports, str) else imports
     return (
         any(name.split('.')[0] == 'mmdefect' for name in names)
-        or any('mmdefect' in vars(sys.modules.get(name, sys)) for name in names)
-        or 'mmdefect.samplers.quota_batch_sampler' in sys.modules
+        or 'mmdefect.registered' in sys.modules
+        or any(
+            held is mmdefect
+            for name in loaded
+            for held in list(getattr(sys.modules[name], '__dict__', {}).values())
+        )
     )
 
 

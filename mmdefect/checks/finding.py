@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import logging
+from typing import Iterable, NamedTuple
+
+from mmengine.logging import print_log
 
 
 class Finding(NamedTuple):
@@ -16,6 +19,7 @@ class Finding(NamedTuple):
             is there now.
         breaks (bool): False for what leaves a quota of defect images as it is, such as
             lost time.
+        refused (bool): Whether the samplers refuse to train with it.
     """
 
     where: str
@@ -23,6 +27,25 @@ class Finding(NamedTuple):
     why: str
     fix: str
     breaks: bool = True
+    refused: bool = False
 
     def __str__(self) -> str:
         return f'{self.where}: {self.what}; {self.why}. Write there: {self.fix}'
+
+
+def tell(findings: Iterable[Finding]) -> None:
+    """Warn of findings where training starts.
+
+    Args:
+        findings (Iterable[Finding]): The findings. Those that break nothing are for
+            ``mmdefect check``.
+
+    Raises:
+        ValueError: If one of them is to be refused.
+    """
+    broken = [finding for finding in findings if finding.breaks]
+    for finding in broken:
+        if finding.refused:
+            raise ValueError(str(finding))
+    for finding in broken:
+        print_log(str(finding), logger='current', level=logging.WARNING)

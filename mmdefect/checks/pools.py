@@ -7,6 +7,7 @@ from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from mmdefect.checks.dataset import walk_datasets
 from mmdefect.pools.pools import RESERVED
 from mmdefect.pools.scan import Scan
 
@@ -111,11 +112,23 @@ def check_pools(
             f'the pools {", ".join(extra)} leave no normal image of {len(dataset):,}; '
             'list fewer images in train_dataloader.sampler.pools'
         )
+    drops = {
+        bool((vars(part).get('filter_cfg') or {}).get('filter_empty_gt'))
+        for _, part in walk_datasets(dataset)
+        if 'filter_cfg' in vars(part)
+    }
     raise ValueError(
-        f'all of {len(dataset):,} images show a defect, so there is no normal image '
-        'to fill the batches with. MMDetection drops images without boxes while '
-        'loading where filter_cfg.filter_empty_gt=True; set '
-        'train_dataloader.dataset.filter_cfg=dict(filter_empty_gt=False)'
+        f'all of {len(dataset):,} images show a defect, so there is no normal image to '
+        'fill the batches with. '
+        + (
+            'The annotation files list images with a defect only: list the normal ones '
+            "too, in a COCO file under 'images' without annotations, in PASCAL VOC's "
+            'format with an XML file without objects'
+            if drops == {False}
+            else 'MMDetection drops images without boxes while loading where '
+            'filter_cfg.filter_empty_gt=True; set '
+            'train_dataloader.dataset.filter_cfg=dict(filter_empty_gt=False)'
+        )
     )
 
 

@@ -116,6 +116,11 @@ def whole(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def percent(share: float) -> str:
+    """A share as people read it."""
+    return f'{share:.1%}'.replace('%', ' %')
+
+
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     """Let a command take settings that override its config.
 

@@ -41,7 +41,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Iterator, Sequence
 
 from mmdefect.analysis.comparison import MAIN, OURS, PLAIN
-from mmdefect.commands.command_line import Parser, add_cfg_options
+from mmdefect.commands.command_line import Parser, add_cfg_options, percent
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -61,17 +61,40 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add('config', metavar='CONFIG', help='a config with QuotaBatchSampler')
-    add('--samplers', nargs='+', metavar='NAME', default=['stock', 'weighted', 'quota'])
-    add('--iters', type=int, default=1800, metavar='N', help='default: %(default)s')
+    add(
+        '--samplers',
+        nargs='+',
+        metavar='NAME',
+        default=['stock', 'weighted', 'quota'],
+        help='some of the above (default: stock weighted quota)',
+    )
+    add(
+        '--iters',
+        type=int,
+        default=1800,
+        metavar='N',
+        help='iterations of each run (default: %(default)s)',
+    )
     add('--seeds', type=int, default=3, metavar='K', help='seeds 0 … K-1 (default: 3)')
-    add('--work-dir', default='compared', metavar='DIR', help='default: %(default)s')
-    add('--val-interval', type=int, metavar='I', help='iterations (default: N // 6)')
+    add(
+        '--work-dir',
+        default='compared',
+        metavar='DIR',
+        help='where all runs write (default: %(default)s)',
+    )
+    add(
+        '--val-interval',
+        type=int,
+        metavar='I',
+        help='iterations from a validation to the next (default: N // 6)',
+    )
     add('--jobs', type=int, default=1, metavar='J', help='runs at once (default: 1)')
     add(
         '--metrics',
         nargs='+',
         metavar='M',
-        help=f'shown and drawn (default: {" ".join(MAIN)}); all are in results.json',
+        help='metrics shown and drawn; all are in results.json (default: '
+        f'{" ".join(MAIN)})',
     )
     add(
         '--schedule',
@@ -87,8 +110,16 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         help='batches drawn for what needs no training (default: %(default)s)',
     )
     only = parser.add_mutually_exclusive_group()
-    only.add_argument('--no-train', action='store_true', help='tell only the latter')
-    only.add_argument('--report-only', action='store_true', help='tell what is there')
+    only.add_argument(
+        '--no-train',
+        action='store_true',
+        help='tell only what needs no training: what the batches hold',
+    )
+    only.add_argument(
+        '--report-only',
+        action='store_true',
+        help='train nothing, tell of the runs that are finished',
+    )
     add_cfg_options(parser)
     args = parser.parse_args(argv)
     if args.val_interval is None:
@@ -138,24 +169,25 @@ def show_figures(figures: dict, facts: dict, args: argparse.Namespace) -> None:
     for name, one in figures.items():
         table.add_row(
             name,
-            f'{one["without_defect"]:.1%}',
+            percent(one['without_defect']),
             f'{one["mean"]:.2f}',
             f'{one["variance"]:.2f}',
-            f'{one["normals_seen"]:.1%}',
+            percent(one['normals_seen']),
             f'{one["fewest_draws"]}…{one["most_draws"]}',
         )
     console.print(table)
     console.print(
         f'{facts["defect_images"]:,} of {facts["images"]:,} images show a defect; the '
-        f"quota's share of a batch is {facts['share']:.1%}. One pass: the "
+        f"quota's share of a batch is {percent(facts['share'])}. One pass: the "
         f'{facts["one_pass"]:,} whole batches in which the quota goes through the '
         'normal images once.'
     )
     if 'class_balanced' in figures:
         console.print(
             f'class_balanced: oversample_thr={facts["oversample_thr"]:g}, which makes '
-            f'{facts["oversample_share"]:.1%} of the images show a defect. It repeats '
-            'an image by the root of its rarity, and a threshold above 1 is none.'
+            f'{percent(facts["oversample_share"])} of the images show a defect. It '
+            'repeats an image by the root of its rarity, and a threshold above 1 is '
+            'none.'
         )
     if 'class_aware' in figures:
         console.print('class_aware draws by class: what has no class is never drawn.')

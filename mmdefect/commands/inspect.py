@@ -17,7 +17,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
-from mmdefect.commands.command_line import Parser, add_cfg_options, whole
+from mmdefect.commands.command_line import Parser, add_cfg_options, percent, whole
 from mmdefect.commands.drawing import COLOURS, NORMAL, pool_title
 
 if TYPE_CHECKING:
@@ -52,11 +52,6 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     if args.save and not args.save.parent.is_dir():
         parser.error(f'--save {args.save}: there is no directory {args.save.parent}')
     return args
-
-
-def percent(share: float) -> str:
-    """A share as people read it."""
-    return f'{share:.1%}'.replace('%', ' %')
 
 
 def show(found: Inspection) -> None:

@@ -63,7 +63,12 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add('work_dirs', nargs='+', type=Path, metavar='WORK_DIR', help='where a run wrote')
-    add('--labels', nargs='+', metavar='NAME', help='default: names of the directories')
+    add(
+        '--labels',
+        nargs='+',
+        metavar='NAME',
+        help='what the runs are called (default: names of their directories)',
+    )
     add(
         '--smooth',
         type=int,

@@ -5,6 +5,23 @@ from __future__ import annotations
 from typing import Any, Iterable, Mapping, NamedTuple
 
 from mmdefect.pools.labels import LabelNames
+from mmdefect.pools.pools import RESERVED
+
+
+def counted_classes(drawn: Iterable[str], classes: Iterable[str]) -> set[str]:
+    """Classes of which an image must show one to count as delivered.
+
+    Args:
+        drawn (Iterable[str]): The pools that a batch is drawn from.
+        classes (Iterable[str]): The defect classes.
+
+    Returns:
+        set[str]: Those that the quota names; all, where it names none or asks for any
+        defect.
+    """
+    drawn, classes = set(drawn), set(classes)
+    named = drawn & classes - set(RESERVED)
+    return classes if 'defect' in drawn or not named else named
 
 
 def shown_labels(sample: Any) -> list[int]:

@@ -13,9 +13,10 @@ from mmengine.runner import IterBasedTrainLoop
 from mmdefect.checks.config import check_config
 from mmdefect.checks.dataset import check_dataset, cutting_transforms
 from mmdefect.delivery.defect_images import DefectImages
-from mmdefect.delivery.delivered import delivered_classes
+from mmdefect.delivery.delivered import counted_classes, delivered_classes
 from mmdefect.hooks.batch_sampler import quota_batch_sampler
 from mmdefect.hooks.counters import Interval, Losses, Seen, figure_of
+from mmdefect.plan.plan import Plan
 from mmdefect.samplers.draws import MANY_DRAWS, defect_pools, draws_per_image
 
 # A loss of 5 % is told from chance after about a hundred draws.
@@ -29,7 +30,8 @@ class QuotaMonitorHook(Hook):
     At each logging interval it reports, over all ranks:
 
     - ``quota/delivered``: images a batch that were drawn for their defect and still
-      show one, mean of the interval.
+      show one, mean of the interval. Where the quota names classes, it is one of these
+      that an image has to show.
     - ``quota/min``: the same of the interval's worst batch.
     - ``quota/<class>``: of those, the images a batch that show this class.
     - ``quota/added``: images a batch that show a defect of another image, pasted in by
@@ -101,9 +103,11 @@ class QuotaMonitorHook(Hook):
         samples = _samples(data_batch)
         if self._images is None:
             self._find_defect_images(runner, samples[0])
-        delivered = self._count(samples)
+        plan = self._plan(runner, batch_idx)
+        pools = {share.pool for share in plan.shares}
+        delivered = self._count(samples, counted_classes(pools, self._classes))
         self._interval.delivered.append(delivered)
-        self._losses.add_batch(delivered, *self._drawn(runner, batch_idx))
+        self._losses.add_batch(delivered, *self._drawn(plan))
         last = self.end_of_epoch(runner.train_dataloader, batch_idx)
         if self.every_n_inner_iters(batch_idx, self._log_every) or (
             last and self._log_last
@@ -117,7 +121,13 @@ class QuotaMonitorHook(Hook):
         before = runner.message_hub.runtime_info.get('quota/seen')
         self._seen = Seen(len(self._images), before)
 
-    def _count(self, samples: Sequence[Any]) -> int:
+    def _plan(self, runner: Any, step: int) -> Plan:
+        epoch = runner.epoch
+        if _by_iteration(runner):
+            epoch, step = divmod(runner.iter, len(self._batch_sampler))
+        return self._batch_sampler.plan_at(epoch, step)
+
+    def _count(self, samples: Sequence[Any], counted: set[str]) -> int:
         delivered = 0
         for sample in samples:
             number, names = self._images.find(sample)
@@ -129,17 +139,15 @@ class QuotaMonitorHook(Hook):
             elif self._images:
                 self._interval.added += 1
                 continue
+            if not classes & counted:
+                continue
             delivered += 1
             for name in classes:
                 self._interval.classes[name] += 1
         return delivered
 
-    def _drawn(self, runner: Any, step: int) -> tuple[int, int]:
+    def _drawn(self, plan: Plan) -> tuple[int, int]:
         # Images of the batch that show a defect, and those that may show one.
-        epoch = runner.epoch
-        if _by_iteration(runner):
-            epoch, step = divmod(runner.iter, len(self._batch_sampler))
-        plan = self._batch_sampler.plan_at(epoch, step)
         images = {share.pool: share.images for share in plan.shares}
         names = defect_pools(self._batch_sampler)
         defects = sum(images.get(name, 0) for name in names)
@@ -172,7 +180,9 @@ class QuotaMonitorHook(Hook):
         came = f', and {losses.surplus:,} came in place of others'
         print_log(
             f'of {losses.drawn:,} defect images, {losses.lost:,} reached the model '
-            f'without a defect{came if losses.surplus else ""}, see quota/delivered. '
+            'without the defect that they were drawn for'
+            + (came if losses.surplus else '')
+            + ', see quota/delivered. '
             + (f'Likely the cause: {", ".join(suspects)}. ' if suspects else '')
             + ''.join(f'{text}. ' for text in findings)
             + '`mmdefect check CONFIG` tells more',

@@ -11,10 +11,12 @@ from typing import (
     Mapping,
     Sequence,
 )
+from unicodedata import normalize
 
 import numpy as np
 
 from mmdefect.pools.scan import Scan, infos_of, mask
+from mmdefect.pools.unreadable import encoding_of
 from mmdefect.pools.wrappers import unwrap
 
 # Pools that are always there; no class pool or user pool takes their names.
@@ -142,12 +144,18 @@ def read_lines(path: str | os.PathLike, line: str) -> list[str]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it holds nothing.
+        ValueError: If it holds nothing, or is not encoded in UTF-8.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f'{os.fspath(path)} is not a file; set {line}')
-    with open(path, encoding='utf-8') as file:
-        lines = [text.strip() for text in file]
+    try:
+        with open(path, encoding='utf-8-sig') as file:
+            lines = [text.strip() for text in file]
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f'{os.fspath(path)} is {encoding_of(path) or "not UTF-8"} ({error}): '
+            f'expected a text file in UTF-8; save it so, or set {line}'
+        ) from None
     lines = [text for text in lines if text and not text.startswith('#')]
     if not lines:
         raise ValueError(
@@ -177,17 +185,20 @@ def find_images(
         ValueError: If an entry fits no image, or fits different ones, or two of them
             fit the same one.
     """
-    wanted = set(entries)
+    entry_of = defaultdict(list)
+    for entry in entries:
+        entry_of[_composed(entry)].append(entry)
     found: dict[str, dict[str, list[int]]] = {entry: {} for entry in entries}
     leaves, origin = unwrap(dataset)
     infos = enumerate(chain.from_iterable(map(infos_of, leaves)))
     for position, info in compress(infos, mask(origin, sum(map(len, leaves)))):
         path = str(info.get('img_path', '')).replace(os.sep, '/')
-        parts = path.split('/')
+        parts = _composed(path).split('/')
         names = {'/'.join(parts[start:]) for start in range(len(parts))}
-        names.add(str(info.get('img_id', path)))
-        for entry in names & wanted:
-            found[entry].setdefault(path, []).append(position)
+        names.add(_composed(str(info.get('img_id', path))))
+        for name in names & entry_of.keys():
+            for entry in entry_of[name]:
+                found[entry].setdefault(path, []).append(position)
     for problem, bad in (
         ('that are not in the dataset', [e for e in entries if not found[e]]),
         ('that fit several', [e for e in entries if len(found[e]) > 1]),
@@ -215,3 +226,8 @@ def find_images(
         )
 
     return {entry: images(*found[entry].values()) for entry in entries}
+
+
+def _composed(name: str) -> str:
+    # Some systems write é or 한 as several characters: names have two spellings.
+    return name if name.isascii() else normalize('NFC', name)

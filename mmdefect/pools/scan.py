@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from array import array
 from collections import defaultdict
 from time import monotonic
@@ -17,13 +16,37 @@ from typing import (
 )
 
 import numpy as np
-from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from mmdefect.pools.coco import Listed, is_coco
+from mmdefect.pools.serialized import Serialized, is_plain, is_serialized
 from mmdefect.pools.wrappers import class_names, describe, unwrap
 
+NONE = np.empty(0, np.int64)
 # Images read between two looks at the clock.
 BLOCK = 256
+
+
+class Part(NamedTuple):
+    """What a dataset that is no wrapper has and does not count.
+
+    Args:
+        leaf: The dataset.
+        ignored (dict[Any, np.ndarray]): By label, the int64 indices of the images with
+            ignored instances of it and none that counts.
+        flat (dict[Any, np.ndarray]): By label, those of the images with instances of
+            it whose boxes have no area, and none that counts.
+        unseen (dict[Any, np.ndarray]): By category id of a COCO file, the keys of the
+            ids of the images that the file gives an instance of it and the dataset
+            does not.
+        left_out (np.ndarray): See :class:`Scan`.
+    """
+
+    leaf: Any
+    ignored: dict[Any, np.ndarray]
+    flat: dict[Any, np.ndarray]
+    unseen: dict[Any, np.ndarray]
+    left_out: np.ndarray
 
 
 class Scan(NamedTuple):
@@ -32,18 +55,44 @@ class Scan(NamedTuple):
     Args:
         length (int): Number of images.
         classes (dict[str, np.ndarray]): By class name, the sorted int64 indices of the
-            images with an instance of that class whose ``ignore_flag`` is 0.
-        ignored (np.ndarray): Sorted int64 indices of the images that have instances,
-            all of them ignored.
+            images with an instance of that class that :func:`counts`.
+        ignored (np.ndarray): Sorted int64 indices of the images that have ignored
+            instances and none that counts.
         left_out (np.ndarray): Sorted int64 indices of the images that lost all their
             instances because ``metainfo`` does not name their classes, as far as the
             dataset keeps track: those that read COCO files do.
+        parts (tuple[Part]): What the datasets inside have and do not count.
     """
 
     length: int
     classes: dict[str, np.ndarray]
     ignored: np.ndarray
-    left_out: np.ndarray = np.empty(0, np.int64)
+    left_out: np.ndarray = NONE
+    parts: tuple[Part, ...] = ()
+
+
+def counts(instance: Mapping[str, Any]) -> bool:
+    """Whether an instance makes its image one that shows its class.
+
+    Args:
+        instance (dict): One of ``data_info['instances']``.
+
+    Returns:
+        bool: False where it is ignored, or where its box has no area.
+    """
+    return not instance.get('ignore_flag', 0) and not is_flat(instance.get('bbox'))
+
+
+def is_flat(box: Any) -> bool:
+    """Whether a box has no area.
+
+    Args:
+        box (Sequence[float] | None): ``x1, y1, x2, y2``. Nothing is said against None,
+            nor against rotated boxes and polygons, which have more numbers.
+    """
+    if box is None or len(box) != 4:
+        return False
+    return not (box[2] > box[0] and box[3] > box[1])
 
 
 def scan(dataset: Any) -> Scan:
@@ -65,38 +114,25 @@ def scan(dataset: Any) -> Scan:
     return _select(_concatenate(scans), origin)
 
 
+class _Found(NamedTuple):
+    # By label, the indices of the images with instances that count; with ignored ones
+    # and none that counts; and with boxes without area and none of the others.
+    shown: dict[Any, array]
+    ignored: dict[Any, array]
+    flat: dict[Any, array]
+
+
 def _scan_leaf(leaf: Any, progress: _Progress) -> Scan:
-    if not len(leaf):
+    size = len(leaf)
+    if not size:
         raise ValueError(
             f'{describe(leaf)} holds no image; set its ann_file and filter_cfg in '
             'train_dataloader.dataset'
         )
-    left_out = _left_out(leaf)
-    infos = _annotations(leaf, with_empty=bool(left_out))
+    listed = Listed(leaf) if is_coco(leaf) else None
+    found = _read(leaf, progress.track(_annotations(leaf, listed), size))
     names = class_names(leaf)
-    shown: dict[int, array] = defaultdict(lambda: array('q'))
-    ignored, lost = array('q'), array('q')
-    for index, info in progress.track(infos):
-        instances = info.get('instances')
-        if instances:
-            try:
-                labels = {
-                    i['bbox_label'] for i in instances if not i.get('ignore_flag', 0)
-                }
-            except (KeyError, TypeError) as error:
-                raise ValueError(
-                    f'{describe(leaf, index)} has an instance without a bbox_label '
-                    f'({type(error).__name__}: {error}): expected instances=[dict('
-                    'bbox=[x1, y1, x2, y2], bbox_label=0, ignore_flag=0), ...]; mend '
-                    'its annotations'
-                ) from None
-            for label in labels:
-                shown[label].append(index)
-            if not labels:
-                ignored.append(index)
-        elif left_out and info.get('img_id') in left_out:
-            lost.append(index)
-    for label, indices in shown.items():
+    for label, indices in found.shown.items():
         if not (isinstance(label, (int, np.integer)) and 0 <= label < len(names)):
             raise ValueError(
                 f'{describe(leaf, indices[0])} has an instance with '
@@ -104,22 +140,64 @@ def _scan_leaf(leaf: Any, progress: _Progress) -> Scan:
                 f'{", ".join(names)}; set train_dataloader.dataset.metainfo or mend '
                 'its annotations'
             )
-    classes = {n: index_array(shown.get(label, ())) for label, n in enumerate(names)}
-    return Scan(len(leaf), classes, index_array(ignored), index_array(lost))
+    shown, ignored, flat = (
+        {label: index_array(images) for label, images in kind.items()} for kind in found
+    )
+    left_out, unseen = NONE, {}
+    if listed is not None:
+        unseen = listed.unseen([shown, ignored, flat])
+        for label, images in listed.shown().items():
+            read = shown.get(label, NONE)
+            shown[label] = np.union1d(images, read) if len(read) else images
+    is_shown = union(shown.values(), size)
+    is_ignored = union(ignored.values(), size)
+    if listed is not None:
+        annotated = is_shown | is_ignored | union(flat.values(), size)
+        left_out = listed.left_out[~annotated[listed.left_out]]
+    return Scan(
+        size,
+        {name: shown.get(label, NONE) for label, name in enumerate(names)},
+        np.flatnonzero(is_ignored & ~is_shown),
+        left_out,
+        (Part(leaf, ignored, flat, unseen, left_out),),
+    )
 
 
-def _left_out(leaf: Any) -> set[Any]:
-    # Ids of the images with annotations of categories that metainfo does not name.
-    kept = set(getattr(leaf, 'cat_ids', ()))
-    images = getattr(leaf, 'cat_img_map', {})
-    return {i for category in images if category not in kept for i in images[category]}
+def _read(leaf: Any, infos: Iterable[tuple[int, Mapping[str, Any]]]) -> _Found:
+    found = _Found(*(defaultdict(lambda: array('q')) for _ in _Found._fields))
+    for index, info in infos:
+        instances = info.get('instances')
+        if not instances:
+            continue
+        try:
+            labels = {i['bbox_label'] for i in instances if counts(i)}
+            ignored = {i['bbox_label'] for i in instances if i.get('ignore_flag', 0)}
+            others = {i['bbox_label'] for i in instances} - labels - ignored
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f'{describe(leaf, index)} has an instance without a bbox_label '
+                f'({type(error).__name__}: {error}): expected instances=[dict('
+                'bbox=[x1, y1, x2, y2], bbox_label=0, ignore_flag=0), ...]; mend '
+                'its annotations'
+            ) from None
+        for kind, of_kind in zip(found, (labels, ignored - labels, others)):
+            for label in of_kind:
+                kind[label].append(index)
+    return found
 
 
-def _annotations(leaf: Any, with_empty: bool) -> Iterable[Mapping[str, Any]]:
+def _annotations(
+    leaf: Any, listed: Listed | None
+) -> Iterable[tuple[int, Mapping[str, Any]]]:
     # MMDetection takes an image without the key for one without instances, but a
     # dataset that nowhere has it does not know.
     if any('instances' in info for info in infos_of(leaf)):
-        return infos_of(leaf, with_empty)
+        if not is_serialized(leaf):
+            return enumerate(infos_of(leaf))
+        stored = Serialized(leaf)
+        # An image without the letters has no instance; most are such.
+        indices = stored.holding(b'bbox') if listed is None else listed.uncertain
+        return ((index, stored.load(index)) for index in indices.tolist())
     try:
         leaf.get_cat_ids(0)
     except (AttributeError, KeyError, NotImplementedError):
@@ -129,36 +207,22 @@ def _annotations(leaf: Any, with_empty: bool) -> Iterable[Mapping[str, Any]]:
             'datasets have; set train_dataloader.dataset'
         ) from None
     labels = map(leaf.get_cat_ids, range(len(leaf)))
-    return ({'instances': [{'bbox_label': n} for n in image]} for image in labels)
+    return enumerate({'instances': [{'bbox_label': n} for n in i]} for i in labels)
 
 
-def infos_of(leaf: Any, with_empty: bool = True) -> Iterator[Mapping[str, Any]]:
+def infos_of(leaf: Any) -> Iterator[Mapping[str, Any]]:
     """The annotations of a dataset that is no wrapper, image by image.
 
     Args:
         leaf: The dataset.
-        with_empty (bool): Whether to read those without instances too. They are empty
-            dicts otherwise.
 
     Yields:
         Mapping: What ``get_data_info`` returns, or what it is made from.
     """
-    # Reads the serialized annotations front to back: several times faster than by
-    # index, where MMEngine copies each image's bytes and adds its own keys.
-    plain = all(
-        getattr(type(leaf), name, None) is getattr(BaseDataset, name)
-        for name in ('get_data_info', '__len__')
-    )
-    if plain and leaf.serialize_data:
-        buffer, start = memoryview(leaf.data_bytes), 0
-        for block in range(0, len(leaf), BLOCK):
-            for stop in leaf.data_address[block : block + BLOCK].tolist():
-                pickled = bytes(buffer[start:stop])
-                # An image without the letters has no instance; most are such.
-                wanted = with_empty or b'bbox' in pickled
-                yield pickle.loads(pickled) if wanted else {}
-                start = stop
-    elif plain:
+    # By index, MMEngine copies each image's bytes and adds its own keys.
+    if is_serialized(leaf):
+        yield from Serialized(leaf).load_all()
+    elif is_plain(leaf):
         yield from leaf.data_list
     else:
         read: Callable[[int], Any] = getattr(leaf, 'get_data_info', lambda index: {})
@@ -172,12 +236,14 @@ class _Progress:
         self.total, self.done = total, 0
         self.start, self.due = monotonic(), 2
 
-    def track(self, items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
-        for index, item in enumerate(items):
-            yield index, item
-            if not index % BLOCK:
+    def track(
+        self, infos: Iterable[tuple[int, Any]], size: int
+    ) -> Iterator[tuple[int, Any]]:
+        for number, (index, info) in enumerate(infos):
+            yield index, info
+            if not number % BLOCK:
                 self._report(self.done + index + 1)
-        self.done += index + 1
+        self.done += size
 
     def _report(self, done: int) -> None:
         seconds = monotonic() - self.start
@@ -199,25 +265,24 @@ def _concatenate(parts: Sequence[Scan]) -> Scan:
     def join(pools: Iterable[np.ndarray]) -> np.ndarray:
         return np.concatenate([pool + start for pool, start in zip(pools, starts)])
 
-    none = np.empty(0, np.int64)
     return Scan(
         int(starts[-1]),
         # Popped, so that dense annotations are not held twice.
         {
-            name: join([part.classes.pop(name, none) for part in parts])
+            name: join([part.classes.pop(name, NONE) for part in parts])
             for name in names
         },
         join(part.ignored for part in parts),
         join(part.left_out for part in parts),
+        tuple(inside for part in parts for inside in part.parts),
     )
 
 
 def _select(inner: Scan, origin: np.ndarray) -> Scan:
     if np.array_equal(origin, np.arange(inner.length)):
         return inner
-    annotated = np.zeros(inner.length, bool)
-    for pool in (*inner.classes.values(), inner.ignored, inner.left_out):
-        annotated[pool] = True
+    pools = (*inner.classes.values(), inner.ignored, inner.left_out)
+    annotated = union(pools, inner.length)
     # Nearly all images of a factory have no annotation: look up the others only.
     rest = np.flatnonzero(annotated[origin])
     origin_of_rest = origin[rest]
@@ -230,6 +295,7 @@ def _select(inner: Scan, origin: np.ndarray) -> Scan:
         {name: chosen(inner.classes.pop(name)) for name in list(inner.classes)},
         chosen(inner.ignored),
         chosen(inner.left_out),
+        inner.parts,
     )
 
 
@@ -240,6 +306,12 @@ def index_array(indices: Sequence[int]) -> np.ndarray:
 
 def mask(indices: np.ndarray, length: int) -> np.ndarray:
     """Bools of shape (length,), true at the indices."""
+    return union([indices], length)
+
+
+def union(arrays: Iterable[np.ndarray], length: int) -> np.ndarray:
+    """Bools of shape (length,), true at the indices of any of the arrays."""
     mask = np.zeros(length, bool)
-    mask[indices] = True
+    for indices in arrays:
+        mask[indices] = True
     return mask

@@ -6,6 +6,8 @@ from typing import Any, Callable
 
 import numpy as np
 
+from mmdefect.pools.unreadable import explain
+
 
 def unwrap(dataset: Any) -> tuple[list[Any], np.ndarray]:
     """Look through all wrappers.
@@ -116,10 +118,16 @@ def class_names(dataset: Any) -> tuple[str, ...]:
         tuple[str, ...]: At least one name.
 
     Raises:
-        ValueError: If it names none.
+        ValueError: If it names none, or text in the place of names.
     """
     names = dict(getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
-    names = (names,) if isinstance(names, str) else tuple(names)
+    if isinstance(names, str):
+        raise ValueError(
+            f'{describe(dataset)} has classes={names!r}, which is text and not a list '
+            f'of names, nor a file of such; set '
+            f'train_dataloader.dataset.metainfo=dict(classes=({names!r},))'
+        )
+    names = tuple(names)
     if not names:
         raise ValueError(
             f'{describe(dataset)} names no classes: expected them in its metainfo; '
@@ -136,9 +144,14 @@ def _load(dataset: Any) -> None:
         dataset.full_init()
     except Exception as error:
         missing = isinstance(error, FileNotFoundError)
+        path = getattr(dataset, 'ann_file', None)
+        classes = dict(getattr(dataset, 'metainfo', None) or {}).get('classes')
+        cause = explain(error, path, classes) or (
+            f'{type(error).__name__}: {error}; mend the file or set '
+            'train_dataloader.dataset.ann_file'
+        )
         raise (FileNotFoundError if missing else ValueError)(
-            f'{describe(dataset)} cannot be read: {type(error).__name__}: {error}; '
-            'mend the file or set train_dataloader.dataset.ann_file'
+            f'{describe(dataset)} cannot be read: {cause}'
         ) from error
 
 

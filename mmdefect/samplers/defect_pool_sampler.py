@@ -11,7 +11,10 @@ from mmengine.logging import MessageHub
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
+from mmdefect.checks.annotations import check_annotations
+from mmdefect.checks.coco_files import CocoFiles
 from mmdefect.checks.dataset import check_outermost
+from mmdefect.checks.finding import tell
 from mmdefect.checks.labels import check_labels
 from mmdefect.checks.pools import (
     check_defect_classes,
@@ -20,6 +23,7 @@ from mmdefect.checks.pools import (
     check_weights,
 )
 from mmdefect.plan.plan import Plan
+from mmdefect.pools.photographs import photographs
 from mmdefect.pools.pools import annotated_normals, make_pools, read_pool
 from mmdefect.pools.scan import scan
 from mmdefect.pools.weights import read_weights
@@ -66,9 +70,12 @@ class DefectPoolSampler(Sampler):
     Attributes:
         pools (dict[str, np.ndarray]): Sorted int64 indices by pool name: ``normal``,
             ``defect``, each defect class, each further pool.
+        photographs (dict[str, int]): Number of different photographs by pool name, and
+            of ``all``: an image that a wrapper repeats is one.
         rank (int): This process's rank.
         world_size (int): Number of ranks.
         seed (int): The seed in use.
+        seed_is_drawn (bool): Whether it was not given, but drawn at random.
         epoch (int): The epoch that the next iteration belongs to.
 
     Raises:
@@ -113,18 +120,27 @@ class DefectPoolSampler(Sampler):
             )
         self.rank, self.world_size = get_dist_info()
         self.seed: Any = seed
+        self.seed_is_drawn = seed is None
         self.epoch = 0
         self.dataset = dataset
         self.replacement = replacement
 
         check_outermost(dataset)
-        scanned = scan(dataset)
-        self.defect_classes = check_defect_classes(defect_classes, scanned)
-        check_labels(dataset, self.defect_classes)
+        with CocoFiles() as files:
+            # They are read once, by the first rank: all fail with it.
+            if self.rank == 0:
+                tell(check_labels(dataset, files))
+            scanned, shots = scan(dataset), photographs(dataset)
+            self.defect_classes = check_defect_classes(defect_classes, scanned)
+            if self.rank == 0:
+                tell(check_annotations(dataset, defect_classes, scanned, shots, files))
         check_pool_names(pools or {}, scanned)
         extra = {name: read_pool(name, x, dataset) for name, x in (pools or {}).items()}
         self.pools = make_pools(scanned, self.defect_classes, extra)
         check_pools(self.pools, self.defect_classes, dataset)
+        self.photographs = {'all': len(np.unique(shots))}
+        for name, pool in self.pools.items():
+            self.photographs[name] = len(np.unique(shots[pool]))
         if hasattr(dataset, 'know_pools'):  # what it replaces stays in its pools
             dataset.know_pools(self.pools)
         self.annotated_normals = annotated_normals(

@@ -6,8 +6,8 @@ from mmdefect.pools.pools import RESERVED
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
 # MMDetection's longest stock schedules (YOLOX, RTMDet) train 300 epochs: no image is
-# shown to a model more often. Beyond that, few images are learned by heart: in the
-# README's "Choosing a quota", new images were ranked a little worse from there on.
+# shown to a model more often. Beyond that, few images are learned by heart: new images
+# were ranked a little worse from there on (configs/README.md, "Choosing a quota").
 MANY_DRAWS = 300
 
 
@@ -18,14 +18,15 @@ def defect_pools(batch_sampler: QuotaBatchSampler) -> list[str]:
 
 
 def draws_per_image(batch_sampler: QuotaBatchSampler, steps: int) -> dict[str, float]:
-    """How often an image of each defect pool is drawn, on average.
+    """How often a photograph of each defect pool is drawn, on average.
 
     Args:
         batch_sampler (QuotaBatchSampler): The batch sampler, with its schedule.
         steps (int): Steps from the beginning of the training on.
 
     Returns:
-        dict[str, float]: Draws of an image, by pool.
+        dict[str, float]: Draws of a photograph, by pool. One that a wrapper repeats is
+        drawn as often as all its images together.
     """
     plans = batch_sampler.plans
     ends = [first for first, _ in plans[1:]] + [steps]
@@ -37,6 +38,6 @@ def draws_per_image(batch_sampler: QuotaBatchSampler, steps: int) -> dict[str, f
         drawn = {share.pool: groups * share.in_group for share in plan.shares}
         for name in names:
             for pool in (name, 'all'):
-                size = max(len(plan.pools[pool]), 1)
+                size = max(batch_sampler.sampler.photographs[pool], 1)
                 draws[name] += drawn.get(pool, 0) / size
     return draws

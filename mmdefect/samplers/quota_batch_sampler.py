@@ -145,6 +145,7 @@ class QuotaBatchSampler(Sampler):
         self.infinite = infinite
         self._cursor = Cursor(0, 0)
         self._checksum: int | None = None
+        self._tell_dataset()
 
     def _agree(self) -> None:
         if self.sampler.world_size > 1:
@@ -196,6 +197,7 @@ class QuotaBatchSampler(Sampler):
                 )
             plans.append((step, plans[-1][1].switch(quota, step)))
         self._plans = plans
+        self._tell_dataset()
 
     def plan_at(self, epoch: int, step: int) -> Plan:
         """The plan in force at a step.
@@ -224,7 +226,8 @@ class QuotaBatchSampler(Sampler):
 
     def _chunks(self, epoch: int, step: int) -> Iterator[Iterator[list[int]]]:
         # At the first batch, not at iter(): a DataLoader with workers calls that twice
-        # and uses the second.
+        # and uses the second; and a later epoch may be set in between.
+        epoch, step = max((epoch, step), (self.sampler.epoch, 0))
         self._begin(epoch, step)
         while True:
             for plan, start, stop in self._stretches(epoch, step):
@@ -312,6 +315,12 @@ class QuotaBatchSampler(Sampler):
         self.sampler.seed = seed
         for _, plan in self._plans:
             plan.seed = seed
+
+    def _tell_dataset(self) -> None:
+        # What an image was drawn for is kept through augmentation.
+        if hasattr(self.sampler.dataset, 'know_quota'):
+            names = {s.pool for _, plan in self._plans for s in plan.shares}
+            self.sampler.dataset.know_quota(names)
 
     def _fingerprint(self) -> dict[str, Any]:
         if self._checksum is None:

@@ -121,9 +121,11 @@ def place_in(plan: Plan, now: Mapping[str, Any], state: Mapping[str, Any]) -> tu
         now = {key: value for key, value in now.items() if key != EPOCH}
     differ = differences('then', then, 'now', now)
     if differ:
+        fix = _fitting_group(then[GROUP], now[GROUP])
+        if now['seed'] != then['seed']:
+            fix += f'Set train_dataloader.sampler.seed={then["seed"]}. '
         raise ValueError(
-            f'the state belongs to other batches: {differ}. '
-            f'{_fitting_group(then[GROUP], now[GROUP])}'
+            f'the state belongs to other batches: {differ}. {fix}'
             'Restore the data and train_dataloader as they were, or start anew'
         )
     if state['step'] == state['num_batches']:

@@ -16,14 +16,16 @@ def summarize(sampler: DefectPoolSampler, plan: Plan) -> str:
     Returns:
         str: The line.
     """
-    pools = sampler.pools
-    share = len(pools['defect']) / len(sampler.dataset)
+    number = sampler.photographs
+    share = number['defect'] / number['all']
     images = (
-        f'{len(pools["normal"]):,} normal + {len(pools["defect"]):,} defect images '
+        f'{number["normal"]:,} normal + {number["defect"]:,} defect images '
         f'({_percent(share, 1)})'
     )
-    for what, number in sampler.annotated_normals.items():
-        images += f', {number:,} normal with {what} only'
+    if number['all'] < len(sampler.dataset):
+        images += f', repeated to {len(sampler.dataset):,}'
+    for what, count in sampler.annotated_normals.items():
+        images += f', {count:,} normal with {what} only'
     *drawn, rest = plan.shares
     content = ' + '.join(f'{share.images} {share.pool}' for share in [rest, *drawn])
     on_ranks = f' on each of {plan.world_size} ranks' if plan.world_size > 1 else ''
@@ -37,10 +39,11 @@ def summarize(sampler: DefectPoolSampler, plan: Plan) -> str:
         unit = 'batches'
     draws = [
         f'each {pool} image drawn about '
-        f'{in_group * plan.num_groups / len(pools[pool]):,.3g} times per epoch'
+        f'{in_group * plan.num_groups / number[pool]:,.3g} times per epoch'
         for pool, _, in_group, _ in drawn
     ]
-    none = _percent((1 - share) ** (plan.over or plan.batch_size))
+    stock = len(sampler.pools['defect']) / len(sampler.dataset)
+    none = _percent((1 - stock) ** (plan.over or plan.batch_size))
     without = f'without a quota {none} of {unit} would hold no defect'
     return '; '.join([images, batches, *draws, without])
 

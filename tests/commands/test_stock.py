@@ -68,5 +68,5 @@ def test_a_missing_config_ends_in_one_line():
     command = [sys.executable, '-m', 'mmdefect', 'stock', 'missing.py', 'out.py']
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
-    assert 'missing.py cannot be read' in done.stderr
+    assert 'missing.py does not exist' in done.stderr
     assert done.stderr.count('\n') == 1

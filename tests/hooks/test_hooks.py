@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmdet.registry import TRANSFORMS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rank_processes import torchrun
@@ -142,6 +143,43 @@ def test_defects_that_only_a_later_part_of_the_dataset_knows_count(
     assert sum(logged(text, 'pit')) > 0
     assert sum(logged(text, 'dent')) > 0
     assert warnings_of(text) == []
+
+
+@TRANSFORMS.register_module(force=True)
+class LosesPits:
+    """A user's transform, which loses the instances of one class."""
+
+    def __call__(self, results):
+        kept = results['gt_bboxes_labels'] != 1
+        for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags'):
+            results[key] = results[key][kept]
+        return results
+
+
+def test_an_image_that_lost_the_class_of_the_quota_is_not_delivered(
+    synthetic, tmp_path
+):
+    """Whatever else it shows; with a plain quota it is one that shows a defect."""
+    path = tmp_path / 'both.json'
+    content = json.loads((synthetic / 'annotations/train.json').read_text())
+    (pit,) = (c['id'] for c in content['categories'] if c['name'] == 'pit')
+    (dent,) = (c['id'] for c in content['categories'] if c['name'] == 'dent')
+    for annotation in [a for a in content['annotations'] if a['category_id'] == pit]:
+        number = 1000 + len(content['annotations'])
+        content['annotations'].append({**annotation, 'id': number, 'category_id': dent})
+    path.write_text(json.dumps(content))
+    for quota, milestone, delivered in (
+        (dict(pit=3), dict(dent=3), [0] * 6 + [3] * 6),
+        (dict(dent=1, pit=2), 3, [3] * 12),
+    ):
+        schedule = dict(type='QuotaScheduleHook', milestones=[(1, milestone)])
+        work_dir = tmp_path / str(delivered[0])
+        cfg = tiny_config(
+            synthetic, work_dir, [MONITOR, schedule], [dict(type='LosesPits')]
+        )
+        cfg.train_dataloader.dataset.ann_file = str(path)
+        cfg.train_dataloader.batch_sampler.quota = quota
+        assert logged(log_of(train(cfg)), 'delivered') == delivered
 
 
 def test_defects_of_other_images_do_not_hide_a_loss(synthetic, defect_ids, tmp_path):

@@ -128,6 +128,13 @@ def test_two_iterations_at_once_do_not_disturb_each_other(few_defects):
     assert len(pairs) == len(batch_sampler)
 
 
+def test_an_epoch_may_be_set_until_the_first_batch(few_defects):
+    batch_sampler = make(few_defects)
+    batches = iter(batch_sampler)
+    batch_sampler.sampler.set_epoch(2)
+    assert list(batches) == next(epochs(make(few_defects), [2]))
+
+
 def test_what_others_read_from_the_samplers_is_there(few_defects):
     batch_sampler = make(few_defects, seed=None, pools=dict(hard=[9, 4]))
     sampler = batch_sampler.sampler
@@ -471,7 +478,7 @@ LOADERS = [(0, 1), (2, 1), (2, 4), (2, 100)]
 
 @pytest.mark.parametrize('tells_epochs', [False, True])
 @pytest.mark.parametrize(('workers', 'every'), LOADERS)
-@pytest.mark.parametrize('stop', [1, 6, 11, 11.5, 17, 22, 22.5])
+@pytest.mark.parametrize('stop', [6, 11, 11.5, 17])
 def test_a_stateful_dataloader_goes_on_where_it_stopped(
     few_defects, workers, every, stop, tells_epochs
 ):
@@ -498,7 +505,7 @@ def test_a_loop_that_counts_an_epoch_as_done_with_its_last_batch_repeats_none(
 
 
 @pytest.mark.parametrize(('workers', 'every'), LOADERS)
-@pytest.mark.parametrize('stop', [1, 6, 11, 17])
+@pytest.mark.parametrize('stop', [6, 11])
 def test_a_stateful_dataloader_goes_on_without_end(few_defects, workers, every, stop):
     whole = list(islice(make(few_defects, infinite=True), 33))
     stopped = stateful(few_defects, workers, every, infinite=True)

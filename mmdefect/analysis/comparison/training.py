@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 
 # registers what the configs of a comparison name
 from mmdefect.analysis.comparison import samplers as _  # noqa: F401
-from mmdefect.hooks.checkpoints import allow_checkpoint_types
+from mmdefect.hooks.checkpoints import message_hub_allowed
 
 COUNTS = ('images', 'with_boxes')  # that the model got
 
@@ -92,8 +92,8 @@ def train(config: str) -> None:
     cfg.work_dir = str(folder)
     if (folder / 'last_checkpoint').is_file():
         cfg.resume, cfg.load_from = True, None
-    allow_checkpoint_types()
-    Runner.from_cfg(cfg).train()
+    with message_hub_allowed():
+        Runner.from_cfg(cfg).train()
     write(folder / 'result.json', json.dumps(dict(curve=read_curve(curve_of(folder)))))
     for path in sorted(folder.glob('iter_*.pth'), key=os.path.getmtime)[:-1]:
         path.unlink()

@@ -1,0 +1,170 @@
+"""Whether what annotation files call a defect is drawn as one, and else why not."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Sequence
+
+import numpy as np
+
+from mmdefect.checks.coco_files import CocoFiles, check_ids, coco_losses
+from mmdefect.checks.finding import Finding
+from mmdefect.checks.labels import check_labels, keys_of
+from mmdefect.checks.losses import (
+    check_losses,
+    flat_losses,
+    ignored_losses,
+    image_name,
+)
+from mmdefect.checks.names import check_names, coco_names, is_no_defect, xml_names
+from mmdefect.checks.pools import check_defect_classes
+from mmdefect.checks.xml_files import reads_xml, xml_images, xml_losses
+from mmdefect.pools.coco import is_coco
+from mmdefect.pools.photographs import photographs
+from mmdefect.pools.scan import Part, Scan, scan, union
+from mmdefect.pools.wrappers import class_names, describe
+
+
+def examine(dataset: Any, defect_classes: Sequence[str] | None = None) -> list[Finding]:
+    """Compare the images of a dataset with what its annotation files say of them.
+
+    Args:
+        dataset: The outermost dataset.
+        defect_classes (Sequence[str], optional): Names of the classes that count as
+            defects. None is every class. Defaults to None.
+
+    Returns:
+        list[Finding]: What :func:`check_labels` finds, or else what
+        :func:`check_annotations` does.
+
+    Raises:
+        TypeError: If the dataset does not tell what its images show.
+        ValueError: If there are no classes or no images, or ``defect_classes`` does
+            not fit them.
+    """
+    with CocoFiles() as files:
+        findings = check_labels(dataset, files)
+        if any(finding.refused for finding in findings):
+            return findings
+        scanned, shots = scan(dataset), photographs(dataset)
+        return findings + check_annotations(
+            dataset, defect_classes, scanned, shots, files
+        )
+
+
+def check_annotations(
+    dataset: Any,
+    defect_classes: Sequence[str] | None,
+    scanned: Scan,
+    shots: np.ndarray,
+    files: CocoFiles,
+) -> list[Finding]:
+    """Check that what the annotation files call a defect is drawn as one.
+
+    Args:
+        dataset: The outermost dataset.
+        defect_classes (Sequence[str] | None): Names of the classes that count as
+            defects. None is every class.
+        scanned (Scan): What :func:`scan` found in it.
+        shots (np.ndarray): What :func:`photographs` says of it.
+        files (CocoFiles): The files of its parts.
+
+    Returns:
+        list[Finding]: What keeps images from being drawn as what the files call them,
+        or has others drawn as such.
+    """
+    seen = _Seen(dataset, defect_classes, scanned, shots)
+    lost = [each for part in scanned.parts for each in seen.check_part(part, files)]
+    if not seen.defects:
+        told = [finding for finding in lost if finding.breaks] or lost
+        lost = [finding._replace(breaks=True, refused=True) for finding in told]
+    others = [*seen.check_meaning(), *seen.check_photographs()]
+    return list(dict.fromkeys(lost + others))
+
+
+class _Seen:
+    # How many photographs of a dataset show what.
+
+    def __init__(
+        self,
+        dataset: Any,
+        defect_classes: Sequence[str] | None,
+        scanned: Scan,
+        shots: np.ndarray,
+    ) -> None:
+        wanted = check_defect_classes(defect_classes, scanned)
+        self.dataset = dataset
+        self.chosen = defect_classes is not None
+        self.classes = {name: scanned.classes[name] for name in wanted}
+        self.is_defect = union(self.classes.values(), scanned.length)
+        self.photographs = shots
+        self.shown = {name: self._count(self.classes[name]) for name in wanted}
+        self.defects = self._count(self.is_defect)
+        self.keys = keys_of(dataset)
+
+    def _count(self, images: np.ndarray) -> int:
+        return len(np.unique(self.photographs[images]))
+
+    def check_part(self, part: Part, files: CocoFiles) -> Iterable[Finding]:
+        leaf, names, wanted = part.leaf, [], list(self.shown)
+        where = self.keys[id(leaf)]
+        losses = ignored_losses(part, wanted)
+        file = files.of(leaf)
+        source = getattr(leaf, 'ann_file', None) or describe(leaf)
+        error = files.unread.get(source)
+        if error is not None:
+            yield Finding(
+                f'{where}.ann_file',
+                f'{source} cannot be read again: {type(error).__name__}: {error}',
+                'whether its defects are drawn as such was not checked',
+                'ann_file=...  # a file on this machine',
+            )
+        if file is not None:
+            names = coco_names(part, file)
+            if is_coco(leaf):
+                losses += coco_losses(part, file, wanted)
+                yield from check_ids(leaf, file)
+        elif reads_xml(leaf):
+            images = list(xml_images(leaf))
+            names = xml_names(images, class_names(leaf))
+            losses += xml_losses(images, wanted)
+        else:
+            losses += flat_losses(part, wanted)
+        yield from check_names(leaf, where, names, self.shown, self.chosen)
+        yield from check_losses(source, losses, self.shown, self.defects)
+
+    def check_meaning(self) -> Iterable[Finding]:
+        # Classes of what is no defect, annotated on images that show nothing else.
+        others = [name for name in self.classes if not is_no_defect(name)]
+        if self.chosen or not others:
+            return
+        shows_other = union(
+            [self.classes[name] for name in others], len(self.is_defect)
+        )
+        for name in self.classes:
+            images = self.classes[name]
+            alone = images[~shows_other[images]]
+            if name not in others and len(alone):
+                yield Finding(
+                    'train_dataloader.sampler',
+                    f'images that show nothing but {name!r}: {self._count(alone):,}, '
+                    f'such as {image_name(self.dataset, alone[0])}',
+                    'they are drawn as defects, while the class is called like none',
+                    f'defect_classes={others}',
+                )
+
+    def check_photographs(self) -> Iterable[Finding]:
+        # The same photograph with a defect and without.
+        twice = np.intersect1d(
+            self.photographs[self.is_defect], self.photographs[~self.is_defect]
+        )
+        if len(twice):
+            listed = np.isin(self.photographs, twice) & self.is_defect
+            yield Finding(
+                'train_dataloader.dataset',
+                'photographs with a defect that are listed once more without one: '
+                f'{len(twice):,} of {self.defects:,}, such as '
+                f'{image_name(self.dataset, np.flatnonzero(listed)[0])}',
+                'they are drawn as defects and as normal images',
+                'one ann_file that lists each photograph once, with all its boxes',
+                refused=2 * len(twice) > self.defects,
+            )

@@ -1,0 +1,226 @@
+"""COCO files, read once more as they are, and what MMDetection makes of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import ExitStack
+from mmap import ACCESS_READ, mmap
+from typing import Any, Iterable, Mapping, Sequence
+
+from mmengine.fileio import get_local_path
+
+from mmdefect.checks.finding import Finding
+from mmdefect.checks.losses import Loss, box_fault, grouped
+from mmdefect.pools.scan import Part
+from mmdefect.pools.wrappers import class_names
+
+# Bytes of a file in which a list must end: what is tried one after another.
+WINDOWS = (2**21, 2**25, 2**62)
+
+
+class CocoFiles(ExitStack):
+    """The COCO files of datasets: ``with CocoFiles() as files: ...``.
+
+    A file that is not on this machine is fetched once.
+
+    Attributes:
+        unread (dict[str, Exception]): Files that cannot be read again, and why.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._files: dict[str, CocoFile] = {}
+        self.unread: dict[str, Exception] = {}
+
+    def of(self, leaf: Any) -> CocoFile | None:
+        """The file that a dataset read.
+
+        Args:
+            leaf: A dataset that is no wrapper.
+
+        Returns:
+            CocoFile | None: None where it read no COCO file, or it is ``unread``.
+        """
+        path = getattr(leaf, 'ann_file', None)
+        if not path or not hasattr(leaf, 'cat_img_map'):
+            return None
+        if path not in self._files and path not in self.unread:
+            options = getattr(leaf, 'backend_args', None)
+            try:
+                local = self.enter_context(get_local_path(path, backend_args=options))
+                with open(local, 'rb') as file:
+                    data = mmap(file.fileno(), 0, access=ACCESS_READ)
+            except Exception as error:  # of whatever kind its backend raises
+                self.unread[path] = error
+            else:
+                self._files[path] = CocoFile(path, self.enter_context(data))
+        return self._files.get(path)
+
+
+class CocoFile:
+    """A COCO file, of which no more is read than is asked for.
+
+    Args:
+        path (str): What the dataset calls it.
+        data (mmap): Its bytes.
+    """
+
+    def __init__(self, path: str, data: mmap) -> None:
+        self.path = path
+        self._data = data
+        self._content: dict | None = None
+
+    def count(self, pattern: bytes) -> int:
+        """How often a regular expression is found in it."""
+        return sum(1 for _ in re.finditer(pattern, self._data))
+
+    def content(self) -> dict:
+        """All of it. This takes up to a third of what loading the dataset took."""
+        if self._content is None:
+            self._content = json.loads(self._data[:])
+        return self._content
+
+    def listed(self, key: str) -> list[dict]:
+        """One of its lists, without the rest.
+
+        Args:
+            key (str): ``images``, ``annotations`` or ``categories``.
+        """
+        if self._content is not None:
+            return self._content.get(key) or []
+        letters = f'"{key}"'.encode()
+        for start in (self._data.find(letters), self._data.rfind(letters)):
+            for window in WINDOWS:
+                begin = start + len(letters)
+                text = self._data[begin : begin + window].decode(errors='ignore')
+                try:
+                    found, _ = json.JSONDecoder().raw_decode(text.lstrip(' \r\n\t:'))
+                except ValueError:
+                    continue
+                if isinstance(found, list):
+                    return found
+        return []
+
+    def categories(self) -> list[tuple[Any, str]]:
+        """Ids and names of its categories, in their order."""
+        return [(each['id'], each['name']) for each in self.listed('categories')]
+
+
+def check_ids(leaf: Any, file: CocoFile) -> Iterable[Finding]:
+    """Find images that share an id.
+
+    Args:
+        leaf (CocoDataset): The dataset that read the file.
+        file (CocoFile): The file.
+
+    Yields:
+        Finding: Refused where most images with a defect share theirs.
+    """
+    # Each image has a file name. Where the dataset has as many images, it has all.
+    if file.count(b'"file_name"') == len(leaf):
+        return
+    images = file.listed('images')
+    names: dict[Any, dict[str, None]] = {}
+    for image in images:
+        names.setdefault(image['id'], {})[image_name(image)] = None
+    shared = {image: list(of_id) for image, of_id in names.items() if len(of_id) > 1}
+    if not shared:
+        return
+    listed = [leaf.cat_img_map.get(category, ()) for category in leaf.cat2label]
+    annotated = {image for ids in listed for image in ids}
+    image, (first, *_, last) = next(iter(shared.items()))
+    lost = sum(len(of_id) - 1 for of_id in shared.values())
+    yield Finding(
+        file.path,
+        f'images that have the id of another one: {lost:,} of {len(images):,}, such as '
+        f'{first} and {last} with the id {image!r}',
+        'MMDetection keeps the last image of an id, and gives it the boxes of all',
+        '"id": another for each image, and the same as "image_id" of its annotations',
+        refused=2 * len(annotated & set(shared)) > len(annotated),
+    )
+
+
+def coco_losses(part: Part, file: CocoFile, wanted: Sequence[str]) -> list[Loss]:
+    """Find out why the dataset lacks instances that its file has.
+
+    Args:
+        part (Part): What a scan of the dataset found.
+        file (CocoFile): The file.
+        wanted (Sequence[str]): The classes to look after.
+
+    Returns:
+        list[Loss]: What became of them.
+    """
+    leaf, labels = part.leaf, class_names(part.leaf)
+    names = {category: labels[label] for category, label in leaf.cat2label.items()}
+    known = {category for category, _ in file.categories()}
+    missing = any(names[category] in wanted for category in part.unseen)
+    # Ids of categories, and flags, that are text in a part of the file.
+    odd = not known.issuperset(leaf.cat_img_map)
+    odd = odd or bool(part.ignored and file.count(rb'"iscrowd"\s*:\s*"'))
+    if not (missing or odd):
+        return []
+    content = file.content()
+    images = {image['id']: image for image in content['images']}
+    same_image, same_category = _by_text(images), _by_text(known)
+    causes: dict[tuple[str, str], str | None] = {}
+    for annotation in content.get('annotations', ()):
+        image_id, category = annotation['image_id'], annotation['category_id']
+        image = images.get(same_image.get(str(image_id)), {})
+        same = same_category.get(str(category))
+        name = f'category_id {category!r}' if same is None else names.get(same)
+        if same is not None and name not in wanted:
+            continue
+        cause: str | None
+        if category not in known:
+            cause = 'no category' if same is None else 'category_id'
+        elif image_id not in images:
+            cause = 'image_id' if image else 'no image'
+        else:
+            cause = _fault(annotation, image, _min_size(leaf))
+        pair = (image_name(image) if image else f'image_id {image_id!r}', str(name))
+        # One sound instance is enough.
+        causes[pair] = causes.get(pair, cause) and cause
+    return grouped(causes)
+
+
+def _fault(
+    annotation: Mapping[str, Any], image: Mapping[str, Any], min_size: float
+) -> str | None:
+    # Why MMDetection has no such instance. None where it has, be it an ignored one.
+    box = annotation['bbox']
+    fault = 'ignore' if annotation.get('ignore') else box_fault(box)
+    if fault:
+        return fault
+    size = image['width'], image['height']
+    if not _overlap(box, size):
+        return 'turned' if _overlap(box, size[::-1]) else 'outside'
+    if min(box[2:]) < 1:
+        return 'thin'
+    if annotation['area'] <= 0:
+        return 'area'
+    if isinstance(annotation.get('iscrowd'), str) and annotation['iscrowd']:
+        return 'iscrowd'
+    return 'small' if min(size) < min_size else None
+
+
+def _overlap(box: Sequence[float], size: Sequence[float]) -> bool:
+    return all(
+        min(start + length, limit) > max(start, 0)
+        for start, length, limit in zip(box[:2], box[2:], size)
+    )
+
+
+def _min_size(leaf: Any) -> float:
+    return 0 if leaf.test_mode else (leaf.filter_cfg or {}).get('min_size', 0)
+
+
+def _by_text(ids: Iterable[Any]) -> dict[str, Any]:
+    # An id may be a number in one place and text in another.
+    return {str(each): each for each in ids}
+
+
+def image_name(image: Mapping[str, Any]) -> str:
+    """What to call an image of a COCO file, or of LVIS."""
+    return image.get('file_name') or image.get('coco_url') or f'image {image["id"]!r}'

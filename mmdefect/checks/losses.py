@@ -1,0 +1,255 @@
+"""Why an image that a file gives a defect is not drawn as one, and what to write."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+
+import numpy as np
+
+from mmdefect.checks.finding import Finding
+from mmdefect.pools.scan import Part, is_flat
+from mmdefect.pools.wrappers import class_names
+
+# Share of the images with a defect above which it matters that others do not count.
+MANY = 0.1
+
+
+class Cause(NamedTuple):
+    """Why images are not drawn as what the file calls them.
+
+    Args:
+        why (str): A clause about them.
+        fix (str): What to write into the file instead.
+        weight (str): A ``fault`` is told, and refused where most of a class is lost.
+            What is ``told`` is never refused for that. A ``choice`` is told where it
+            concerns many images. What is ``normal`` is a note.
+    """
+
+    why: str
+    fix: str
+    weight: str = 'fault'
+
+
+CAUSES = {
+    'area': Cause(
+        'the area of their boxes is 0 or less, and MMDetection drops such boxes',
+        '"area": width * height of the bbox',
+    ),
+    'ignore': Cause(
+        'their boxes are marked `ignore`, and MMDetection drops such boxes',
+        '"ignore": 0',
+    ),
+    'reversed': Cause(
+        'their boxes have a negative width or height, as if drawn from the bottom '
+        'right, so that nothing is inside',
+        'each box from its top left to its bottom right corner',
+    ),
+    'shares': Cause(
+        'their boxes are shares of the image, from 0 to 1, where pixels are expected',
+        'x and width times the width of the image, y and height times its height',
+    ),
+    'empty': Cause(
+        'their boxes have no width or no height',
+        'a box around the defect',
+    ),
+    'thin': Cause(
+        'their boxes are less than a pixel wide or high, and MMDetection drops such '
+        'boxes',
+        'a box around the defect, in pixels',
+    ),
+    'outside': Cause(
+        'their boxes lie outside the width and height that the file has for them',
+        '"width" and "height" of the image as it is read',
+    ),
+    'turned': Cause(
+        'their boxes lie outside the width and height that the file has for them, '
+        'which seem to be swapped, as EXIF orientation does',
+        '"width" and "height" the other way round',
+    ),
+    'iscrowd': Cause(
+        'their iscrowd is text, which counts as true even where it says "0"',
+        '"iscrowd": 0, without quotes',
+    ),
+    'image_id': Cause(
+        'their image_id is text where the id of the image is a number, or the other '
+        'way round, so that their boxes belong to no image',
+        '"image_id": the same value as the "id" of the image',
+    ),
+    'category_id': Cause(
+        'their category_id is text where the id of the category is a number, or the '
+        'other way round, so that their boxes have no class',
+        '"category_id": the same value as the "id" of the category',
+    ),
+    'no category': Cause(
+        'no category has the category_id of their boxes',
+        'a category with this id, or the category_id of one that there is',
+    ),
+    'no image': Cause(
+        'no image in `images` has the image_id of their boxes',
+        'the image, or take its boxes out',
+        'told',
+    ),
+    'small': Cause(
+        'they are smaller than filter_cfg.min_size of the dataset',
+        'filter_cfg=dict(min_size=0) in the dataset',
+        'choice',
+    ),
+    'crowd': Cause(
+        'all their boxes of that class are ignored ones: iscrowd, difficult, or '
+        'smaller than filter_cfg.bbox_min_size',
+        '"iscrowd": 0 or <difficult>0</difficult> where the defect is to be drawn',
+        'choice',
+    ),
+    'dummy': Cause(
+        'their boxes are all 0, which is taken for nothing: they are normal',
+        'nothing, or take these boxes out',
+        'normal',
+    ),
+}
+
+
+class Loss(NamedTuple):
+    """Images that one cause keeps from being drawn as what their file calls them.
+
+    Args:
+        cause (str): A key of ``CAUSES``.
+        classes (dict[str, int]): By class, how many images.
+        images (int): How many images in all.
+        example (str): One of them.
+    """
+
+    cause: str
+    classes: dict[str, int]
+    images: int
+    example: str
+
+
+def grouped(causes: Mapping[tuple[str, str], str | None]) -> list[Loss]:
+    """Losses by cause.
+
+    Args:
+        causes (dict): By image and class, the cause. None is no loss.
+
+    Returns:
+        list[Loss]: One for each cause.
+    """
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for pair, cause in causes.items():
+        if cause:
+            groups.setdefault(cause, []).append(pair)
+    return [
+        Loss(
+            cause,
+            dict(Counter(name for _, name in pairs)),
+            len({image for image, _ in pairs}),
+            pairs[0][0],
+        )
+        for cause, pairs in groups.items()
+    ]
+
+
+def box_fault(box: Sequence[float]) -> str | None:
+    """What is wrong with a box by itself.
+
+    Args:
+        box (Sequence[float]): x, y, width, height.
+
+    Returns:
+        str | None: A key of ``CAUSES``.
+    """
+    x, y, width, height = box
+    if width == height == 0 and x == y and x in (-1, 0, 1):
+        return 'dummy'
+    if width < 0 or height < 0:
+        return 'reversed'
+    if width == 0 or height == 0:
+        return 'empty'
+    return 'shares' if max(box) <= 1 and min(width, height) < 1 else None
+
+
+def ignored_losses(part: Part, wanted: Sequence[str]) -> list[Loss]:
+    """Images whose only instances of a class are ignored ones.
+
+    Args:
+        part (Part): What a scan found.
+        wanted (Sequence[str]): The classes to look after.
+    """
+    names = class_names(part.leaf)
+    found = {
+        names[label]: images
+        for label, images in part.ignored.items()
+        if 0 <= label < len(names) and names[label] in wanted
+    }
+    if not found:
+        return []
+    images = np.unique(np.concatenate(list(found.values())))
+    classes = {name: len(of_class) for name, of_class in found.items()}
+    return [Loss('crowd', classes, len(images), image_name(part.leaf, images[0]))]
+
+
+def flat_losses(part: Part, wanted: Sequence[str]) -> list[Loss]:
+    """Images whose only instances of a class have no area.
+
+    Args:
+        part (Part): What a scan found.
+        wanted (Sequence[str]): The classes to look after.
+    """
+    names = class_names(part.leaf)
+    causes = {}
+    for label, images in part.flat.items():
+        for index in images.tolist() if names[label] in wanted else ():
+            instances = part.leaf.get_data_info(index)['instances']
+            left, top, right, bottom = next(
+                each['bbox']
+                for each in instances
+                if each['bbox_label'] == label and is_flat(each.get('bbox'))
+            )
+            fault = box_fault((left, top, right - left, bottom - top))
+            causes[image_name(part.leaf, index), names[label]] = fault
+    return grouped(causes)
+
+
+def image_name(leaf: Any, index: int) -> str:
+    """What to call an image: its path, or its index where it has none."""
+    return leaf.get_data_info(int(index)).get('img_path') or f'image {index}'
+
+
+def check_losses(
+    source: str, losses: Iterable[Loss], shown: Mapping[str, int], defects: int
+) -> Iterable[Finding]:
+    """Say which images are not drawn as what their file calls them, and why.
+
+    Args:
+        source (str): The file.
+        losses (Iterable[Loss]): What became of its instances.
+        shown (dict[str, int]): Number of images by defect class.
+        defects (int): Number of images with a defect.
+
+    Yields:
+        Finding: Refused where more images of a class are lost than are drawn.
+    """
+    losses = list(losses)
+    lost: Counter = Counter()
+    for loss in losses:
+        if CAUSES[loss.cause].weight == 'fault':
+            lost.update(loss.classes)
+    for loss in losses:
+        why, fix, weight = CAUSES[loss.cause]
+        most = any(lost[name] > shown.get(name, defects) for name in loss.classes)
+        told = ', '.join(
+            f'{name} {number:,} of {number + shown[name]:,}'
+            if name in shown
+            else f'{name} {number:,}'
+            for name, number in list(loss.classes.items())[:10]
+        )
+        yield Finding(
+            source,
+            f'defect images that are not drawn as such: {loss.images:,} ({told}), such '
+            f'as {loss.example}',
+            why,
+            fix,
+            breaks=weight in ('fault', 'told')
+            or (weight == 'choice' and loss.images > MANY * defects),
+            refused=weight == 'fault' and most,
+        )

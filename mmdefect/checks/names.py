@@ -1,0 +1,149 @@
+"""Names of classes: those that metainfo leaves out, and those that mean no defect."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+from unicodedata import normalize
+
+import numpy as np
+
+from mmdefect.checks.coco_files import CocoFile
+from mmdefect.checks.finding import Finding
+from mmdefect.checks.labels import shorten
+from mmdefect.checks.xml_files import XmlImage
+from mmdefect.pools.coco import image_ids
+from mmdefect.pools.scan import Part
+from mmdefect.pools.serialized import keys
+from mmdefect.pools.wrappers import class_names, describe
+
+# How labelling tools, and those who use them, call what is no defect.
+NO_DEFECT = (
+    *('background', 'bg', 'none', 'nothing', 'normal', 'ok', 'okay', 'good', 'clean'),
+    *('pass', 'passed', 'intact', 'nodefect', 'nodefects', 'defectfree', 'io', 'gut'),
+    *('hintergrund', 'fond', 'fondo', 'bueno', 'buono', 'normale'),
+    *('背景', '正常', '良品', '良', '合格', '合格品', '无缺陷', '無欠陥', '異常なし'),
+    *('배경', '정상', '양품', '합격', '무결함', '결함없음'),
+)
+
+
+class Name(NamedTuple):
+    """A name of a class in annotations.
+
+    Args:
+        name (str): The name.
+        images (int): Number of images that show it.
+        alone (int): Of these, how many show none of the dataset's classes. Counted
+            for a name that is none of them.
+        example (str): One of these images.
+    """
+
+    name: str
+    images: int
+    alone: int = 0
+    example: str = ''
+
+
+def coco_names(part: Part, file: CocoFile) -> list[Name]:
+    """The names of the categories of a COCO file, in its order."""
+    leaf, found = part.leaf, []
+    normal = image_ids(leaf)[part.left_out] if len(part.left_out) else part.left_out
+    for category, called in file.categories():
+        images = np.unique(keys(leaf.cat_img_map.get(category, [])))
+        name = Name(called, len(images))
+        if category not in leaf.cat2label and len(images):
+            alone = part.left_out[np.isin(normal, images)]
+            example = f'that with the id {images[0]}'
+            if len(alone):
+                example = leaf.get_data_info(int(alone[0]))['img_path']
+            name = name._replace(alone=len(alone), example=example)
+        found.append(name)
+    return found
+
+
+def xml_names(images: Iterable[XmlImage], classes: Sequence[str]) -> list[Name]:
+    """The names in XML files: those of classes first, in their order."""
+    found = {name: Name(name, 0) for name in classes}
+    for path, objects, _ in images:
+        shown = {each.name for each in objects}
+        alone = shown.isdisjoint(classes)
+        for name in sorted(shown):
+            before = found.get(name, Name(name, 0))
+            example = path if alone >= bool(before.alone) else before.example
+            found[name] = Name(name, before.images + 1, before.alone + alone, example)
+    return list(found.values())
+
+
+def check_names(
+    leaf: Any,
+    where: str,
+    names: Sequence[Name],
+    shown: Mapping[str, int],
+    chosen: bool,
+) -> Iterable[Finding]:
+    """Say which images are not drawn as defects because of a name.
+
+    Args:
+        leaf: The dataset.
+        where (str): Its key in the config.
+        names (Sequence[Name]): The names in its annotations.
+        shown (dict[str, int]): Number of images by defect class, over all parts.
+        chosen (bool): Whether the user says which classes count as defects.
+
+    Yields:
+        Finding: Refused where it costs most of a class.
+    """
+    classes, others = class_names(leaf), []
+    present = [each.name for each in names if each.images]
+    for each in names:
+        if each.name in classes or not each.images:
+            continue
+        meant = [c for c in classes if plain(c) == plain(each.name) and shown.get(c)]
+        if each.name in shown:  # a class of another part
+            yield Finding(
+                f'{where}.metainfo',
+                f'it leaves out the defect class {each.name!r}, which images of '
+                f'{describe(leaf)} show: {each.images:,}, such as {each.example}',
+                'they would be drawn as normal',
+                'metainfo=dict(classes=(...)), the same for all parts',
+                refused=True,
+            )
+        elif meant:
+            yield Finding(
+                describe(leaf),
+                f'images with {each.name!r} where the class is {meant[0]!r}: '
+                f'{each.images:,}, such as {each.example}',
+                'MMDetection leaves out what has another name, so that they are not '
+                f'drawn as {meant[0]!r}',
+                f'{meant[0]!r} instead of {each.name!r}',
+                refused=each.images > shown[meant[0]],
+            )
+        elif not is_no_defect(each.name):
+            others.append(each)
+    if not others:
+        return
+    absent = [name for name in classes if name not in present]
+    alone = [each for each in others if each.alone]
+    told = ', '.join(f'{each.name!r} (in {each.images:,})' for each in others[:10])
+    taken = {*classes, *(each.name for each in others)}
+    yield Finding(
+        f'{where}.metainfo',
+        f'it leaves out names that images of {describe(leaf)} show: {told}'
+        + (f'; none shows {shorten(absent)}' if absent else ''),
+        f'what shows nothing else counts as normal, such as {alone[0].example}; where '
+        'that is right, say so with train_dataloader.sampler.defect_classes'
+        if alone
+        else 'MMDetection drops such instances; each of the images shows others, too',
+        f'metainfo=dict(classes={shorten([n for n in present if n in taken])})',
+        breaks=bool(alone) and (not chosen or bool(absent)),
+    )
+
+
+def plain(name: str) -> str:
+    """A name without what is written in one way here and in another there."""
+    return re.sub(r'[\W_]+', '', normalize('NFKC', name).casefold())
+
+
+def is_no_defect(name: str) -> bool:
+    """Whether a class is called as what is no defect, such as ``_background_``."""
+    return plain(name) in NO_DEFECT

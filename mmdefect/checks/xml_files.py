@@ -1,0 +1,113 @@
+"""XML files in the format of PASCAL VOC, and what MMDetection makes of them."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Iterator, NamedTuple, Sequence
+from xml.etree import ElementTree
+
+from mmengine.fileio import get, list_from_file
+
+from mmdefect.checks.losses import Loss, box_fault, grouped
+from mmdefect.pools.scan import infos_of
+
+
+class XmlImage(NamedTuple):
+    """What an XML file says of an image.
+
+    Args:
+        path (str): The file.
+        objects (list[XmlObject]): Its objects.
+        small (bool): Whether the dataset dropped it for its size.
+    """
+
+    path: str
+    objects: list
+    small: bool
+
+
+class XmlObject(NamedTuple):
+    """An object in an XML file.
+
+    Args:
+        name (str): Its class.
+        box (tuple[float, ...]): x, y, width and height, of the corners as written.
+        difficult (bool): Whether MMDetection ignores it.
+    """
+
+    name: str
+    box: tuple
+    difficult: bool
+
+
+def reads_xml(leaf: Any) -> bool:
+    """Whether a dataset reads XML files as MMDetection does, not in its own way."""
+    return all(
+        getattr(getattr(type(leaf), name, None), '__module__', '').startswith('mmdet.')
+        for name in ('load_data_list', 'parse_data_info', '_parse_instance_info')
+    )
+
+
+def xml_images(leaf: Any) -> Iterator[XmlImage]:
+    """The XML files of a dataset, also those of images that it dropped.
+
+    Args:
+        leaf (XMLDataset): A dataset that :func:`reads_xml`.
+
+    Yields:
+        XmlImage: What each file says.
+    """
+    options = getattr(leaf, 'backend_args', None)
+    paths = {info['img_id']: info['xml_path'] for info in infos_of(leaf)}
+    known, path = next(iter(paths.items()))
+    folder = path[: -len(f'{known}.xml')]
+    least = (leaf.filter_cfg or {}).get('min_size', 0)
+    for name in list_from_file(leaf.ann_file, backend_args=options):
+        path = paths.get(name) or f'{folder}{name}.xml'
+        root = ElementTree.fromstring(get(path, backend_args=options))
+        sides = [
+            int(root.findtext(f'size/{side}') or 0) for side in ('width', 'height')
+        ]
+        objects = [_object(item) for item in root.findall('object')]
+        yield XmlImage(path, objects, name not in paths and min(sides) < least)
+
+
+def _object(item: ElementTree.Element) -> XmlObject:
+    left, top, right, bottom = (
+        float(item.findtext(f'bndbox/{corner}') or 0)
+        for corner in ('xmin', 'ymin', 'xmax', 'ymax')
+    )
+    return XmlObject(
+        item.findtext('name') or '',
+        (left, top, right - left, bottom - top),
+        bool(int(item.findtext('difficult') or 0)),
+    )
+
+
+def xml_losses(images: Iterable[XmlImage], wanted: Sequence[str]) -> list[Loss]:
+    """Find out which images have objects of a class, and none with an area.
+
+    Args:
+        images (Iterable[XmlImage]): The files.
+        wanted (Sequence[str]): The classes to look after.
+
+    Returns:
+        list[Loss]: What is wrong with their boxes.
+    """
+    causes: dict[tuple[str, str], str | None] = {}
+    for path, objects, small in images:
+        for name, box, difficult in objects:
+            if name in wanted and not difficult:
+                pair, fault = (path, name), _fault(box) or ('small' if small else None)
+                # One sound instance is enough.
+                causes[pair] = causes.get(pair, fault) and fault
+    return grouped(causes)
+
+
+def _fault(box: Sequence[float]) -> str | None:
+    fault = box_fault(box)
+    if fault:
+        return fault
+    # MMDetection cuts decimals off, so that less than a pixel may become nothing.
+    return (
+        None if all(int(a + b) > int(a) for a, b in zip(box[:2], box[2:])) else 'thin'
+    )
