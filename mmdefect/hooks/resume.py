@@ -8,7 +8,7 @@ from types import MethodType
 from typing import Any
 from zipfile import is_zipfile
 
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import CheckpointHook, Hook, IterTimerHook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop, find_latest_checkpoint
@@ -17,6 +17,7 @@ from mmdefect.hooks.batch_sampler import quota_batch_sampler
 from mmdefect.hooks.checkpoints import message_hub_allowed
 from mmdefect.hooks.pretrained import tell_what_fits
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
+from mmdefect.samplers.state import upgraded
 
 KEY = 'quota_batch_sampler'
 
@@ -144,12 +145,12 @@ class QuotaResumeHook(Hook):
             self._resume_epochs(runner, sampler)
 
     def _resume_epochs(self, runner: Any, sampler: QuotaBatchSampler) -> None:
-        loop = runner.train_loop
-        epoch, step = divmod(loop.iter, len(sampler))
+        loop, length = runner.train_loop, self._epoch_length(sampler)
+        epoch, step = divmod(loop.iter, length)
         if step == 0 and loop.epoch == epoch - 1:
             # Saved by the last iteration of an epoch, whose end is still to come.
-            epoch, step = epoch - 1, len(sampler)
-        self._restore(runner, sampler, epoch, step)
+            epoch, step = epoch - 1, length
+        step = self._restore(runner, sampler, epoch, step)
         loop._epoch = epoch
         _count_from(loop, step)
         if step == 0:
@@ -157,7 +158,7 @@ class QuotaResumeHook(Hook):
 
     def _resume_iterations(self, runner: Any, sampler: QuotaBatchSampler) -> None:
         loop = runner.train_loop
-        epoch, step = divmod(loop.iter, len(sampler))
+        epoch, step = divmod(loop.iter, self._epoch_length(sampler))
         self._restore(runner, sampler, epoch, step)
         # What it has begun to prefetch is from the beginning of the run.
         batches = type(loop.dataloader_iterator)(loop.dataloader)
@@ -175,9 +176,16 @@ class QuotaResumeHook(Hook):
         if due and runner.val_loop is not None and not self._validated:
             runner.val_loop.run()
 
+    def _epoch_length(self, sampler: QuotaBatchSampler) -> int:
+        # In steps of the checkpoint, which may have been larger or smaller.
+        if self._state is None:
+            return len(sampler)
+        return upgraded(self._state)['num_batches']
+
     def _restore(
         self, runner: Any, sampler: QuotaBatchSampler, epoch: int, step: int
-    ) -> None:
+    ) -> int:
+        # From steps of the checkpoint to the step that is next now.
         if self._state is None:
             print_log(
                 'the checkpoint holds no state of QuotaBatchSampler: going on from its '
@@ -187,13 +195,16 @@ class QuotaResumeHook(Hook):
             )
             sampler.start_at(epoch, step)
             self._validated = True
-            return
+            return step
         if not self._has_own_seed(runner, sampler):
             sampler.reseed(self._state['fingerprint']['seed'])
         # The sampler runs ahead of training, so its own position does not count.
         sampler.load_state_dict({**self._state, 'epoch': epoch, 'step': step})
         # Unknown of a checkpoint of mmdefect 0.1: as MMEngine has it.
         self._validated = self._state.get('validated', True)
+        step = sampler.state_dict()['step']
+        _count_steps_anew(runner, epoch * len(sampler) + step)
+        return step
 
     def _has_own_seed(self, runner: Any, sampler: QuotaBatchSampler) -> bool:
         if sampler.sampler.seed_is_drawn:
@@ -211,6 +222,34 @@ class QuotaResumeHook(Hook):
             runner (Runner): The runner.
         """
         vars(runner.train_loop).pop('run_iter', None)
+
+
+def _count_steps_anew(runner: Any, iteration: int) -> None:
+    # Where steps are larger or smaller than in the checkpoint.
+    loop, optim_wrapper = runner.train_loop, runner.optim_wrapper
+    if iteration != loop.iter:
+        print_log(
+            f'iteration {loop.iter:,} of the checkpoint is {iteration:,} now, since '
+            'steps have another number of images. What counts iterations, such as a '
+            'warm-up, goes on from its own count',
+            logger='current',
+            level=logging.WARNING,
+        )
+        loop._iter = iteration
+        for hook in runner.hooks:
+            if isinstance(hook, IterTimerHook):
+                hook.start_iter = iteration
+        optim_wrapper.initialize_count_status(runner.model, iteration, loop.max_iters)
+    accumulated = getattr(optim_wrapper, '_accumulative_counts', 1)
+    if iteration % accumulated:
+        print_log(
+            f'the checkpoint was written inside an optimizer step: the gradients of '
+            f'its first {iteration % accumulated} batches are not in it. Set '
+            'default_hooks.checkpoint.interval to a multiple of '
+            f'optim_wrapper.accumulative_counts={accumulated}',
+            logger='current',
+            level=logging.WARNING,
+        )
 
 
 def _count_from(loop: Any, step: int) -> None:

@@ -86,21 +86,6 @@ def upgraded(state: Mapping[str, Any]) -> dict[str, Any]:
     return {**old, **state, 'fingerprint': settings}
 
 
-def after_iterations(state: Mapping[str, Any], iterations: int) -> dict[str, Any]:
-    """The state of the same run after another number of iterations.
-
-    Args:
-        state (dict): A state.
-        iterations (int): Steps from the beginning of the run on.
-
-    Returns:
-        dict[str, Any]: A state.
-    """
-    state = upgraded(state)
-    epoch, step = divmod(iterations, state['num_batches'])
-    return {**state, 'epoch': epoch, 'step': step}
-
-
 def place_in(plan: Plan, now: Mapping[str, Any], state: Mapping[str, Any]) -> tuple:
     """Where a saved iteration goes on, in other batches perhaps.
 
