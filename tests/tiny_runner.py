@@ -107,6 +107,8 @@ def train(
     hooks=(),
     randomness=None,
     train_dataloader=None,
+    batch_size=4,
+    accumulated=1,
     **options,
 ):
     """Train, and tell the diary's lines.
@@ -119,13 +121,16 @@ def train(
         hooks (Sequence[dict]): Further hooks.
         randomness (dict, optional): Seeds of the run. None is a fixed one.
         train_dataloader (DataLoader, optional): One that was built by hand.
+        batch_size (int): Images a batch.
+        accumulated (int): Batches to an optimizer step.
         **options: Options of the sampler, as ``sampler__name``, and of the batch
             sampler.
 
     Returns:
         list[str]: What happened, in its order.
     """
-    sampler, batch_sampler = dict(type='DefectPoolSampler'), {}
+    sampler = dict(type='DefectPoolSampler')
+    batch_sampler = dict(type='QuotaBatchSampler', quota=1, num_batches=6)
     for name, value in options.items():
         section = sampler if name.startswith('sampler__') else batch_sampler
         section[name.rpartition('__')[2]] = value
@@ -137,13 +142,11 @@ def train(
         train_dataloader=train_dataloader
         or dict(
             dataset=Items(),
-            batch_size=4,
+            batch_size=batch_size,
             num_workers=0,
             collate_fn=dict(type='default_collate'),
             sampler=sampler,
-            batch_sampler=dict(
-                type='QuotaBatchSampler', quota=1, num_batches=6, **batch_sampler
-            ),
+            batch_sampler=batch_sampler,
         ),
         train_cfg=train_cfg,
         val_dataloader=dict(
@@ -155,7 +158,10 @@ def train(
         ),
         val_cfg=dict(),
         val_evaluator=[Score()],
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9)),
+        optim_wrapper=dict(
+            optimizer=dict(type='SGD', lr=0.1, momentum=0.9),
+            accumulative_counts=accumulated,
+        ),
         param_scheduler=[
             dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=8),
             dict(type='MultiStepLR', by_epoch=True, milestones=[1, 2]),

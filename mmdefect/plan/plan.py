@@ -28,7 +28,8 @@ from mmdefect.plan.quotas import Quota, at_least_one, share_images
 
 # Images planned at once: few to begin with, since somebody waits for the first batch,
 # then as many as keep the arrays in the processor's cache.
-FIRST_CHUNK, LAST_CHUNK = 2048, 32768
+FIRST_CHUNK, LAST_CHUNK = 2048, 24576
+LOWER = np.uint64(0xFFFFFFFF)
 
 
 class Share(NamedTuple):
@@ -237,14 +238,27 @@ class Plan:
         counts = [share.in_group for share in self.shares]
         phases = None if self.alike else self._phases(epoch, groups, counts)
         slots = slots_of_batches(places, self.batch_size, counts, phases)
-        images = []
+        # One row for each image of a batch.
+        width = sum(len(numbers) for numbers, _ in slots)
+        keys, row = self._random_keys(width, epoch, rank, start, stop), 0
         for share, (numbers, taken) in zip(self.shares, slots):
-            drawn = DRAWS[share.draw](self, share, epoch, groups, numbers)
-            indices = take(self.pools[share.pool], drawn)
-            # What a batch does not take is sorted behind what it takes.
-            images.append(indices if taken is None else np.where(taken, indices, -1))
-        batches = self._shuffled(np.concatenate(images), epoch, rank, start)
-        return batches[:, : self.batch_size]
+            here = keys[row : row + len(numbers)]
+            here |= self._draw(share, epoch, groups, numbers).view(np.uint64)
+            if taken is not None:  # what is not is sorted behind what is
+                here[~taken] = ~np.uint64(0)
+            row += len(numbers)
+        # One row for each batch. The indices ride along in the lower halves of random
+        # words: one sort is cheaper than an argsort and a gather.
+        batches = keys.T.copy()
+        batches.sort(axis=1)
+        batches &= LOWER
+        return batches[:, : self.batch_size].view(np.int64)
+
+    def _draw(
+        self, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
+    ) -> np.ndarray:
+        places = DRAWS[share.draw](self, share, epoch, groups, slots)
+        return take(self.pools[share.pool], places)
 
     def _phases(
         self, epoch: int, groups: np.ndarray, counts: list[int]
@@ -256,27 +270,18 @@ class Plan:
             phases.append(below(words, sum(counts[: lane + 1])).take(groups - first))
         return phases
 
-    def _shuffled(
-        self, images: np.ndarray, epoch: int, rank: int, start: int
+    def _random_keys(
+        self, width: int, epoch: int, rank: int, start: int, stop: int
     ) -> np.ndarray:
-        # From (images, batches) to (batches, images). A batch is sorted by random upper
-        # halves of its words; the indices ride along in the lower halves. One sort is
-        # cheaper than an argsort and a gather.
-        half = -(-len(images) // 2)
-        number = images.shape[1]
+        # Words of shape (width, steps) whose lower halves are 0.
+        half, steps = -(-width // 2), stop - start
         words = random_words(
-            self.seed, 'place', start * half, number * half, rank, epoch
+            self.seed, 'place', start * half, steps * half, rank, epoch
         ).reshape(-1, half)
-        low, bits = np.uint64(0xFFFFFFFF), np.uint64(32)
-        keys = np.empty((2 * half, number), np.uint64)
-        np.bitwise_and(words.T, ~low, out=keys[:half])
-        np.left_shift(words.T, bits, out=keys[half:])
-        keys = keys[: len(images)]
-        keys |= images.view(np.uint64)
-        batches = keys.T.copy()
-        batches.sort(axis=1)
-        batches &= low
-        return batches.view(np.int64)
+        keys = np.empty((2 * half, steps), np.uint64)
+        np.bitwise_and(words.T, ~LOWER, out=keys[:half])
+        np.left_shift(words.T, np.uint64(32), out=keys[half:])
+        return keys[:width]
 
     def chunks(
         self, epoch: int, rank: int, start: int = 0, stop: int | None = None

@@ -22,7 +22,8 @@ from mmdefect.samplers.ranks import check_ranks_agree, constructed_together
 from mmdefect.samplers.state import checksum, fingerprint, place_in
 from mmdefect.samplers.summary import summarize
 
-# Batches turned into lists at once: few enough for the processor's cache.
+# Batches turned into lists at once: few enough for the processor's cache, and for
+# Python not to look for garbage among them.
 LISTED = 256
 
 

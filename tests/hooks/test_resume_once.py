@@ -25,6 +25,10 @@ LOOPS = {
     ),
     'iteration loop': (dict(train_cfg=ITERATIONS), 5),
     'infinite iteration loop': (dict(train_cfg=ITERATIONS, infinite=True), 5),
+    'quota over three batches': (
+        dict(train_cfg=EPOCHS, hooks=[EACH_EPOCH], quota=2, over=12),
+        3,
+    ),
     'schedule': (
         dict(
             train_cfg=ITERATIONS,

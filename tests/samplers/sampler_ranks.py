@@ -29,6 +29,7 @@ CASES = {
     'drop_last': dict(drop_last=False),
     'num_batches': dict(num_batches=5),
     'infinite': dict(infinite=True),
+    'over': dict(over=8),
     'replacement': dict(replacement=False),
     'weights': dict(weights=lambda info: 1 + len(info['instances'])),
     'no defects': dict(images=[[]] * 100),
@@ -42,7 +43,7 @@ CASES = {
 
 
 def build(images, seed, batch_size, quota, missing=False, **options):
-    plan = ('drop_last', 'num_batches', 'infinite', 'droplast')
+    plan = ('over', 'drop_last', 'num_batches', 'infinite', 'droplast')
     ours = {key: options.pop(key) for key in plan if key in options}
     sampler = DefectPoolSampler(Annotated(images), seed=seed, **options)
     return QuotaBatchSampler(sampler, batch_size, *([] if missing else [quota]), **ours)
