@@ -181,7 +181,7 @@ def copy_project(folder: Path) -> None:
     for name in ('mmdefect', 'configs', 'tools'):
         ignored = shutil.ignore_patterns('__pycache__')
         shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=ignored)
-    for name in ('pyproject.toml', 'setup.py', 'MANIFEST.in', 'README.md', 'LICENSE'):
+    for name in ('pyproject.toml', 'README.md', 'LICENSE'):
         shutil.copy(ROOT / name, folder)
     # The environment that this runs in is the one that would be made.
     (folder / '.venv').symlink_to(sys.prefix)

@@ -33,8 +33,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 bash tools/setup_env.sh "$stack"
 if [ "$stack" = openmmlab ]; then
-  "$bin/ruff" check setup.py mmdefect configs tools tests
-  "$bin/ruff" format --check setup.py mmdefect configs tools tests
+  "$bin/ruff" check mmdefect configs tools tests
+  "$bin/ruff" format --check mmdefect configs tools tests
   "$bin/mypy"
   "$bin/lint-imports"
 fi

@@ -65,7 +65,7 @@ CASES = [(True, 8, 2), (False, 2, 8), (True, 2, 8), (False, 8, 2)]
 
 @pytest.mark.parametrize(
     ('by_epoch', 'first', 'then'),
-    CASES[:2] + [pytest.param(*case, marks=pytest.mark.slow) for case in CASES[2:]],
+    CASES[:1] + [pytest.param(*case, marks=pytest.mark.slow) for case in CASES[1:]],
 )
 def test_a_run_goes_on_in_batches_of_another_size_group_for_group(
     synthetic, tmp_path, by_epoch, first, then
