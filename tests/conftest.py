@@ -133,6 +133,19 @@ def log():
     logger.removeHandler(handler)
 
 
+@pytest.fixture
+def warnings(log):
+    """Builds a sampler: it, and what it says of the dataset."""
+    from mmdefect import DefectPoolSampler
+
+    def build(dataset, **options):
+        log.clear()
+        made = DefectPoolSampler(dataset, seed=0, **options)
+        return made, list(log)
+
+    return build
+
+
 class CocoFiles(NamedTuple):
     """A small set of real files in the format of COCO.
 

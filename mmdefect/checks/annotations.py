@@ -19,7 +19,7 @@ from mmdefect.checks.names import check_names, coco_names, is_no_defect, xml_nam
 from mmdefect.checks.pools import check_defect_classes
 from mmdefect.checks.xml_files import reads_xml, xml_images, xml_losses
 from mmdefect.pools.coco import is_coco
-from mmdefect.pools.photographs import photographs
+from mmdefect.pools.photographs import count_photographs, photographs
 from mmdefect.pools.scan import Part, Scan, scan, union
 from mmdefect.pools.wrappers import class_names, describe
 
@@ -99,10 +99,11 @@ class _Seen:
         self.photographs = shots
         self.shown = {name: self._count(self.classes[name]) for name in wanted}
         self.defects = self._count(self.is_defect)
+        self.normal = self._count(~self.is_defect)
         self.keys = keys_of(dataset)
 
     def _count(self, images: np.ndarray) -> int:
-        return len(np.unique(self.photographs[images]))
+        return count_photographs(self.photographs, images)
 
     def check_part(self, part: Part, files: CocoFiles) -> Iterable[Finding]:
         leaf, names, wanted = part.leaf, [], list(self.shown)
@@ -121,7 +122,8 @@ class _Seen:
         if file is not None:
             names = coco_names(part, file)
             if is_coco(leaf):
-                losses += coco_losses(part, file, wanted)
+                found = coco_losses(part, file, wanted)
+                losses = losses if found is None else found
                 yield from check_ids(leaf, file)
         elif reads_xml(leaf):
             images = list(xml_images(leaf))
@@ -130,7 +132,9 @@ class _Seen:
         else:
             losses += flat_losses(part, wanted)
         yield from check_names(leaf, where, names, self.shown, self.chosen)
-        yield from check_losses(source, losses, self.shown, self.defects)
+        yield from check_losses(
+            leaf, where, losses, self.shown, self.defects, self.normal
+        )
 
     def check_meaning(self) -> Iterable[Finding]:
         # Classes of what is no defect, annotated on images that show nothing else.
@@ -150,6 +154,7 @@ class _Seen:
                     f'such as {image_name(self.dataset, alone[0])}',
                     'they are drawn as defects, while the class is called like none',
                     f'defect_classes={others}',
+                    refused=self._count(alone) > self.normal,
                 )
 
     def check_photographs(self) -> Iterable[Finding]:

@@ -11,12 +11,17 @@ from typing import Any, Iterable, Mapping, Sequence
 from mmengine.fileio import get_local_path
 
 from mmdefect.checks.finding import Finding
-from mmdefect.checks.losses import Loss, box_fault, grouped
+from mmdefect.checks.losses import Loss, box_fault, grouped, overlap
 from mmdefect.pools.scan import Part
 from mmdefect.pools.wrappers import class_names
 
 # Bytes of a file in which a list must end: what is tried one after another.
 WINDOWS = (2**21, 2**25, 2**62)
+# A flag that is text, and a box of one pixel in the corner.
+TEXT_CROWD = rb'"iscrowd"\s*:\s*"'
+DOT = rb'"bbox"\s*:\s*\[\s*%s\s*\]' % rb'\s*,\s*'.join(
+    number + rb'(?:\.0*)?' for number in (b'0', b'0', b'1', b'1')
+)
 
 
 class CocoFiles(ExitStack):
@@ -141,7 +146,7 @@ def check_ids(leaf: Any, file: CocoFile) -> Iterable[Finding]:
     )
 
 
-def coco_losses(part: Part, file: CocoFile, wanted: Sequence[str]) -> list[Loss]:
+def coco_losses(part: Part, file: CocoFile, wanted: Sequence[str]) -> list[Loss] | None:
     """Find out why the dataset lacks instances that its file has.
 
     Args:
@@ -150,17 +155,20 @@ def coco_losses(part: Part, file: CocoFile, wanted: Sequence[str]) -> list[Loss]
         wanted (Sequence[str]): The classes to look after.
 
     Returns:
-        list[Loss]: What became of them.
+        list[Loss] | None: What became of all that do not count. None where the dataset
+        lacks nothing that is to be found out.
     """
     leaf, labels = part.leaf, class_names(part.leaf)
     names = {category: labels[label] for category, label in leaf.cat2label.items()}
     known = {category for category, _ in file.categories()}
     missing = any(names[category] in wanted for category in part.unseen)
-    # Ids of categories, and flags, that are text in a part of the file.
-    odd = not known.issuperset(leaf.cat_img_map)
-    odd = odd or bool(part.ignored and file.count(rb'"iscrowd"\s*:\s*"'))
-    if not (missing or odd):
-        return []
+    if not (
+        missing
+        or not known.issuperset(leaf.cat_img_map)
+        or (part.ignored and file.count(TEXT_CROWD))
+        or file.count(DOT)
+    ):
+        return None
     content = file.content()
     images = {image['id']: image for image in content['images']}
     same_image, same_category = _by_text(images), _by_text(known)
@@ -188,28 +196,21 @@ def coco_losses(part: Part, file: CocoFile, wanted: Sequence[str]) -> list[Loss]
 def _fault(
     annotation: Mapping[str, Any], image: Mapping[str, Any], min_size: float
 ) -> str | None:
-    # Why MMDetection has no such instance. None where it has, be it an ignored one.
+    # Why an instance does not count. None where it does.
     box = annotation['bbox']
     fault = 'ignore' if annotation.get('ignore') else box_fault(box)
     if fault:
         return fault
     size = image['width'], image['height']
-    if not _overlap(box, size):
-        return 'turned' if _overlap(box, size[::-1]) else 'outside'
+    if not overlap(box, size):
+        return 'turned' if overlap(box, size[::-1]) else 'outside'
     if min(box[2:]) < 1:
         return 'thin'
     if annotation['area'] <= 0:
         return 'area'
-    if isinstance(annotation.get('iscrowd'), str) and annotation['iscrowd']:
-        return 'iscrowd'
+    if annotation.get('iscrowd'):
+        return 'iscrowd' if isinstance(annotation['iscrowd'], str) else 'crowd'
     return 'small' if min(size) < min_size else None
-
-
-def _overlap(box: Sequence[float], size: Sequence[float]) -> bool:
-    return all(
-        min(start + length, limit) > max(start, 0)
-        for start, length, limit in zip(box[:2], box[2:], size)
-    )
 
 
 def _min_size(leaf: Any) -> float:

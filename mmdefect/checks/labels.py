@@ -8,6 +8,7 @@ from typing import Any, Iterable, Sequence
 from mmdefect.checks.coco_files import CocoFile, CocoFiles
 from mmdefect.checks.dataset import walk_datasets
 from mmdefect.checks.finding import Finding
+from mmdefect.checks.spelling import nearest, shorten
 from mmdefect.pools.wrappers import class_names, describe, unwrap
 
 
@@ -64,8 +65,9 @@ def _check_file(leaf: Any, file: CocoFile, where: str) -> Iterable[Finding]:
     for category, label in leaf.cat2label.items():
         name = categories[category]
         if name in names and names.index(name) != label:
-            right = [categories[c] for c in leaf.cat2label]
             lacking = [n for n in names if n not in categories.values()]
+            meant = {nearest(n, set(categories.values()) - set(names)) for n in lacking}
+            right = [n for n in categories.values() if n in names or n in meant]
             yield Finding(
                 f'{where}.metainfo',
                 f'{describe(leaf)} gives label {label} to {name!r}, which metainfo '
@@ -103,8 +105,3 @@ def _check_parts(leaves: Sequence[Any]) -> Iterable[Finding]:
                     'the model cannot tell them apart',
                     'metainfo=dict(classes=(...)), the same for all parts',
                 )
-
-
-def shorten(names: Sequence[str]) -> str:
-    """Names as a tuple, the first ten of them."""
-    return str(tuple(names[:10])) + (' and so on' if len(names) > 10 else '')

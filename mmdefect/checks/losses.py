@@ -9,7 +9,7 @@ import numpy as np
 
 from mmdefect.checks.finding import Finding
 from mmdefect.pools.scan import Part, is_flat
-from mmdefect.pools.wrappers import class_names
+from mmdefect.pools.wrappers import class_names, describe
 
 # Share of the images with a defect above which it matters that others do not count.
 MANY = 0.1
@@ -23,12 +23,15 @@ class Cause(NamedTuple):
         fix (str): What to write into the file instead.
         weight (str): A ``fault`` is told, and refused where most of a class is lost.
             What is ``told`` is never refused for that. A ``choice`` is told where it
-            concerns many images. What is ``normal`` is a note.
+            concerns many images. What is ``normal`` is a note. What is ``drawn`` is
+            told: these images are drawn as defects, and should perhaps not.
+        key (str): Key of the dataset's config to which ``fix`` belongs. '' is the file.
     """
 
     why: str
     fix: str
     weight: str = 'fault'
+    key: str = ''
 
 
 CAUSES = {
@@ -91,20 +94,47 @@ CAUSES = {
         'told',
     ),
     'small': Cause(
-        'they are smaller than filter_cfg.min_size of the dataset',
-        'filter_cfg=dict(min_size=0) in the dataset',
+        'they are smaller than filter_cfg.min_size, and so left out',
+        'filter_cfg=dict(min_size=0)',
         'choice',
+        'filter_cfg',
     ),
     'crowd': Cause(
-        'all their boxes of that class are ignored ones: iscrowd, difficult, or '
-        'smaller than filter_cfg.bbox_min_size',
-        '"iscrowd": 0 or <difficult>0</difficult> where the defect is to be drawn',
+        'all their boxes of that class are marked `iscrowd`, and so ignored',
+        '"iscrowd": 0 where a defect is to be drawn',
+        'choice',
+    ),
+    'difficult': Cause(
+        'all their boxes of that class are marked `difficult`, and so ignored',
+        '<difficult>0</difficult> where a defect is to be drawn',
+        'choice',
+    ),
+    'bbox_min_size': Cause(
+        'all their boxes of that class are smaller than filter_cfg.bbox_min_size or '
+        'marked `difficult`, and so ignored',
+        'filter_cfg=dict(bbox_min_size=None)',
+        'choice',
+        'filter_cfg',
+    ),
+    'ignore_flag': Cause(
+        'all their instances of that class have ignore_flag=1',
+        'ignore_flag=0 where a defect is to be drawn',
         'choice',
     ),
     'dummy': Cause(
         'their boxes are all 0, which is taken for nothing: they are normal',
         'nothing, or take these boxes out',
         'normal',
+    ),
+    'dot': Cause(
+        'their boxes are one pixel in the corner, as some write for no defect',
+        'a box around the defect, or none',
+        'drawn',
+    ),
+    'beyond': Cause(
+        'their boxes lie outside the width and height that the file has for them',
+        '<width> and <height> of the image as it is read, or the right box',
+        'drawn',
     ),
 }
 
@@ -161,11 +191,26 @@ def box_fault(box: Sequence[float]) -> str | None:
     x, y, width, height = box
     if width == height == 0 and x == y and x in (-1, 0, 1):
         return 'dummy'
+    if width == height == 1 and x == y == 0:
+        return 'dot'
     if width < 0 or height < 0:
         return 'reversed'
     if width == 0 or height == 0:
         return 'empty'
     return 'shares' if max(box) <= 1 and min(width, height) < 1 else None
+
+
+def overlap(box: Sequence[float], size: Sequence[float]) -> bool:
+    """Whether a part of a box is in its image.
+
+    Args:
+        box (Sequence[float]): x, y, width, height.
+        size (Sequence[float]): Width and height of the image.
+    """
+    return all(
+        min(start + length, limit) > max(start, 0)
+        for start, length, limit in zip(box[:2], box[2:], size)
+    )
 
 
 def ignored_losses(part: Part, wanted: Sequence[str]) -> list[Loss]:
@@ -175,17 +220,31 @@ def ignored_losses(part: Part, wanted: Sequence[str]) -> list[Loss]:
         part (Part): What a scan found.
         wanted (Sequence[str]): The classes to look after.
     """
-    names = class_names(part.leaf)
-    found = {
-        names[label]: images
-        for label, images in part.ignored.items()
-        if 0 <= label < len(names) and names[label] in wanted
-    }
+    found = _by_name(part, part.ignored, wanted)
     if not found:
         return []
     images = np.unique(np.concatenate(list(found.values())))
     classes = {name: len(of_class) for name, of_class in found.items()}
-    return [Loss('crowd', classes, len(images), image_name(part.leaf, images[0]))]
+    example = image_name(part.leaf, images[0])
+    return [Loss(_why_ignored(part.leaf), classes, len(images), example)]
+
+
+def _by_name(
+    part: Part, by_label: Mapping[Any, np.ndarray], wanted: Sequence[str]
+) -> dict[str, np.ndarray]:
+    # What is ignored may have a label of no class.
+    return {
+        name: by_label[label]
+        for label, name in enumerate(class_names(part.leaf))
+        if name in wanted and label in by_label
+    }
+
+
+def _why_ignored(leaf: Any) -> str:
+    if getattr(leaf, 'bbox_min_size', None):
+        return 'bbox_min_size'
+    known = {'cat_img_map': 'crowd', 'ann_subdir': 'difficult'}
+    return next((known[name] for name in known if hasattr(leaf, name)), 'ignore_flag')
 
 
 def flat_losses(part: Part, wanted: Sequence[str]) -> list[Loss]:
@@ -195,18 +254,17 @@ def flat_losses(part: Part, wanted: Sequence[str]) -> list[Loss]:
         part (Part): What a scan found.
         wanted (Sequence[str]): The classes to look after.
     """
-    names = class_names(part.leaf)
     causes = {}
-    for label, images in part.flat.items():
-        for index in images.tolist() if names[label] in wanted else ():
-            instances = part.leaf.get_data_info(index)['instances']
+    for name, images in _by_name(part, part.flat, wanted).items():
+        label = class_names(part.leaf).index(name)
+        for index in images.tolist():
             left, top, right, bottom = next(
                 each['bbox']
-                for each in instances
+                for each in part.leaf.get_data_info(index)['instances']
                 if each['bbox_label'] == label and is_flat(each.get('bbox'))
             )
             fault = box_fault((left, top, right - left, bottom - top))
-            causes[image_name(part.leaf, index), names[label]] = fault
+            causes[image_name(part.leaf, index), name] = fault
     return grouped(causes)
 
 
@@ -216,40 +274,58 @@ def image_name(leaf: Any, index: int) -> str:
 
 
 def check_losses(
-    source: str, losses: Iterable[Loss], shown: Mapping[str, int], defects: int
+    leaf: Any,
+    where: str,
+    losses: Iterable[Loss],
+    shown: Mapping[str, int],
+    defects: int,
+    normal: int,
 ) -> Iterable[Finding]:
     """Say which images are not drawn as what their file calls them, and why.
 
     Args:
-        source (str): The file.
-        losses (Iterable[Loss]): What became of its instances.
-        shown (dict[str, int]): Number of images by defect class.
+        leaf: The dataset.
+        where (str): Its key in the config.
+        losses (Iterable[Loss]): What became of the instances of its file.
+        shown (dict[str, int]): Number of images by defect class, over all parts.
         defects (int): Number of images with a defect.
+        normal (int): Number of images without one.
 
     Yields:
-        Finding: Refused where more images of a class are lost than are drawn.
+        Finding: Refused where more images of a class are lost than are drawn, or more
+        images are drawn as defects than as normal ones.
     """
     losses = list(losses)
     lost: Counter = Counter()
     for loss in losses:
         if CAUSES[loss.cause].weight == 'fault':
             lost.update(loss.classes)
+    source = getattr(leaf, 'ann_file', None) or describe(leaf)
     for loss in losses:
-        why, fix, weight = CAUSES[loss.cause]
+        why, fix, weight, key = CAUSES[loss.cause]
         most = any(lost[name] > shown.get(name, defects) for name in loss.classes)
-        told = ', '.join(
-            f'{name} {number:,} of {number + shown[name]:,}'
-            if name in shown
-            else f'{name} {number:,}'
-            for name, number in list(loss.classes.items())[:10]
-        )
         yield Finding(
-            source,
-            f'defect images that are not drawn as such: {loss.images:,} ({told}), such '
-            f'as {loss.example}',
+            f'{where}.{key}' if key else source,
+            ('images drawn as defects: ' if weight == 'drawn' else NOT_DRAWN)
+            + f'{loss.images:,} ({_classes(loss, shown)}), such as {loss.example}',
             why,
             fix,
-            breaks=weight in ('fault', 'told')
+            breaks=weight in ('fault', 'told', 'drawn')
             or (weight == 'choice' and loss.images > MANY * defects),
-            refused=weight == 'fault' and most,
+            refused=(weight == 'fault' and most)
+            or (weight == 'drawn' and loss.images > normal),
         )
+
+
+NOT_DRAWN = 'defect images that are not drawn as such: '
+
+
+def _classes(loss: Loss, shown: Mapping[str, int]) -> str:
+    told = []
+    for name, number in list(loss.classes.items())[:10]:
+        if name in shown:
+            lost = number * (CAUSES[loss.cause].weight != 'drawn')
+            told.append(f'{name}: {number:,} of {shown[name] + lost:,}')
+        else:
+            told.append(f'{name}: {number:,}')
+    return ', '.join(told)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
-from unicodedata import normalize
 
 import numpy as np
 
 from mmdefect.checks.coco_files import CocoFile
 from mmdefect.checks.finding import Finding
-from mmdefect.checks.labels import shorten
+from mmdefect.checks.spelling import nearest, plain, shorten
 from mmdefect.checks.xml_files import XmlImage
 from mmdefect.pools.coco import image_ids
 from mmdefect.pools.scan import Part
@@ -62,9 +60,9 @@ def coco_names(part: Part, file: CocoFile) -> list[Name]:
 
 
 def xml_names(images: Iterable[XmlImage], classes: Sequence[str]) -> list[Name]:
-    """The names in XML files: those of classes first, in their order."""
-    found = {name: Name(name, 0) for name in classes}
-    for path, objects, _ in images:
+    """The names in XML files."""
+    found: dict[str, Name] = {}
+    for path, objects, _, _ in images:
         shown = {each.name for each in objects}
         alone = shown.isdisjoint(classes)
         for name in sorted(shown):
@@ -94,11 +92,10 @@ def check_names(
         Finding: Refused where it costs most of a class.
     """
     classes, others = class_names(leaf), []
-    present = [each.name for each in names if each.images]
     for each in names:
         if each.name in classes or not each.images:
             continue
-        meant = [c for c in classes if plain(c) == plain(each.name) and shown.get(c)]
+        meant = [c for c in classes if plain(c) == plain(each.name) and c in shown]
         if each.name in shown:  # a class of another part
             yield Finding(
                 f'{where}.metainfo',
@@ -115,33 +112,40 @@ def check_names(
                 f'{each.images:,}, such as {each.example}',
                 'MMDetection leaves out what has another name, so that they are not '
                 f'drawn as {meant[0]!r}',
-                f'{meant[0]!r} instead of {each.name!r}',
+                f'{meant[0]!r} instead of {each.name!r}, or name the class so in '
+                'metainfo',
                 refused=each.images > shown[meant[0]],
             )
         elif not is_no_defect(each.name):
             others.append(each)
-    if not others:
-        return
-    absent = [name for name in classes if name not in present]
+    if others:
+        yield _left_out(leaf, where, [each.name for each in names], others, chosen)
+
+
+def _left_out(
+    leaf: Any, where: str, known: list[str], others: list[Name], chosen: bool
+) -> Finding:
+    classes = class_names(leaf)
+    absent = [name for name in classes if name not in known]
     alone = [each for each in others if each.alone]
     told = ', '.join(f'{each.name!r} (in {each.images:,})' for each in others[:10])
-    taken = {*classes, *(each.name for each in others)}
-    yield Finding(
+    right = {each.name: None for each in others}
+    if hasattr(leaf, 'cat_img_map'):  # labels go by the order of the file
+        right = {name: None for name in known if name in {*classes, *right}}
+    else:
+        meant = {name: nearest(name, right) or name for name in absent}
+        right = {**{meant.get(name, name): None for name in classes}, **right}
+    return Finding(
         f'{where}.metainfo',
         f'it leaves out names that images of {describe(leaf)} show: {told}'
-        + (f'; none shows {shorten(absent)}' if absent else ''),
+        + (f'; none shows {shorten(absent, 3)}' if absent else ''),
         f'what shows nothing else counts as normal, such as {alone[0].example}; where '
         'that is right, say so with train_dataloader.sampler.defect_classes'
         if alone
         else 'MMDetection drops such instances; each of the images shows others, too',
-        f'metainfo=dict(classes={shorten([n for n in present if n in taken])})',
+        f'metainfo=dict(classes={shorten(list(right))})',
         breaks=bool(alone) and (not chosen or bool(absent)),
     )
-
-
-def plain(name: str) -> str:
-    """A name without what is written in one way here and in another there."""
-    return re.sub(r'[\W_]+', '', normalize('NFKC', name).casefold())
 
 
 def is_no_defect(name: str) -> bool:

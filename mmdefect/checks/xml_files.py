@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from mmengine.fileio import get, list_from_file
 
-from mmdefect.checks.losses import Loss, box_fault, grouped
+from mmdefect.checks.losses import Loss, box_fault, grouped, overlap
 from mmdefect.pools.scan import infos_of
 
 
@@ -17,11 +17,13 @@ class XmlImage(NamedTuple):
     Args:
         path (str): The file.
         objects (list[XmlObject]): Its objects.
+        size (tuple[int, int]): Width and height, 0 where it does not say.
         small (bool): Whether the dataset dropped it for its size.
     """
 
     path: str
     objects: list
+    size: tuple
     small: bool
 
 
@@ -64,11 +66,11 @@ def xml_images(leaf: Any) -> Iterator[XmlImage]:
     for name in list_from_file(leaf.ann_file, backend_args=options):
         path = paths.get(name) or f'{folder}{name}.xml'
         root = ElementTree.fromstring(get(path, backend_args=options))
-        sides = [
+        size = tuple(
             int(root.findtext(f'size/{side}') or 0) for side in ('width', 'height')
-        ]
+        )
         objects = [_object(item) for item in root.findall('object')]
-        yield XmlImage(path, objects, name not in paths and min(sides) < least)
+        yield XmlImage(path, objects, size, name not in paths and min(size) < least)
 
 
 def _object(item: ElementTree.Element) -> XmlObject:
@@ -94,20 +96,21 @@ def xml_losses(images: Iterable[XmlImage], wanted: Sequence[str]) -> list[Loss]:
         list[Loss]: What is wrong with their boxes.
     """
     causes: dict[tuple[str, str], str | None] = {}
-    for path, objects, small in images:
+    for path, objects, size, small in images:
         for name, box, difficult in objects:
             if name in wanted and not difficult:
-                pair, fault = (path, name), _fault(box) or ('small' if small else None)
+                pair, fault = (path, name), _fault(box, size, small)
                 # One sound instance is enough.
                 causes[pair] = causes.get(pair, fault) and fault
     return grouped(causes)
 
 
-def _fault(box: Sequence[float]) -> str | None:
+def _fault(box: Sequence[float], size: Sequence[int], small: bool) -> str | None:
     fault = box_fault(box)
-    if fault:
-        return fault
+    if fault or small:
+        return fault or 'small'
     # MMDetection cuts decimals off, so that less than a pixel may become nothing.
-    return (
-        None if all(int(a + b) > int(a) for a, b in zip(box[:2], box[2:])) else 'thin'
-    )
+    sides = (int(start + side) - int(start) for start, side in zip(box[:2], box[2:]))
+    if min(sides) < 1:
+        return 'thin'
+    return 'beyond' if min(size) and not overlap(box, size) else None

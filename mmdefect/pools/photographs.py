@@ -9,7 +9,7 @@ from typing import Any, Callable
 import numpy as np
 
 from mmdefect.pools.scan import infos_of
-from mmdefect.pools.serialized import Serialized, is_serialized
+from mmdefect.pools.serialized import Serialized, encoded, is_serialized
 from mmdefect.pools.wrappers import unwrap
 
 SEPARATOR = os.sep.encode()
@@ -50,7 +50,7 @@ def _keys(leaf: Any, key: Callable[[bytes | None], int]) -> np.ndarray:
     if is_serialized(leaf):
         return Serialized(leaf).paths(key)
     paths = (info.get('img_path') for info in infos_of(leaf))
-    return np.fromiter((key(path and os.fsencode(path)) for path in paths), np.int64)
+    return np.fromiter((key(encoded(path)) for path in paths), np.int64)
 
 
 def _key_of_paths() -> Callable[[bytes | None], int]:

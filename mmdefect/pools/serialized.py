@@ -7,7 +7,6 @@ it is written otherwise, the image is unpickled.
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 from array import array
@@ -104,7 +103,7 @@ class Serialized:
                 spans = zip(starts.tolist(), (starts + sizes).tolist())
                 return [key(data[start:end]) for start, end in spans]
             paths = (info.get('img_path') for info in _unpickled(data, ends))
-            return [key(path and os.fsencode(path)) for path in paths]
+            return [key(encoded(path)) for path in paths]
 
         return self._each(of_chunk)
 
@@ -173,6 +172,11 @@ def _numbers(
         number += np.where(byte < size, letters[at].astype(np.int64) << 8 * byte, 0)
     number[number >= 2**31] -= 2**32
     return number, places + 1 + size
+
+
+def encoded(path: str | None) -> bytes | None:
+    """A path as pickle writes it."""
+    return None if path is None else str(path).encode('utf-8', 'surrogatepass')
 
 
 def keys(values: Sequence[Any]) -> np.ndarray:

@@ -84,9 +84,8 @@ def _broken_xml(error: Exception) -> str | None:
         image = trace.tb_frame.f_locals.get('img_info')
         if isinstance(image, dict) and 'xml_path' in image:
             return (
-                f'{image["xml_path"]}: {type(error).__name__}: {error}; mend it: an '
-                'image needs its <size>, and each <object> a <name> and a <bndbox> '
-                'with xmin, ymin, xmax and ymax'
+                f'{image["xml_path"]}: {type(error).__name__}: {error}; mend it: each '
+                '<object> needs a <name>, and a <bndbox> with xmin, ymin, xmax, ymax'
             )
         trace = trace.tb_next
     return None

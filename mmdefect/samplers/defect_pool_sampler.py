@@ -23,7 +23,7 @@ from mmdefect.checks.pools import (
     check_weights,
 )
 from mmdefect.plan.plan import Plan
-from mmdefect.pools.photographs import photographs
+from mmdefect.pools.photographs import count_photographs, photographs
 from mmdefect.pools.pools import annotated_normals, make_pools, read_pool
 from mmdefect.pools.scan import scan
 from mmdefect.pools.weights import read_weights
@@ -138,9 +138,10 @@ class DefectPoolSampler(Sampler):
         extra = {name: read_pool(name, x, dataset) for name, x in (pools or {}).items()}
         self.pools = make_pools(scanned, self.defect_classes, extra)
         check_pools(self.pools, self.defect_classes, dataset)
-        self.photographs = {'all': len(np.unique(shots))}
-        for name, pool in self.pools.items():
-            self.photographs[name] = len(np.unique(shots[pool]))
+        self.photographs = {
+            name: count_photographs(shots, pool)
+            for name, pool in {**self.pools, 'all': np.arange(len(dataset))}.items()
+        }
         if hasattr(dataset, 'know_pools'):  # what it replaces stays in its pools
             dataset.know_pools(self.pools)
         self.annotated_normals = annotated_normals(

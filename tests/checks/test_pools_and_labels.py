@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import faulty_files
 import numpy as np
 import pytest
 from mmengine.config import ConfigDict
@@ -145,6 +146,16 @@ def test_filtering_the_empty_images_of_real_files_is_found_out(coco, tmp_path):
         filter_cfg=dict(filter_empty_gt=True, min_size=16),
     )
     assert 'filter_empty_gt=False' in refusal(ValueError, check, dataset)
+
+
+@pytest.mark.parametrize('kind', ['coco', 'xml'])
+def test_files_that_list_no_normal_image_are_not_blamed_on_the_filter(kind, tmp_path):
+    build = faulty_files.coco if kind == 'coco' else faulty_files.xml
+    dataset = build(tmp_path, images=faulty_files.DEFECT)
+    message = refusal(ValueError, check, dataset)
+    for word in ("under 'images' without annotations", 'XML file without objects'):
+        assert word in message
+    assert 'filter_empty_gt' not in message
 
 
 # --- images that no quota reaches --------------------------------------------

@@ -4,10 +4,13 @@ import copy
 import importlib.util
 import json
 import pickle
+import re
 import shutil
 from pathlib import Path
 
 import cv2
+import dataset_files as files
+import faulty_files
 import numpy as np
 import pytest
 import torch
@@ -838,6 +841,24 @@ def test_annotations_are_read_when_they_are_needed(small, tmp_path):
     shutil.copy(small / 'train.json', tmp_path / 'later.json')
     assert len(dataset) == 300
     assert shown(dataset[int(pools_of(dataset)['pit'][0])])
+
+
+@pytest.mark.parametrize('corners', [(0, 0, 0, 0), (30, 30, 9, 9)])
+def test_a_box_that_never_had_an_area_is_not_said_to_be_cut_away(corners, tmp_path):
+    def flatten(name, text):
+        for corner, value in zip(('xmin', 'ymin', 'xmax', 'ymax'), corners):
+            if name.startswith('n'):
+                text = re.sub(f'<{corner}>.*?<', f'<{corner}>{value}<', text)
+        return text
+
+    images = [image._replace(shows=('crack',)) for image in faulty_files.IMAGES]
+    files.write_pixels(tmp_path / 'JPEGImages', images)
+    leaf = faulty_files.xml(tmp_path, flatten, images, pipeline=LOAD)
+    dataset = preserving(leaf)
+    assert [len(dataset._defects(index)) for index in (0, 27)] == [0, 1]
+    for index in range(len(dataset)):
+        dataset[index]
+    assert dataset.counts == NOTHING
 
 
 # --- Mistakes ------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -341,3 +342,38 @@ def test_lines_are_read_without_blanks_and_comments(tmp_path):
     path = tmp_path / 'ümlaut.txt'
     path.write_text('a b.png\n\n#c\n ä.png \n', encoding='utf-8')
     assert read_lines(path, LINE) == ['a b.png', 'ä.png']
+
+
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig'])
+@pytest.mark.parametrize('end', ['\n', '\r\n', '\r'])
+def test_a_list_is_read_as_any_editor_saves_it(few_defects, tmp_path, encoding, end):
+    path = tmp_path / 'hard.txt'
+    path.write_bytes(end.join(['0007.png', '0002.png']).encode(encoding))
+    assert read_pool('hard', path, few_defects).tolist() == [2, 7]
+
+
+@pytest.mark.parametrize(
+    ('encoding', 'said'), [('utf-16', 'is UTF-16'), ('cp949', 'is not UTF-8')]
+)
+def test_a_list_in_another_encoding_is_told_so(few_defects, tmp_path, encoding, said):
+    path = tmp_path / 'hard.txt'
+    path.write_bytes('불량/0007.png\n'.encode(encoding))
+    message = refusal(ValueError, read_pool, 'hard', path, few_defects)
+    for word in (f'{path} {said}', 'expected a text file in UTF-8', LINE):
+        assert word in message
+
+
+@pytest.mark.parametrize('name', ['한글/é.png', 'ば é.png'])
+@pytest.mark.parametrize('forms', [('NFC', 'NFD'), ('NFD', 'NFC')])
+def test_a_name_with_letters_taken_apart_is_found(annotated, tmp_path, name, forms):
+    """As macOS writes them, and as a spreadsheet does."""
+    listed, stored = (normalize(form, name) for form in forms)
+
+    class Named(annotated):
+        def get_data_info(self, index):
+            info = super().get_data_info(index)
+            return {**info, 'img_path': f'line{index}/{stored}'} if index else info
+
+    path = tmp_path / 'hard.txt'
+    path.write_text(listed, encoding='utf-8')
+    assert read_pool('hard', path, Named([[], []])).tolist() == [1]

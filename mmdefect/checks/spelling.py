@@ -1,0 +1,41 @@
+"""Names that mean the same, or may."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import Iterable, Sequence
+from unicodedata import normalize
+
+
+def plain(name: str) -> str:
+    """A name without what is written in one way here and in another there.
+
+    Args:
+        name (str): The name.
+
+    Returns:
+        str: It without case, spaces and punctuation, and with letters composed.
+    """
+    return re.sub(r'[\W_]+', '', normalize('NFKC', name).casefold())
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The name that is most like another one.
+
+    Args:
+        name (str): The one.
+        names (Iterable[str]): Those to choose from.
+
+    Returns:
+        str | None: None where none is like it.
+    """
+    known = {plain(each): each for each in names}
+    found = get_close_matches(plain(name), known, n=1)
+    return known[found[0]] if found else None
+
+
+def shorten(names: Sequence[str], limit: int = 10) -> str:
+    """Names as a tuple, the first of them."""
+    more = ' and so on' if len(names) > limit else ''
+    return str(tuple(names[:limit])) + more
