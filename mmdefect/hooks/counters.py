@@ -26,8 +26,6 @@ class Interval:
 
     Args:
         classes (Iterable[str]): The defect classes.
-        begun (Iterable[int]): Batches, as ``delivered`` counts them, of a group that
-            began in the interval before. Defaults to none.
 
     Attributes:
         delivered (list[int]): Of each batch, the images that were drawn for their
@@ -36,56 +34,30 @@ class Interval:
         added (int): Images that show a defect of another image.
     """
 
-    def __init__(self, classes: Iterable[str], begun: Iterable[int] = ()) -> None:
+    def __init__(self, classes: Iterable[str]) -> None:
         self.delivered: list[int] = []
         self.classes = dict.fromkeys(classes, 0)
         self.added = 0
-        self._grouped = list(begun)
 
-    def add_batch(self, delivered: int, begins_group: bool) -> None:
-        """Count a batch.
-
-        Args:
-            delivered (int): Its defect images that still show a defect.
-            begins_group (bool): Whether a group begins with it. Groups are counted from
-                the first whole one on.
-        """
-        self.delivered.append(delivered)
-        if self._grouped or begins_group:
-            self._grouped.append(delivered)
-
-    def figures(self, group: int = 1) -> dict[str, float]:
-        """Images a group, over all ranks.
-
-        Args:
-            group (int): Batches over which the quota holds. Defaults to 1.
+    def figures(self) -> dict[str, float]:
+        """Images a batch, over all ranks.
 
         Returns:
-            dict[str, float]: ``delivered``; ``min``, the same of the worst group, if
-            one has ended; those that show a class, by :func:`figure_of` it; ``added``.
+            dict[str, float]: ``delivered``; ``min``, the same of the worst batch; those
+            that show a class, by :func:`figure_of` it; ``added``.
         """
-        images = [sum(self.delivered), *self.classes.values(), self.added]
-        sums = torch.tensor([len(self.delivered), *images])
-        all_reduce(sums, 'sum')
-        batches, *images = sums.tolist()
-        delivered, *showing, added = (group * number / batches for number in images)
-        # From (ranks, steps) to one row, step after step.
-        row = torch.stack(all_gather(torch.tensor(self._grouped))).T.reshape(-1)
-        sums = row[: len(row) // group * group].reshape(-1, group).sum(1)
+        # Of shape (ranks, steps).
+        delivered = torch.stack(all_gather(torch.tensor(self.delivered)))
+        images = torch.tensor([*self.classes.values(), self.added])
+        all_reduce(images, 'sum')
+        batches = delivered.numel()
+        *showing, added = (number / batches for number in images.tolist())
         return {
-            'delivered': delivered,
-            **({'min': int(sums.min())} if len(sums) else {}),
+            'delivered': int(delivered.sum()) / batches,
+            'min': int(delivered.min()),
             **dict(zip(map(figure_of, self.classes), showing)),
             'added': added,
         }
-
-    def begun(self, steps: int) -> list[int]:
-        """Batches of the group that has begun and not ended.
-
-        Args:
-            steps (int): Steps that a group goes over.
-        """
-        return self._grouped[len(self._grouped) // steps * steps :]
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any, Mapping, Sequence
 
-import numpy as np
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
@@ -32,8 +31,7 @@ class QuotaMonitorHook(Hook):
 
     - ``quota/delivered``: images a batch that were drawn for their defect and still
       show one, mean of the interval. Where the quota names classes, it is one of these
-      that an image has to show. Where it holds ``over`` images, all that is said here
-      of a batch is said of so many images.
+      that an image has to show.
     - ``quota/min``: the same of the interval's worst batch.
     - ``quota/<class>``: of those, the images a batch that show this class.
     - ``quota/added``: images a batch that show a defect of another image, pasted in by
@@ -105,16 +103,16 @@ class QuotaMonitorHook(Hook):
         samples = _samples(data_batch)
         if self._images is None:
             self._find_defect_images(runner, samples[0])
-        plan, epoch, step = self._plan(runner, batch_idx)
+        plan = self._plan(runner, batch_idx)
         pools = {share.pool for share in plan.shares}
         delivered = self._count(samples, counted_classes(pools, self._classes))
-        self._interval.add_batch(delivered, step % plan.group_steps == 0)
-        self._losses.add_batch(delivered, *self._drawn(plan, epoch, step))
+        self._interval.delivered.append(delivered)
+        self._losses.add_batch(delivered, *self._drawn(plan))
         last = self.end_of_epoch(runner.train_dataloader, batch_idx)
         if self.every_n_inner_iters(batch_idx, self._log_every) or (
             last and self._log_last
         ):
-            self._report(runner, plan)
+            self._report(runner)
 
     def _find_defect_images(self, runner: Any, sample: Any) -> None:
         indices = self._batch_sampler.sampler.pools['defect']
@@ -123,11 +121,11 @@ class QuotaMonitorHook(Hook):
         before = runner.message_hub.runtime_info.get('quota/seen')
         self._seen = Seen(len(self._images), before)
 
-    def _plan(self, runner: Any, step: int) -> tuple[Plan, int, int]:
+    def _plan(self, runner: Any, step: int) -> Plan:
         epoch = runner.epoch
         if _by_iteration(runner):
             epoch, step = divmod(runner.iter, len(self._batch_sampler))
-        return self._batch_sampler.plan_at(epoch, step), epoch, step
+        return self._batch_sampler.plan_at(epoch, step)
 
     def _count(self, samples: Sequence[Any], counted: set[str]) -> int:
         delivered = 0
@@ -148,25 +146,15 @@ class QuotaMonitorHook(Hook):
                 self._interval.classes[name] += 1
         return delivered
 
-    def _drawn(self, plan: Plan, epoch: int, step: int) -> tuple[int, int]:
+    def _drawn(self, plan: Plan) -> tuple[int, int]:
         # Images of the batch that show a defect, and those that may show one.
+        images = {share.pool: share.images for share in plan.shares}
         names = defect_pools(self._batch_sampler)
-        if plan.alike:
-            groups = plan.batch_size / sum(share.images for share in plan.shares)
-            images = {s.pool: round(groups * s.images) for s in plan.shares}
-            drawn = sum(images.get(name, 0) for name in names)
-            return drawn, plan.batch_size - drawn - images.get('normal', 0)
-        rank = self._batch_sampler.sampler.rank
-        (batch,) = plan.batches(epoch, rank, step, step + 1)
-        others = np.zeros(len(batch), bool)
-        for name in {share.pool for share in plan.shares} - {'normal', *names}:
-            others |= np.isin(batch, plan.pools[name])
-        defects = ~others & ~np.isin(batch, plan.pools['normal'])
-        return int(defects.sum()), int(others.sum())
+        defects = sum(images.get(name, 0) for name in names)
+        return defects, plan.batch_size - defects - images.get('normal', 0)
 
-    def _report(self, runner: Any, plan: Plan) -> None:
-        group = plan.group_size // plan.batch_size if plan.over else 1
-        figures = self._interval.figures(group)
+    def _report(self, runner: Any) -> None:
+        figures = self._interval.figures()
         if self._images:
             figures['seen'] = self._seen.share()
             # The message hub goes into checkpoints and comes back on resuming.
@@ -175,8 +163,7 @@ class QuotaMonitorHook(Hook):
             del figures['added']
         for name, value in figures.items():
             runner.message_hub.update_scalar(f'train/quota/{name}', value)
-        begun = self._interval.begun(plan.group_steps)
-        self._interval = Interval(self._classes, begun)
+        self._interval = Interval(self._classes)
         losses = self._losses.over_ranks()
         if losses.drawn >= ENOUGH_DRAWS:
             self._warn_of_loss(runner, losses)

@@ -597,38 +597,3 @@ def test_a_hook_without_a_quota_to_look_at_is_refused(
 def test_a_wrong_tolerance_is_refused(tolerance, error):
     with pytest.raises(error, match='set tolerance of QuotaMonitorHook'):
         QuotaMonitorHook(tolerance=tolerance)
-
-
-def test_a_quota_over_several_batches_is_watched_over_as_many(synthetic, tmp_path):
-    """Groups of four steps go on over the ends of logging intervals of three."""
-    cfg = tiny_config(synthetic, tmp_path, [MONITOR], CROP + FULL_SIZE)
-    cfg.default_hooks.logger.interval = 3
-    cfg.train_dataloader.batch_size = 2
-    cfg.train_dataloader.batch_sampler.update(quota=3, over=8, num_batches=8)
-    shown = RecordShown()
-    text = log_of(train(cfg, shown))
-    counts = [len(batch) for batch in shown.batches]
-    ends = [3, 6, 11, 14]  # MMEngine leaves out what an epoch ends with
-    spans = [counts[start:end] for start, end in zip([0, *ends], ends)]
-    assert logged(text, 'delivered') == [
-        round(4 * sum(span) / len(span), 4) for span in spans
-    ]
-    groups = [sum(counts[start : start + 4]) for start in range(0, 16, 4)]
-    assert sum(groups) < 4 * 3
-    lines = [line for line in text.splitlines() if 'Epoch(train)' in line]
-    least = [re.search(r'quota/min: ([\d.]+)', line) for line in lines]
-    assert least[0] is None  # no group has ended
-    assert [float(one[1]) for one in least[1:]] == groups[:3]
-
-
-def test_an_uneven_group_is_no_loss(synthetic, tmp_path):
-    """3 of 8 in batches of 2: a batch holds none, one or two, and none is missing."""
-    cfg = tiny_config(synthetic, tmp_path, [MONITOR])
-    cfg.train_dataloader.batch_size = 2
-    cfg.train_dataloader.batch_sampler.update(quota=3, over=8, num_batches=40)
-    cfg.default_hooks.logger.interval = 8
-    cfg.train_cfg.max_epochs = 8
-    runner = train(cfg)
-    text = log_of(runner)
-    assert set(logged(text, 'min')) == {3.0}
-    assert 'reached the model' not in text
