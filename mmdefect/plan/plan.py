@@ -22,7 +22,7 @@ from typing import Iterator, Mapping, NamedTuple
 import numpy as np
 
 from mmdefect.plan.draws import DRAWS, Pool, make_odds, take
-from mmdefect.plan.groups import check_over, most_in_batch, slots_of_batches
+from mmdefect.plan.groups import Slots, check_over, most_in_batch, slots_of_batches
 from mmdefect.plan.permutation import MAX_SIZE, below, random_words
 from mmdefect.plan.quotas import Quota, at_least_one, share_images
 
@@ -226,18 +226,7 @@ class Plan:
         Returns:
             np.ndarray: int64 indices of shape (stop - start, batch_size).
         """
-        # Where each batch begins: in which group, and at which place of it.
-        steps, first = np.arange(start, stop), rank * self.batch_size
-        if self.group_steps == 1:
-            groups = steps * (self.step_size // self.group_size)
-            groups += first // self.group_size
-            places = np.array([first % self.group_size])
-        else:
-            groups = steps // self.group_steps
-            places = (steps - groups * self.group_steps) * self.step_size + first
-        counts = [share.in_group for share in self.shares]
-        phases = None if self.alike else self._phases(epoch, groups, counts)
-        slots = slots_of_batches(places, self.batch_size, counts, phases)
+        groups, slots = self._slots(epoch, rank, start, stop)
         # One row for each image of a batch.
         width = sum(len(numbers) for numbers, _ in slots)
         keys, row = self._random_keys(width, epoch, rank, start, stop), 0
@@ -253,6 +242,40 @@ class Plan:
         batches.sort(axis=1)
         batches &= LOWER
         return batches[:, : self.batch_size].view(np.int64)
+
+    def images_of(self, epoch: int, rank: int, step: int) -> dict[str, int]:
+        """How many images of a batch come from each pool.
+
+        Args:
+            epoch (int): The epoch.
+            rank (int): The rank.
+            step (int): The step.
+
+        Returns:
+            dict[str, int]: Images by pool name.
+        """
+        _, slots = self._slots(epoch, rank, step, step + 1)
+        return {
+            share.pool: len(numbers) if taken is None else int(taken.sum())
+            for share, (numbers, taken) in zip(self.shares, slots)
+        }
+
+    def _slots(
+        self, epoch: int, rank: int, start: int, stop: int
+    ) -> tuple[np.ndarray, list[Slots]]:
+        # Of each batch, the group and what it takes of that: it depends on where the
+        # batch begins in the group.
+        steps, first = np.arange(start, stop), rank * self.batch_size
+        if self.group_steps == 1:
+            groups = steps * (self.step_size // self.group_size)
+            groups += first // self.group_size
+            places = np.array([first % self.group_size])
+        else:
+            groups = steps // self.group_steps
+            places = (steps - groups * self.group_steps) * self.step_size + first
+        counts = [share.in_group for share in self.shares]
+        phases = None if self.alike else self._phases(epoch, groups, counts)
+        return groups, slots_of_batches(places, self.batch_size, counts, phases)
 
     def _draw(
         self, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray

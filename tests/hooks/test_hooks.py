@@ -555,6 +555,27 @@ def test_a_milestone_inside_a_group_waits_for_the_next_and_says_so(
     ) in text
 
 
+def test_a_quota_over_several_batches_is_counted_over_them(
+    synthetic, defect_ids, tmp_path
+):
+    cfg = tiny_config(synthetic, tmp_path, [MONITOR])
+    cfg.train_dataloader.batch_size = 2
+    cfg.train_dataloader.batch_sampler.update(over=8, num_batches=8)
+    cfg.default_hooks.logger.interval = 3
+    record = RecordBatches()
+    text = log_of(train(cfg, record))
+    counts = defects_per_batch(record.batches, defect_ids)
+    groups = [sum(counts[start : start + 4]) for start in range(0, 16, 4)]
+    assert groups == [3] * 4
+    lines = [line for line in text.splitlines() if 'Epoch(train)' in line]
+    found = [re.search(r'quota/delivered: ([\d.]+)', line) for line in lines]
+    # of groups that have ended, none of them by the third iteration
+    assert [match and float(match[1]) for match in found] == [None, 3, 3, 3]
+    assert all(line.endswith('quota/min: 3') for line in lines[1:])
+    assert 'optimizer step of 2 images (batch_size=2) holds 0.75 for the quota' in text
+    assert 'Write there: accumulative_counts=4' in text
+
+
 def test_two_milestones_inside_a_group_are_refused(few_defects):
     sampler = DefectPoolSampler(few_defects, seed=0)
     batch_sampler = QuotaBatchSampler(sampler, 2, 3, over=8)

@@ -586,6 +586,18 @@ def test_the_batches_of_a_group_share_its_quota_up_to_one_image(case, epoch):
         assert np.ptp(found, axis=1).max() <= 1
 
 
+@given(case=group_cases(), epoch=epochs, data=st.data())
+def test_what_a_batch_has_of_each_pool_is_told_without_drawing_it(case, epoch, data):
+    plan, pools = case.plan, case.settings['pools']
+    rank = data.draw(st.integers(0, plan.world_size - 1))
+    for step, batch in enumerate(plan.batches(epoch, rank, 0, len(plan))):
+        told = plan.images_of(epoch, rank, step)
+        assert sum(told.values()) == len(batch)
+        assert holds(batch.tolist(), told, pools)
+        if case.rest == 'normal':
+            assert np.isin(batch, pools['normal']).sum() == told['normal']
+
+
 @given(case=group_cases(num_batches=None), epoch=epochs)
 def test_groups_go_through_the_normal_images_once_an_epoch(case, epoch):
     plan, pool = case.plan, case.settings['pools'][case.rest]
