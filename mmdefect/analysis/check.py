@@ -18,7 +18,11 @@ from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.tracking import Track, untracked
 from mmdefect.checks.config import check_config
 from mmdefect.checks.finding import Finding
-from mmdefect.checks.optimizer_step import accumulated_batches, check_optimizer_step
+from mmdefect.checks.optimizer_step import (
+    accumulated_batches,
+    check_optimizer_step,
+    describe_optimizer_step,
+)
 from mmdefect.delivery.delivered import Delivery, count_delivery
 
 # Share of the drawn defect images that may lose their defect. As QuotaMonitorHook has.
@@ -101,8 +105,8 @@ def check(
         ):
             findings.append(found)
         return findings, None
-    plan = loader.batch_sampler.plan
-    findings += check_optimizer_step(plan, accumulated_batches(cfg))
+    plan, accumulated = loader.batch_sampler.plan, accumulated_batches(cfg)
+    findings += check_optimizer_step(plan, accumulated)
     for where, hook in schedules(cfg):
         try:
             with running(f'{where} cannot be built'):
@@ -115,6 +119,9 @@ def check(
         loaded = (pair[2:] for pair in islice(load_batches(loader), batches))
         drawn = ((i, b['data_samples']) for i, b in loaded)
         delivery = count_delivery(loader, track(drawn, 'running batches', batches))
+    delivery = delivery._replace(
+        optimizer_step=describe_optimizer_step(plan, accumulated)
+    )
     return findings + judge(delivery, findings), delivery
 
 

@@ -111,6 +111,11 @@ def show_delivery(console: Console, delivery: Delivery) -> None:
             pool, quoted, f'{drawn:,}', f'{delivered:,}', percent(delivered / drawn)
         )
     console.print(table)
+    if delivery.over:
+        console.print(
+            f'The quota is of every {delivery.over} images. On one GPU '
+            f'{delivery.optimizer_step}.'
+        )
     console.print(
         'Delivered: a defect image that still shows a defect (in the row of a class: '
         'that class), and a normal image without one.'

@@ -179,9 +179,11 @@ def show_figures(figures: dict, facts: dict, args: argparse.Namespace) -> None:
     console = Console(highlight=False)
     table = Table(title=f'What {args.batches:,} batches hold, without training')
     table.add_column('sampler')
+    together = facts['together']
+    unit = 'batch' if together == 1 else f'{together} batches'
     for name in (
-        'batches\nwithout\ndefect',
-        'defects\nper batch',
+        f'{"batches" if together == 1 else unit}\nwithout\ndefect',
+        f'defects\nper {unit}',
         'their\nvariance',
         'normals\nseen in\none pass',
         'draws of\na defect\nimage',
@@ -199,7 +201,7 @@ def show_figures(figures: dict, facts: dict, args: argparse.Namespace) -> None:
     console.print(table)
     console.print(
         f'{facts["defect_images"]:,} of {facts["images"]:,} images show a defect; the '
-        f"quota's share of a batch is {percent(facts['share'])}. One pass: the "
+        f"quota's share of {unit} is {percent(facts['share'])}. One pass: the "
         f'{facts["one_pass"]:,} whole batches in which the quota goes through the '
         'normal images once.'
     )
@@ -343,7 +345,9 @@ def prepare(args: argparse.Namespace) -> tuple[dict[str, Config], dict, dict]:
         drawn = deepcopy(cfg)
         drawn.train_cfg.max_iters = args.batches
         drawn = use_sampler(drawn, name, facts, args.schedule)
-        figures[name] = draw_figures(drawn, pools, args.batches, facts['one_pass'])
+        figures[name] = draw_figures(
+            drawn, pools, args.batches, facts['one_pass'], facts['together']
+        )
     return configs, facts, figures
 
 

@@ -60,7 +60,7 @@ class Count(NamedTuple):
     """Of the images of a pool: how many were drawn, and how many arrived as such."""
 
     pool: str
-    quota: int  # images a batch that are drawn for this pool
+    quota: int  # images of a batch, or of `over` images, drawn for this pool
     drawn: int
     delivered: int
 
@@ -71,6 +71,8 @@ class Delivery(NamedTuple):
     batches: int
     counts: list
     replaced: int  # images in whose place another image arrived
+    over: int | None  # images over which the quota holds, if not a batch
+    optimizer_step: str = ''  # what one holds
 
 
 def arrives_as_itself(dataset: Any, index: int, sample: Any) -> bool:
@@ -127,4 +129,4 @@ def count_delivery(loader: Any, batches: Iterable[tuple[list, list]]) -> Deliver
         for name in pools
         if drawn[name]
     ]
-    return Delivery(number, counts, replaced)
+    return Delivery(number, counts, replaced, batch_sampler.over)

@@ -136,6 +136,28 @@ def test_a_lost_class_breaks_a_quota_of_that_class(check):
         assert [what.split()[4] for what in losses] == lost
 
 
+def test_a_quota_over_several_batches_is_counted_over_them(check):
+    small = "train_dataloader['batch_size'] = 2\n"
+    over = "train_dataloader['batch_sampler'].update(quota=3, over=8)\n"
+    text = config(
+        'retinanet', new('dict(leaf, pipeline=load + small + pack)'), small + over
+    )
+    status, out, _ = check(text, '--batches', '8')
+    assert status == 0
+    for words in (
+        'note optim_wrapper.accumulative_counts',
+        'an optimizer step of 2 images (batch_size=2) holds 0.75 for the quota',
+        'fix accumulative_counts=4',
+        'The quota is of every 8 images. On one GPU an optimizer step of 2 images',
+    ):
+        assert words in ' '.join(out.split())
+    assert re.search(r'defect +│ +3 │ +6 │ +6 │ 100.0 %', out)
+    accumulated = '--cfg-options', 'optim_wrapper.accumulative_counts=4'
+    _, out, _ = check(text, '--batches', '8', *accumulated)
+    assert 'note optim' not in out
+    assert 'an optimizer step of 8 images' in ' '.join(out.split())
+
+
 def test_a_class_that_only_a_later_part_of_the_dataset_knows_arrives(check, two_parts):
     parts = ', '.join(f'dict(plain, **{part})' for part in two_parts)
     text = config('retinanet', new(f"dict(type='ConcatDataset', datasets=[{parts}])"))

@@ -28,7 +28,13 @@ from mmdefect.analysis.comparison.results import (
 )
 from mmdefect.analysis.comparison.samplers import EndlessSampler
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.commands.compare import parse_args, prepare, quiet, show_summary
+from mmdefect.commands.compare import (
+    parse_args,
+    prepare,
+    quiet,
+    show_figures,
+    show_summary,
+)
 from mmdefect.commands.main import main
 
 ALL = [
@@ -225,6 +231,22 @@ def test_figures_of_the_quota_are_exact(prepared):
     assert facts['one_pass'] == normal // (4 - 3)
     assert figures['quota']['normals_seen'] == 1
     assert facts['share'] == 3 / 4
+
+
+def test_a_quota_over_several_batches_is_compared_over_them(config, capsys):
+    asked = ['--iters', '8', '--batches', '400', '--samplers', 'stock', 'quota']
+    small = ['train_dataloader.batch_size=2', 'train_dataloader.batch_sampler.over=8']
+    args = parse_args([str(config), *asked, '--cfg-options', *small])
+    with quiet():
+        _, facts, figures = prepare(args)
+    quota, stock = figures['quota'], figures['stock']
+    assert (quota['mean'], quota['variance'], quota['without_defect']) == (3, 0, 0)
+    assert quota['normals_seen'] > 0.98
+    assert facts['share'] == 3 / 8
+    assert 0 < stock['mean'] < 1
+    assert stock['without_defect'] < 0.9
+    show_figures(figures, facts, args)
+    assert 'per 4 batches' in capsys.readouterr().out
 
 
 def test_figures_of_stock_sampling_are_those_of_drawing_without_replacement(prepared):

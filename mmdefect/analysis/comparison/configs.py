@@ -165,8 +165,9 @@ def class_balanced(dataset: Any, threshold: float) -> dict:
 
 def one_pass(plan: Any) -> int:
     """Whole batches in which the quota shows each normal image once."""
-    images = sum(s.images for s in plan.shares if s.pool in ('normal', 'all'))
-    return max(len(plan.pools['normal']) // max(images, 1), 1)
+    images = sum(s.in_group for s in plan.shares if s.pool in ('normal', 'all'))
+    groups = len(plan.pools['normal']) // max(images, 1)
+    return max(groups * plan.group_size // plan.batch_size, 1)
 
 
 def look_at(cfg: Config) -> dict:
@@ -175,10 +176,10 @@ def look_at(cfg: Config) -> dict:
     sampler, plan = loader.batch_sampler.sampler, loader.batch_sampler.plan
     defects = sampler.pools['defect']
     share = sum(
-        s.images * float(np.isin(plan.pools[s.pool], defects).mean())
+        s.in_group * float(np.isin(plan.pools[s.pool], defects).mean())
         for s in plan.shares
     )
-    share /= plan.batch_size
+    share /= plan.group_size
     dataset = with_labels(loader.dataset)
     labels = [set(dataset.get_cat_ids(i)) for i in range(len(dataset))]
     names, counts = np.unique([n for one in labels for n in one], return_counts=True)
@@ -199,6 +200,7 @@ def look_at(cfg: Config) -> dict:
         defect_images=len(defects),
         share=share,
         one_pass=one_pass(plan),
+        together=(plan.over or plan.batch_size) // plan.batch_size,
         oversample_thr=best,
         oversample_share=reached(best),
     )
