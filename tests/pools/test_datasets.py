@@ -717,4 +717,5 @@ def test_a_scan_costs_a_fraction_of_loading_and_little_memory(tmp_path):
     assert row['scan / ClassAwareSampler'] < 0.7
     assert row['scan / loading'] < 0.24
     assert row['wrapped twice / scan'] < 2.6
+    assert row['scan and truth / loading'] < 0.5
     assert row['extra memory, MB'] < 10
