@@ -1,4 +1,4 @@
-# DINO with a fixed number of defect images in every batch.
+# DINO with a fixed number of defect images in every optimizer step.
 # Train: mim train mmdet configs/defect_dino.py
 _base_ = [
     'mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py',
@@ -7,12 +7,21 @@ _base_ = [
 
 # What you edit ---------------------------------------------------------------
 img_scale = (640, 640)  # width, height in pixels
-batch_size = 4
-quota = 1  # defect images in every batch
+batch_size = 2  # on each GPU
+over = 8  # images that train together: one optimizer step, on all GPUs
+quota = 2  # defect images among them
+accumulative_counts = 4  # batches to an optimizer step: over / (batch_size x GPUs)
 max_epochs = 12  # an epoch shows every normal image once
+# MMDetection's COCO weights. Without internet: a file of them; None = ImageNet's.
+pretrained = 'https://download.openmmlab.com/mmdetection/v3.0/dino/dino-4scale_r50_8xb2-12e_coco/dino-4scale_r50_8xb2-12e_coco_20221202_182705-55b2bba2.pth'
 # -----------------------------------------------------------------------------
 
 model = dict(bbox_head=dict(num_classes=len(_base_.classes)))
+load_from = pretrained  # but for the layers that depend on the number of classes
+if pretrained:  # not ImageNet's; --resume without a checkpoint forgets load_from
+    model['backbone'] = dict(
+        init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=pretrained)
+    )
 
 resize = dict(
     type='RandomResize', scale=img_scale, ratio_range=(0.6, 1.0), keep_ratio=True
@@ -35,7 +44,7 @@ _base_.test_pipeline[1].scale = img_scale  # Resize
 train_dataloader = dict(
     batch_size=batch_size,
     sampler=dict(type='DefectPoolSampler'),
-    batch_sampler=dict(type='QuotaBatchSampler', quota=quota),
+    batch_sampler=dict(type='QuotaBatchSampler', quota=quota, over=over),
     dataset=dict(
         _delete_=True,
         type='DefectPreservingDataset',
@@ -49,6 +58,8 @@ test_evaluator = val_evaluator
 
 train_cfg = dict(max_epochs=max_epochs)
 _base_.param_scheduler[0].update(milestones=[max_epochs * 11 // 12], end=max_epochs)
-auto_scale_lr = dict(enable=True)  # the learning rate follows the batch size
+optim_wrapper = dict(accumulative_counts=accumulative_counts)
+# The learning rate follows the images of an optimizer step.
+auto_scale_lr = dict(enable=True, base_batch_size=16 / accumulative_counts)
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=2, save_best='coco/bbox_mAP_50'))
 custom_hooks = [dict(type='QuotaMonitorHook'), dict(type='QuotaResumeHook')]

@@ -10,9 +10,16 @@ img_scale = (640, 640)  # width, height in pixels
 batch_size = 4
 quota = 1  # defect images in every batch
 max_epochs = 12  # an epoch shows every normal image once
+# MMDetection's COCO weights. Without internet: a file of them; None = ImageNet's.
+pretrained = 'https://download.openmmlab.com/mmdetection/v2.0/retinanet/retinanet_r50_fpn_1x_coco/retinanet_r50_fpn_1x_coco_20200130-c2398f9e.pth'
 # -----------------------------------------------------------------------------
 
 model = dict(bbox_head=dict(num_classes=len(_base_.classes)))
+load_from = pretrained  # but for the layers that depend on the number of classes
+if pretrained:  # not ImageNet's; --resume without a checkpoint forgets load_from
+    model['backbone'] = dict(
+        init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=pretrained)
+    )
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -11,9 +11,16 @@ batch_size = 8
 quota = 3  # defect images in every batch
 max_epochs = 12  # an epoch shows every normal image once
 num_last_epochs = 2  # the last ones go without Mosaic
+# MMDetection's COCO weights. Without internet: a file of them; None = ImageNet's.
+pretrained = 'https://download.openmmlab.com/mmdetection/v3.0/rtmdet/rtmdet_tiny_8xb32-300e_coco/rtmdet_tiny_8xb32-300e_coco_20220902_112414-78e30dcc.pth'
 # -----------------------------------------------------------------------------
 
 model = dict(bbox_head=dict(num_classes=len(_base_.classes)))
+load_from = pretrained  # but for the layers that depend on the number of classes
+if pretrained:  # not ImageNet's; --resume without a checkpoint forgets load_from
+    model['backbone'] = dict(
+        init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=pretrained)
+    )
 
 load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True)]
 colour_and_flip = [

@@ -4,29 +4,30 @@ _base_ = 'mmdet::yolox/yolox_tiny_8xb8-300e_coco.py'
 custom_imports = dict(imports=['mmdefect'], allow_failed_imports=False)
 
 # What you edit ---------------------------------------------------------------
-data_root = 'data/synthetic/'  # made by `python tools/make_dataset.py`
+data_root = 'data/synthetic/'  # the quickstart's; yours goes here
 train_ann, train_images = 'annotations/train.json', 'train/'
 val_ann, val_images = 'annotations/val.json', 'val/'
 classes = ('scratch', 'pit', 'dent')  # category names of the annotation file
-img_scale = (160, 160)  # width, height in pixels, multiples of 32
+img_scale = (160, 160)  # set it first: width, height in pixels, multiples of 32
 batch_size = 8
 quota = 3  # defect images in every batch
 max_epochs = 6  # an epoch shows every normal image once
+pretrained = None  # or a file of this very network; none is published so small
 # -----------------------------------------------------------------------------
 
 metainfo = dict(classes=classes)
 
-# Small enough to train on two CPU cores. For a GPU: deepen_factor=0.33,
-# widen_factor=0.5, channels 128/256/512 and 128 are YOLOX-s.
+# Small enough to train from scratch on two CPU cores. For a GPU: defect_yolox_s.py.
 model = dict(
     data_preprocessor=dict(batch_augments=None),  # one size
     backbone=dict(deepen_factor=0.33, widen_factor=0.25),
     neck=dict(in_channels=[64, 128, 256], out_channels=64),
     bbox_head=dict(num_classes=len(classes), in_channels=64, feat_channels=64),
 )
+load_from = pretrained  # but for the layers that depend on the number of classes
 
-# No Mosaic: with few defect images the boxes came out half as good (one seed; README,
-# Results).
+# No Mosaic: with few defect images the boxes came out half as good (one seed; see
+# "What was tried on the way" in README.md).
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),

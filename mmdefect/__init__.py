@@ -4,8 +4,8 @@ Importing this package registers its classes with MMEngine; a config does so wit
 ``custom_imports = dict(imports=['mmdefect'], allow_failed_imports=False)``.
 """
 
+import os
 import sys
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from mmdefect.version import __version__
@@ -14,10 +14,11 @@ from mmdefect.version import __version__
 def _is_command() -> bool:
     # The command `mmdefect` answers --help before torch is loaded, which takes seconds:
     # it loads the classes below when it has something to do.
+    program = (getattr(sys, 'argv', None) or [''])[0]  # embedded, there may be none
     started = getattr(sys, 'orig_argv', [])  # since Python 3.10
-    if '-m' in started and sys.argv[0] == '-m':
+    if '-m' in started and program == '-m':
         return started[started.index('-m') + 1] == 'mmdefect'
-    return PurePath(sys.argv[0]).stem == 'mmdefect'
+    return os.path.splitext(os.path.basename(program))[0] == 'mmdefect'
 
 
 if TYPE_CHECKING or not _is_command():
@@ -33,6 +34,7 @@ if TYPE_CHECKING or not _is_command():
         DefectImageMetric,
         DefectPoolSampler,
         DefectPreservingDataset,
+        HardNormalHook,
         QuotaBatchSampler,
         QuotaMonitorHook,
         QuotaResumeHook,
@@ -52,6 +54,7 @@ __all__ = [
     'DefectImageMetric',
     'DefectPoolSampler',
     'DefectPreservingDataset',
+    'HardNormalHook',
     'QuotaBatchSampler',
     'QuotaMonitorHook',
     'QuotaResumeHook',

@@ -1,6 +1,7 @@
 """All classes that a config can name. Importing this module registers them."""
 
 from mmdefect.delivery.preserving import DefectPreservingDataset
+from mmdefect.hooks.hard_normals import HardNormalHook
 from mmdefect.hooks.monitor import QuotaMonitorHook
 from mmdefect.hooks.resume import QuotaResumeHook
 from mmdefect.hooks.schedule import QuotaScheduleHook
@@ -12,6 +13,7 @@ __all__ = [
     'DefectImageMetric',
     'DefectPoolSampler',
     'DefectPreservingDataset',
+    'HardNormalHook',
     'QuotaBatchSampler',
     'QuotaMonitorHook',
     'QuotaResumeHook',

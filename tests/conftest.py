@@ -14,9 +14,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 from mmengine.logging import MMLogger
-from mmengine.runner import Runner
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner, set_random_seed
 from runner_configs import ROOT
 
 # Each run tries the same examples, so that a failure is never a matter of luck.
@@ -103,6 +105,17 @@ def few_defects():
     for index in range(0, 52, 17):
         images[index].append(1)
     return Annotated(images)
+
+
+@pytest.fixture
+def like_a_worker():
+    """The same random numbers each time, and one thread, as in a data loader."""
+    set_random_seed(0)
+    init_default_scope('mmdet')
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -233,6 +246,23 @@ def synthetic(tmp_path_factory):
     command = [sys.executable, str(tool), str(path), '--train', '300', '--val', '40']
     subprocess.run(command, check=True, capture_output=True)
     return path
+
+
+@pytest.fixture(scope='session')
+def small(synthetic, tmp_path_factory):
+    """The synthetic set, of which the images are halved: a third of the time."""
+    root = tmp_path_factory.mktemp('small')
+    content = json.loads((synthetic / 'annotations/train.json').read_text())
+    (root / 'train').mkdir()
+    for image in content['images']:
+        pixels = cv2.imread(str(synthetic / 'train' / image['file_name']))
+        pixels = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(root / 'train' / image['file_name']), pixels)
+        image['height'], image['width'] = pixels.shape[:2]
+    for annotation in content['annotations']:
+        annotation['bbox'] = [n / 2 for n in annotation['bbox']]
+    (root / 'train.json').write_text(json.dumps(content))
+    return root
 
 
 @pytest.fixture(scope='session')

@@ -5,16 +5,24 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from pathlib import Path
 
+import mmdet
 import numpy as np
 import pytest
+import torch
+import yaml
+from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from runner_configs import ROOT, RecordBatches, edit_configs
 
 from mmdefect.analysis.check import check
 
 CONFIGS = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
+# Those whose quota holds over an optimizer step of several small batches.
+ACCUMULATING = ['defect_dino', 'defect_faster_rcnn', 'defect_mask_rcnn']
 
 # Without the workers, that take longer to start than a few batches to make.
 IN_PROCESS = {
@@ -43,6 +51,7 @@ SMALL = {
         'model.test_cfg.max_per_img': 20,
     },
     'defect_faster_rcnn': RCNN,
+    'defect_lite': {'model.test_cfg.score_thr': 0.0},
     'defect_mask_rcnn': RCNN,
     # So little trained, they are never sure, and RTMDet's boxes may have no size.
     'defect_retinanet': {**RESNET18, 'model.test_cfg.score_thr': 0.0},
@@ -52,6 +61,7 @@ SMALL = {
         'model.test_cfg.score_thr': 0.0,
     },
     'defect_yolox': {'model.test_cfg.score_thr': 0.0},
+    'defect_yolox_s': {'model.test_cfg.score_thr': 0.0},
 }
 
 
@@ -79,12 +89,16 @@ def everything(cfg, key):
 @pytest.mark.parametrize('name', CONFIGS)
 def test_a_ready_config_delivers_its_quota(with_data, name):
     path = ROOT / f'configs/{name}.py'
-    findings, delivery = check(str(path), IN_PROCESS, batches=10)
+    findings, delivery = check(str(path), IN_PROCESS, batches=12)
     assert findings == []
     (defect,) = [count for count in delivery.counts if count.pool == 'defect']
-    quota = Config.fromfile(str(path)).train_dataloader.batch_sampler.quota
-    assert defect.drawn == defect.delivered == 10 * quota
+    loader = Config.fromfile(str(path)).train_dataloader
+    images = 12 * loader.batch_size
+    over = loader.batch_sampler.get('over', loader.batch_size)
+    quota = images // over * loader.batch_sampler.quota
+    assert defect.drawn == defect.delivered == quota
     assert delivery.replaced == 0
+    assert (name in ACCUMULATING) == ('over' in loader.batch_sampler)
 
 
 @pytest.mark.parametrize('name', CONFIGS)
@@ -138,6 +152,65 @@ def train(cfg, work_dir, **options):
     return record.batches, {name: buffer.data[0] for name, buffer in scalars.items()}
 
 
+def published(url):
+    """MMDetection's own config of the weights that it publishes under an address."""
+    index = Path(mmdet.__file__).parent / '.mim'
+    for file in index.glob('configs/*/metafile.yml'):
+        if url in file.read_text():
+            models = yaml.safe_load(file.read_text())['Models']
+            (found,) = [model for model in models if model.get('Weights') == url]
+            return Config.fromfile(index / found['Config'])
+    raise AssertionError(f"{url} is not in MMDetection's index")
+
+
+FROM_COCO = [
+    name
+    for name in CONFIGS
+    if "pretrained = 'http" in (ROOT / f'configs/{name}.py').read_text()
+]
+
+
+@pytest.mark.parametrize('name', FROM_COCO)
+def test_coco_weights_arrive_but_for_the_classes_and_the_log_names_those(
+    with_data, name
+):
+    ready = Config.fromfile(str(ROOT / f'configs/{name}.py'))
+    coco = published(ready.load_from)
+    for key in ('mean', 'std', 'bgr_to_rgb'):  # what the weights were trained with
+        preprocessor, own = coco.model.data_preprocessor, ready.model.data_preprocessor
+        assert own.get(key) == preprocessor.get(key)
+    assert ready.model.backbone.get('norm_eval') == coco.model.backbone.get('norm_eval')
+    coco.merge_from_dict({**SMALL[name], 'model.backbone.init_cfg': None})
+    init_default_scope('mmdet')
+    weights = MODELS.build(coco.model).state_dict()
+    file = str(with_data / 'coco.pth')
+    torch.save(dict(meta={}, state_dict=weights), file)
+
+    configs = edit_configs(with_data, pretrained=file)
+    cfg = Config.fromfile(str(configs / f'{name}.py'))
+    kept = {k: v for k, v in SMALL[name].items() if not k.endswith('init_cfg')}
+    cfg.merge_from_dict({**IN_PROCESS, **kept, 'work_dir': str(with_data / 'work')})
+    runner = Runner.from_cfg(cfg)
+    runner.call_hook('before_run')
+    runner.model.init_weights()
+    loaded = runner.model.state_dict()
+    assert set(loaded) == set(weights)
+    for key in loaded:
+        if key.startswith('backbone'):  # what is left of it where --resume finds none
+            assert torch.equal(loaded[key], weights[key])
+    runner.load_or_resume()
+    loaded = runner.model.state_dict()
+    left_out = {key for key in loaded if loaded[key].shape != weights[key].shape}
+    assert left_out
+    assert not any(key.startswith(('backbone', 'neck')) for key in left_out)
+    for key in set(loaded) - left_out:
+        assert torch.equal(loaded[key], weights[key])
+    (log,) = (with_data / 'work').glob('*/*.log')
+    (line,) = [one for one in log.read_text().splitlines() if ' weights come ' in one]
+    named = line.partition('Of another shape, as with other classes: ')[2]
+    assert set(named.rstrip('.').split(', ')) == left_out
+
+
 def test_yolox_without_its_sampler_lines_trains_on_plain_batches(with_data):
     configs = edit_configs(with_data, img_scale=(96, 96))
     path = configs / 'defect_yolox.py'
@@ -161,29 +234,35 @@ def test_yolox_without_its_sampler_lines_trains_on_plain_batches(with_data):
 @pytest.mark.slow
 @pytest.mark.parametrize('name', CONFIGS)
 def test_each_detector_trains_and_validates(with_data, defect_ids, name):
+    # One optimizer step: a batch of 4, or 4 batches of 2.
+    accumulated, batch_size, quota = (4, 2, 3) if name in ACCUMULATING else (1, 4, 2)
     configs = edit_configs(
         with_data,
         img_scale=(96, 96),
-        batch_size=4,
-        quota=2,
+        batch_size=batch_size,
+        quota=quota,
         max_epochs=4,
         num_last_epochs=1,
+        pretrained=None,
     )
     cfg = Config.fromfile(str(configs / f'{name}.py'))
+    assert cfg.optim_wrapper.get('accumulative_counts', 1) == accumulated
     cfg.merge_from_dict(SMALL[name])
     batches, scalars = train(
         cfg,
         with_data / 'work',
         **{
-            'train_dataloader.batch_sampler.num_batches': 2,
+            'train_dataloader.batch_sampler.num_batches': 2 * accumulated,
             'train_cfg.val_interval': 4,
             'val_dataloader.dataset.indices': 8,
             'default_hooks.checkpoint.interval': 4,
         },
     )
-    assert [len(batch) for batch in batches] == [4] * 8
-    assert [sum(i in defect_ids for i in batch) for batch in batches] == [2] * 8
-    assert (scalars['train/quota/delivered'] == 2).all()
+    assert [len(batch) for batch in batches] == [batch_size] * 8 * accumulated
+    shown = [sum(i in defect_ids for i in batch) for batch in batches]
+    steps = range(0, len(shown), accumulated)
+    assert [sum(shown[step : step + accumulated]) for step in steps] == [quota] * 8
+    assert (scalars['train/quota/delivered'] == quota).all()
     losses = [name for name in scalars if 'loss' in name]
     assert 'train/loss' in losses
     for loss in losses:

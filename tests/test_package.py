@@ -85,19 +85,17 @@ def test_the_changelog_knows_the_version():
     assert f'## {mmdefect.__version__}' in changelog
 
 
-README = (ROOT / 'README.md').read_text()
-
-
-def test_a_citation_names_this_version_in_both_formats():
-    (cff,) = re.findall(r'^```yaml\n(cff-version.*?)^```$', README, re.M | re.S)
-    cff = yaml.safe_load(cff)
-    assert {'cff-version', 'message', 'title', 'authors'} <= set(cff)
-    (bibtex,) = re.findall(r'^```bibtex\n(.*?)^```$', README, re.M | re.S)
-    bibtex = dict(re.findall(r'(\w+) = \{+(.*?)\}+,?$', bibtex, re.M))
-    cff['author'] = ' and '.join(author['name'] for author in cff['authors'])
-    for key in ('title', 'author', 'version', 'license'):
-        assert bibtex[key] == cff[key]
+def test_the_citation_names_this_version():
+    cff = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+    assert {'cff-version', 'message', 'title', 'authors', 'license'} <= set(cff)
     assert cff['version'] == mmdefect.__version__
+
+
+def test_nobody_is_sent_to_tools_that_only_a_clone_has():
+    paths = [*ROOT.glob('mmdefect/**/*.py'), *ROOT.glob('configs/**/*.py')]
+    tool = re.compile(r'\btools/\w+\.(py|sh)')
+    assert [path for path in paths if tool.search(path.read_text())] == []
+    assert len(paths) > 50
 
 
 def test_hooks_before_a_commit_run_what_the_tests_run():

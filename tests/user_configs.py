@@ -204,6 +204,16 @@ BROKEN = {
         ),
         DATASET,
     ),
+    'holes that may hide a defect': (
+        config(
+            'retinanet',
+            new(
+                "dict(leaf, pipeline=load + small + [dict(type='CutOut', "
+                'n_holes=3, cutout_shape=(60, 60))] + pack)'
+            ),
+        ),
+        DATASET,
+    ),
     'a batch sampler forgotten': (
         config('yolox', new('plain'), loader=without('batch_sampler')),
         'train_dataloader.batch_sampler',

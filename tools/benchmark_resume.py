@@ -106,14 +106,13 @@ def run(cfg: Config, checkpoint: Path | None, save: Path | None = None) -> float
     from mmengine.hooks import Hook
     from mmengine.runner import Runner
 
-    from mmdefect.hooks.checkpoints import allow_checkpoint_types
+    from mmdefect.hooks.checkpoints import message_hub_allowed
 
     class StopAtFirst(Hook):
         def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
             self.time = time.monotonic()
             runner.train_loop.stop_training = True
 
-    allow_checkpoint_types()
     stop = StopAtFirst()
     cfg.resume, cfg.load_from = checkpoint is not None, checkpoint and str(checkpoint)
     cfg.experiment_name = f'benchmark_{time.monotonic()}'
@@ -121,7 +120,8 @@ def run(cfg: Config, checkpoint: Path | None, save: Path | None = None) -> float
         warnings.simplefilter('ignore')
         runner = Runner.from_cfg(cfg)
         runner.register_hook(stop)
-        runner.train()
+        with message_hub_allowed():
+            runner.train()
         if save:
             runner.save_checkpoint(str(save.parent), save.name, by_epoch=False)
     return stop.time
@@ -138,9 +138,13 @@ def seconds_to_first(cfg: Config, checkpoint: Path | None) -> float:
 def make_checkpoint(cfg: Config, early: Path, late: Path, iterations: int) -> None:
     """Write checkpoints of iteration 1 and of one that is not trained up to."""
     import torch
+    from mmengine.runner import CheckpointLoader
+
+    from mmdefect.hooks.checkpoints import message_hub_allowed
 
     run(cfg, None, save=early)
-    checkpoint = torch.load(early)
+    with message_hub_allowed():
+        checkpoint = CheckpointLoader.load_checkpoint(str(early), 'cpu')
     for path, iteration in ((early, 1), (late, iterations)):
         checkpoint['meta']['iter'] = iteration
         torch.save(checkpoint, path)

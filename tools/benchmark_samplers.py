@@ -63,12 +63,18 @@ SCAN_ROUNDS = 5
 # Of so many images the first few show a defect; the data set repeats them.
 PATTERN, DEFECTS = 100, 3
 
-# Most that our figures may be: ratios to torch's, `resume` to our own first batch.
+# Batches over which a quota is measured that goes over several, on as many ranks.
+OVER, MANY = 4, 64
+
+# Most that our figures may be: ratios to torch's, `resume` to our own first batch and
+# `many` to our own batch.
 TARGETS = {
-    'batch': {30_000: 1.0, 1_000_000: 0.5, 10_000_000: 0.6},
+    'batch': {30_000: 0.6, 1_000_000: 0.35, 10_000_000: 0.35},
     'first': {30_000: 2.0, 1_000_000: 0.6, 10_000_000: 0.6},
     'memory': {30_000: 1.0, 1_000_000: 0.3, 10_000_000: 0.3},
     'resume': {30_000: 1.2, 1_000_000: 1.2, 10_000_000: 1.2},
+    'over': {30_000: 1.0, 1_000_000: 0.8, 10_000_000: 0.8},
+    'many': {1_000_000: 3.0, 10_000_000: 3.0},
 }
 PLAN_ONLY_TARGETS = {'first': 1000, 'memory': 1000}
 UNITS = dict(batch='us', first='ms', memory='MB', resume='ms', build='ms')
@@ -85,6 +91,9 @@ resume  to the next batch when {RESUME_AT:.0%} of an epoch are done: ours loads 
 build   making the sampler, once a run, for a data set that answers at once.
         Finding the defects is not in it, except for ClassAwareSampler, which
         asks for each image by itself: see the table of the scan
+over    ours with a quota over {OVER} batches that these cannot share evenly, on one
+        of {OVER} ranks: cost per batch
+many    the same over {MANY} batches, on one of {MANY} ranks, beside ours on one
 Times are of the processor, so that other work on the machine hardly counts:
 medians of rounds in which they take turns, each in a process of its own."""
 EXAMPLE = """\
@@ -280,13 +289,17 @@ def two_iterators(setting: Setting) -> Epochs:
     return Epochs(start, batches)
 
 
-def quota_sampler(setting: Setting) -> Epochs:
-    """Ours."""
+def quota_sampler(setting: Setting, ranks: int = 1) -> Epochs:
+    """Ours, with a quota over a batch of every rank."""
     # Scanned on a few images; the pools of all of them are laid over that.
     sampler = DefectPoolSampler(Images(PATTERN), seed=0)
     sampler.dataset = Images(setting.size)
     sampler.pools = sampler.dataset.make_pools()
-    batches = QuotaBatchSampler(sampler, setting.batch_size, setting.quota)
+    sampler.rank, sampler.world_size = ranks // 2, ranks
+    quota, over = setting.quota, None
+    if ranks > 1:
+        quota, over = ranks * quota + 1, ranks * setting.batch_size
+    batches = QuotaBatchSampler(sampler, setting.batch_size, quota, over)
 
     def start(epoch: int) -> Iterator[list[int]]:
         sampler.set_epoch(epoch)
@@ -310,6 +323,8 @@ CONTENDERS: dict[str, Callable[[Setting], Epochs]] = {
     **MMDET,
     'two-iterators': two_iterators,
     'ours': quota_sampler,
+    'over': partial(quota_sampler, ranks=OVER),
+    'many': partial(quota_sampler, ranks=MANY),
 }
 LABELS = {
     'torch': 'torch Random',
@@ -320,6 +335,8 @@ LABELS = {
     'aspect-ratio': 'mmdet AspectRatioBatch',
     'two-iterators': 'next() from two lists',
     'ours': 'QuotaBatchSampler (ours)',
+    'over': f'ours over {OVER} batches',
+    'many': f'ours, 1 of {MANY} ranks',
 }
 
 
@@ -602,9 +619,14 @@ def compare(results: Sequence[dict], plan: dict | None) -> list[dict]:
             continue
         torchs = rows.get(('torch', size))
         for figure, targets in TARGETS.items():
+            other = rows.get((figure, size))
             if figure == 'resume':
                 value, of = paired_ratio(ours, ours, figure, 'first'), 'our first'
-            elif torchs:
+            elif figure == 'many' and other:
+                value, of = paired_ratio(other, ours, 'batch', 'batch'), 'our batch'
+            elif figure == 'over' and other and torchs:
+                value, of = paired_ratio(other, torchs, 'batch', 'batch'), 'torch'
+            elif figure in UNITS and torchs:
                 value, of = paired_ratio(ours, torchs, figure, figure), 'torch'
             else:
                 continue

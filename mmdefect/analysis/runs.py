@@ -46,14 +46,19 @@ def find_run(work_dir: Path) -> Run:
         UnusableError: If something is missing.
     """
 
-    def newest(pattern: str, what: str) -> Path:
-        found = sorted(work_dir.glob(pattern), key=lambda path: path.stat().st_mtime)
-        if not found:
-            raise UnusableError(f'no {what} in {work_dir}: expected {pattern}')
-        return found[-1]
+    def newest(pattern: str) -> Path | None:
+        found = work_dir.glob(pattern)
+        return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
-    config = newest('*.py', 'config')
-    last = newest('[!b]*_*.pth', 'checkpoint')
+    if not work_dir.is_dir():
+        raise UnusableError(f'{work_dir} is no directory')
+    config, last = newest('*.py'), newest('[!b]*_*.pth')
+    if config is None:
+        raise UnusableError(f'no config in {work_dir}: training writes one there')
+    if last is None:
+        raise UnusableError(
+            f'no checkpoint in {work_dir}: expected epoch_N.pth or iter_N.pth'
+        )
     validations = []
     for log in sorted(work_dir.glob('*/vis_data/scalars.json')):
         rows = [json.loads(line) for line in log.read_text().splitlines()]
@@ -62,8 +67,7 @@ def find_run(work_dir: Path) -> Run:
         raise UnusableError(f'no validation in {work_dir}/*/vis_data/scalars.json')
     # MMDetection logs no AP, and keeps no best checkpoint, where a detector has not a
     # single box on all validation images.
-    best = any(work_dir.glob('best_*.pth'))
-    checkpoint = newest('best_*.pth', 'best checkpoint') if best else last
+    checkpoint = newest('best_*.pth') or last
     made = int(checkpoint.stem.rpartition('_')[2])
     # The newest that counts as that checkpoint does, in epochs or in iterations.
     row = next((r for r in validations[::-1] if r['step'] == made), validations[-1])
@@ -86,13 +90,14 @@ def trained_iterations(checkpoint: Path) -> int:
     Returns:
         int: The number of iterations.
     """
-    import torch
+    from mmengine.runner import CheckpointLoader
 
-    from mmdefect.hooks.checkpoints import allow_checkpoint_types
+    from mmdefect.hooks.checkpoints import message_hub_allowed
 
-    allow_checkpoint_types()
     try:
-        return torch.load(checkpoint, map_location='cpu')['meta']['iter']
+        with message_hub_allowed():
+            loaded = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu', 'silent')
+        return loaded['meta']['iter']
     except Exception as error:  # whatever torch raises for a file that was cut off
         said = f'{type(error).__name__}: {str(error).splitlines()[0]}'
         raise UnusableError(f'{checkpoint} cannot be read: {said}') from error
@@ -103,8 +108,10 @@ def load(run: Run) -> Any:
     from mmdet.apis import init_detector
 
     from mmdefect import registered as _  # noqa: F401
+    from mmdefect.hooks.checkpoints import message_hub_allowed
 
-    return init_detector(str(run.config), str(run.checkpoint), device='cpu')
+    with message_hub_allowed():
+        return init_detector(str(run.config), str(run.checkpoint), device='cpu')
 
 
 def title(cfg: Any) -> str:

@@ -38,6 +38,7 @@ def stock(cfg: Config) -> Config:
     with running('the training dataloader cannot be built'):
         num_batches = len(Runner.build_dataloader(small).batch_sampler)
     loader.batch_sampler.update(quota=None, num_batches=num_batches)
+    loader.sampler.pop('weights', None)
     if 'DefectPreservingDataset' in str(loader.dataset.type):
         loader.dataset = loader.dataset.dataset
     watching = re.compile('Quota(Monitor|Schedule)Hook')

@@ -15,10 +15,11 @@ DATASET = 'train_dataloader.dataset'
 
 WRAP = f"dataset=dict(_delete_=True, type='{WRAPPER}', dataset=...)"
 
-# Transforms that can take the last box of an image away, or shrink it to nothing.
+# Transforms that can take the last defect of an image away, shrink it to nothing or
+# paint over it.
 CUTTING = (
     *('Mosaic', 'RandomAffine', 'RandomCrop', 'GeomTransform', 'CopyPaste'),
-    'RandomErasing',
+    *('RandomErasing', 'CutOut'),
 )
 
 # Transforms that keep one box of an image, whichever class it is of.
@@ -166,7 +167,7 @@ def check_pipeline(pipeline: Any, where: str, preserved: bool) -> list[Finding]:
                 continue
             why = f'it returns None for {images}, and MMDetection takes any other'
             if preserved:
-                why = f'{WRAPPER} then leaves out crops and mixing for normal images'
+                why = 'normal images are then read three times, and go uncropped'
             if not preserved or 'normal' in images:
                 what = f'{type(transform).__name__}({argument}={value})'
                 fix = f'{argument}={not value}'

@@ -132,6 +132,31 @@ def check_pools(
     )
 
 
+def check_weights(weights: np.ndarray, normal: np.ndarray) -> None:
+    """Check that all normal images weigh the same.
+
+    Args:
+        weights (np.ndarray): Weights of all images.
+        normal (np.ndarray): Indices of the normal images.
+
+    Raises:
+        ValueError: If one weighs more than another: a pass shows each of them once.
+    """
+    found = weights[normal]
+    values, times = np.unique(found, return_counts=True)
+    usual = values[times.argmax()]
+    others = np.flatnonzero(found != usual)
+    if len(others):
+        raise ValueError(
+            f'weights: {len(others):,} of {len(normal):,} normal images weigh '
+            f'otherwise than the rest, the first {found[others[0]]:g} (image '
+            f'{normal[others[0]]}) instead of {usual:g}. An epoch shows each normal '
+            'image once, whatever it weighs: give all the same weight in '
+            'train_dataloader.sampler.weights, and list those to be drawn more often '
+            'in train_dataloader.sampler.pools'
+        )
+
+
 def missing_pools(
     pools: Mapping[str, Any], shares: Mapping[str, int]
 ) -> dict[str, int]:

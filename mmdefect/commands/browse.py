@@ -12,7 +12,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
-from mmdefect.commands.command_line import Parser, add_cfg_options, progress, whole
+from mmdefect.analysis.files import whole
+from mmdefect.commands.command_line import Parser, add_cfg_options, progress
 from mmdefect.commands.drawing import COLOURS, add_box, pool_title, settle_names
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Iterator, Sequence
 
-from mmdefect.commands.command_line import Parser, add_cfg_options, progress
+from mmdefect.commands.command_line import Parser, add_cfg_options, percent, progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,7 +76,8 @@ def advice(findings: list, delivery: Delivery | None) -> Iterator[str]:
         yield 'Nothing found that breaks the quota.'
         return
     things = '1 thing breaks' if len(broken) == 1 else f'{len(broken)} things break'
-    yield f'{things} the quota. Write what stands behind `fix`, then run this again.'
+    mend = 'Write what stands behind `fix`' if any(f.fix for f in broken) else 'Mend it'
+    yield f'{things} the quota. {mend}, then run this again.'
     if delivery is None:
         yield 'No batch was run, so there may be more to find.'
     if any('...' in finding.fix for finding in broken):
@@ -105,10 +106,16 @@ def show_delivery(console: Console, delivery: Delivery) -> None:
     for name in ('pool', 'quota', 'drawn', 'delivered', 'share'):
         table.add_column(name, justify='left' if name == 'pool' else 'right')
     for pool, quota, drawn, delivered in delivery.counts:
-        share = f'{delivered / drawn:.1%}'.replace('%', ' %')
         quoted = str(quota) if quota else ''
-        table.add_row(pool, quoted, f'{drawn:,}', f'{delivered:,}', share)
+        table.add_row(
+            pool, quoted, f'{drawn:,}', f'{delivered:,}', percent(delivered / drawn)
+        )
     console.print(table)
+    if delivery.over:
+        console.print(
+            f'The quota is of every {delivery.over} images. On one GPU '
+            f'{delivery.optimizer_step}.'
+        )
     console.print(
         'Delivered: a defect image that still shows a defect (in the row of a class: '
         'that class), and a normal image without one.'

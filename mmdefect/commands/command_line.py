@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
-import os
 import signal
 import sys
 import textwrap
 import time
-from pathlib import Path
 from typing import Any, Iterable, Iterator, TypeVar
 
 T = TypeVar('T')
@@ -98,22 +95,9 @@ def progress(
         yield item
 
 
-@contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Write a file, all of it or nothing.
-
-    Args:
-        path (Path): Where the file goes.
-
-    Yields:
-        Path: What to write. It takes the place of ``path`` when all went well.
-    """
-    part = path.with_name(f'.{path.stem}.{os.getpid()}.part{path.suffix}')
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+def percent(share: float) -> str:
+    """A share as people read it."""
+    return f'{share:.1%}'.replace('%', ' %')
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:

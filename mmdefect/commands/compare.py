@@ -17,6 +17,9 @@ Samplers (batch size, pipelines, model, optimizer, validation are the config's):
 The first four go without DefectPreservingDataset and mmdefect's hooks. Plain samplers
 begin their next epoch where one ends, in the middle of a batch too.
 
+With --defects each sampler trains with parts of the defect images too, and the learning
+curve says whether it is worth collecting more of them.
+
 The learning rate: the config's param_scheduler where the config trains --iters
 iterations in the iteration loop; otherwise linear warm-up over the first 5 % (1,000
 iterations at most), then cosine to 5 %. Hooks that wait for an epoch, such as
@@ -40,8 +43,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterator, Sequence
 
-from mmdefect.analysis.comparison import MAIN, OURS, PLAIN
-from mmdefect.commands.command_line import Parser, add_cfg_options
+from mmdefect.analysis.comparison import MAIN, OURS, PLAIN, name_of
+from mmdefect.commands.command_line import Parser, add_cfg_options, percent
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -61,17 +64,47 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add('config', metavar='CONFIG', help='a config with QuotaBatchSampler')
-    add('--samplers', nargs='+', metavar='NAME', default=['stock', 'weighted', 'quota'])
-    add('--iters', type=int, default=1800, metavar='N', help='default: %(default)s')
+    add(
+        '--samplers',
+        nargs='+',
+        metavar='NAME',
+        help='some of the above (default: stock weighted quota)',
+    )
+    add(
+        '--defects',
+        nargs='+',
+        type=float,
+        default=[1.0],
+        metavar='SHARE',
+        help='shares of the defect images, such as 0.25 0.5 1 (then --samplers: quota)',
+    )
+    add(
+        '--iters',
+        type=int,
+        default=1800,
+        metavar='N',
+        help='iterations of each run (default: %(default)s)',
+    )
     add('--seeds', type=int, default=3, metavar='K', help='seeds 0 … K-1 (default: 3)')
-    add('--work-dir', default='compared', metavar='DIR', help='default: %(default)s')
-    add('--val-interval', type=int, metavar='I', help='iterations (default: N // 6)')
+    add(
+        '--work-dir',
+        default='compared',
+        metavar='DIR',
+        help='where all runs write (default: %(default)s)',
+    )
+    add(
+        '--val-interval',
+        type=int,
+        metavar='I',
+        help='iterations from a validation to the next (default: N // 6)',
+    )
     add('--jobs', type=int, default=1, metavar='J', help='runs at once (default: 1)')
     add(
         '--metrics',
         nargs='+',
         metavar='M',
-        help=f'shown and drawn (default: {" ".join(MAIN)}); all are in results.json',
+        help='metrics shown and drawn; all are in results.json (default: '
+        f'{" ".join(MAIN)})',
     )
     add(
         '--schedule',
@@ -87,8 +120,16 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         help='batches drawn for what needs no training (default: %(default)s)',
     )
     only = parser.add_mutually_exclusive_group()
-    only.add_argument('--no-train', action='store_true', help='tell only the latter')
-    only.add_argument('--report-only', action='store_true', help='tell what is there')
+    only.add_argument(
+        '--no-train',
+        action='store_true',
+        help='tell only what needs no training: what the batches hold',
+    )
+    only.add_argument(
+        '--report-only',
+        action='store_true',
+        help='train nothing, tell of the runs that are finished',
+    )
     add_cfg_options(parser)
     args = parser.parse_args(argv)
     if args.val_interval is None:
@@ -97,11 +138,22 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         if getattr(args, name) < 1:
             flag = '--' + name.replace('_', '-')
             parser.error(f'{flag} {getattr(args, name)}: expected 1 or more')
-    args.samplers = list(dict.fromkeys(args.samplers))
+    if args.samplers is None:
+        args.samplers = ['quota']
+        if args.defects == [1.0]:
+            args.samplers = ['stock', 'weighted', 'quota']
+    for share in args.defects:
+        if not 0 < share <= 1:
+            parser.error(f'--defects {share}: expected shares above 0, up to 1')
     for name in args.samplers:
         if name not in PLAIN + OURS and not re.fullmatch(r'quota=\d+', name):
             known = ', '.join((*PLAIN, *OURS))
             parser.error(f'--samplers {name}: expected some of {known}, quota=K')
+    args.samplers = list(
+        dict.fromkeys(
+            name_of(name, share) for name in args.samplers for share in args.defects
+        )
+    )
     if args.schedule is not None:
         try:
             schedule = [(at, quota) for at, quota in ast.literal_eval(args.schedule)]
@@ -127,9 +179,11 @@ def show_figures(figures: dict, facts: dict, args: argparse.Namespace) -> None:
     console = Console(highlight=False)
     table = Table(title=f'What {args.batches:,} batches hold, without training')
     table.add_column('sampler')
+    together = facts['together']
+    unit = 'batch' if together == 1 else f'{together} batches'
     for name in (
-        'batches\nwithout\ndefect',
-        'defects\nper batch',
+        f'{"batches" if together == 1 else unit}\nwithout\ndefect',
+        f'defects\nper {unit}',
         'their\nvariance',
         'normals\nseen in\none pass',
         'draws of\na defect\nimage',
@@ -138,24 +192,25 @@ def show_figures(figures: dict, facts: dict, args: argparse.Namespace) -> None:
     for name, one in figures.items():
         table.add_row(
             name,
-            f'{one["without_defect"]:.1%}',
+            percent(one['without_defect']),
             f'{one["mean"]:.2f}',
             f'{one["variance"]:.2f}',
-            f'{one["normals_seen"]:.1%}',
+            percent(one['normals_seen']),
             f'{one["fewest_draws"]}…{one["most_draws"]}',
         )
     console.print(table)
     console.print(
         f'{facts["defect_images"]:,} of {facts["images"]:,} images show a defect; the '
-        f"quota's share of a batch is {facts['share']:.1%}. One pass: the "
+        f"quota's share of {unit} is {percent(facts['share'])}. One pass: the "
         f'{facts["one_pass"]:,} whole batches in which the quota goes through the '
         'normal images once.'
     )
     if 'class_balanced' in figures:
         console.print(
             f'class_balanced: oversample_thr={facts["oversample_thr"]:g}, which makes '
-            f'{facts["oversample_share"]:.1%} of the images show a defect. It repeats '
-            'an image by the root of its rarity, and a threshold above 1 is none.'
+            f'{percent(facts["oversample_share"])} of the images show a defect. It '
+            'repeats an image by the root of its rarity, and a threshold above 1 is '
+            'none.'
         )
     if 'class_aware' in figures:
         console.print('class_aware draws by class: what has no class is never drawn.')
@@ -204,54 +259,12 @@ def told(one: dict) -> str:
     return f'{one["mean"]:.3f}' + ('' if one['std'] is None else f' ±{one["std"]:.3f}')
 
 
-def plot(entries: list[dict], summary: dict, metrics: list[str], path: Path) -> None:
-    """Draw the curves: mean of the seeds, and a band from the least to the most."""
-    import matplotlib
-    import numpy as np
-
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-
-    from mmdefect.analysis.comparison.results import lower_is_better, values
-
-    names = list(dict.fromkeys(entry['sampler'] for entry in entries))
-    figure, axes = plt.subplots(
-        1, len(metrics), figsize=(4.6 * len(metrics), 4.4), squeeze=False
-    )
-    for axis, metric in zip(axes[0], metrics):
-        for number, name in enumerate(names):
-            if name not in summary[metric]:
-                continue
-            curves = [dict(values(e, metric)) for e in entries if e['sampler'] == name]
-            at = sorted(set.intersection(*map(set, curves)))
-            rows = np.array([[curve[n] for n in at] for curve in curves])
-            color = f'C{number}'
-            style = '--' if name in PLAIN else '-'
-            axis.plot(at, rows.mean(0), style, color=color, marker='.', label=name)
-            axis.fill_between(
-                at, rows.min(0), rows.max(0), color=color, alpha=0.12, lw=0
-            )
-        better = 'lower' if lower_is_better(metric) else 'higher'
-        axis.set_title(f'{metric} ({better} is better)', fontsize=11)
-        axis.set_xlabel('iteration')
-        axis.grid(alpha=0.3)
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.spines[['top', 'right']].set_visible(False)
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    rows_of_legend = -(-len(labels) // (2 * len(metrics) + 1))
-    columns = -(-len(labels) // rows_of_legend)
-    figure.legend(handles, labels, loc='lower center', ncol=columns, frameon=False)
-    figure.tight_layout(rect=(0, 0.06 * rows_of_legend, 1, 1))
-    part = path.with_name('part_of_' + path.name)
-    figure.savefig(part, dpi=130)
-    plt.close(figure)
-    part.replace(path)
-
-
 def report(runs: list[Run], told: dict, args: argparse.Namespace) -> None:
     """Print the tables, and write ``results.json`` and ``curves.png``."""
     from rich.console import Console
 
+    from mmdefect.analysis.comparison import learning
+    from mmdefect.analysis.comparison.curves import draw
     from mmdefect.analysis.comparison.results import (
         check_fairness,
         collect,
@@ -273,7 +286,7 @@ def report(runs: list[Run], told: dict, args: argparse.Namespace) -> None:
         return
     metrics = metrics_to_show(summary, args.metrics)
     show_summary(summary, metrics)
-    plot(entries, summary, metrics, Path(args.work_dir, 'curves.png'))
+    draw(entries, summary, metrics, Path(args.work_dir, 'curves.png'))
     console.print(
         f'{len(entries)} of {len(runs)} runs are finished. '
         + (
@@ -282,7 +295,14 @@ def report(runs: list[Run], told: dict, args: argparse.Namespace) -> None:
             f'{entries[0]["images"]:,} images.'
         )
     )
-    console.print(f'Written: {args.work_dir}/results.json, {args.work_dir}/curves.png')
+    written = ['results.json', 'curves.png']
+    if args.defects != [1.0]:
+        path = Path(args.work_dir, 'learning.png')
+        console.print(learning.report(entries, told['without_training'], path))
+        written.append(path.name)
+    console.print(
+        'Written: ' + ', '.join(f'{args.work_dir}/{name}' for name in written)
+    )
 
 
 @contextlib.contextmanager
@@ -325,7 +345,9 @@ def prepare(args: argparse.Namespace) -> tuple[dict[str, Config], dict, dict]:
         drawn = deepcopy(cfg)
         drawn.train_cfg.max_iters = args.batches
         drawn = use_sampler(drawn, name, facts, args.schedule)
-        figures[name] = draw_figures(drawn, pools, args.batches, facts['one_pass'])
+        figures[name] = draw_figures(
+            drawn, pools, args.batches, facts['one_pass'], facts['together']
+        )
     return configs, facts, figures
 
 

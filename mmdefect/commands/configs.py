@@ -40,11 +40,11 @@ def run(args: argparse.Namespace) -> int:
     if there:
         more = f' and {len(there) - 1} more' if len(there) > 1 else ''
         raise UnusableError(
-            f'{there[0]}{more} would be written over; move it away, or name another DIR'
+            f'{there[0]}{more} would be written over: move it away, or name another DIR'
         )
     for file in files:
         (target / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / file, target / file)
-    print(f'{target}: {len(files)} configs. Look at one, then check it:')
+    print(f'{target}: {len(files)} configs. Edit the top of one, then check it:')
     print(f'  mmdefect check {target / "defect_yolox.py"}')
     return 0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
+import textwrap
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Sequence
+from typing import Callable, Sequence
 
 import mmdefect
 from mmdefect.commands.command_line import Parser
@@ -37,16 +38,14 @@ def versions() -> dict[str, str]:
     Returns:
         dict[str, str]: Version by name, or ``'not installed'``.
     """
-    import torch
-
     return {
         'mmdefect': f'{mmdefect.__version__} in {Path(mmdefect.__file__).parent}',
         'python': f'{platform.python_version()} ({sys.executable})',
         'platform': platform.platform(),
         **{name: installed(names) for name, names in DISTRIBUTIONS.items()},
-        'CUDA': torch.version.cuda or 'not in this torch',
-        'GPU': gpus() or 'none that torch can use',
-        'mmcv.ops': compiled_ops(),
+        'CUDA': answer(cuda),
+        'GPU': answer(gpus),
+        'mmcv.ops': answer(compiled_ops),
     }
 
 
@@ -61,25 +60,41 @@ def installed(distributions: list[str]) -> str:
     return ' and '.join(found) or 'not installed'
 
 
+def answer(ask: Callable[[], str]) -> str:
+    """What a library says, or why it cannot: reports are for when things break."""
+    try:
+        return ask()
+    except ModuleNotFoundError as error:
+        return f'not loaded: {error}'
+    except Exception as error:  # whatever a library of another torch raises
+        line, *_ = str(error).splitlines() or ['no reason given']
+        return f'broken: {type(error).__name__}: {line}'
+
+
+def cuda() -> str:
+    """The CUDA that torch was compiled for."""
+    import torch
+
+    return torch.version.cuda or 'not in this torch'
+
+
 def gpus() -> str:
     """Names of the GPUs that torch can use."""
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     names = [torch.cuda.get_device_name(number) for number in range(count)]
-    return ', '.join(f'{names.count(name)} x {name}' for name in dict.fromkeys(names))
+    counts = [f'{names.count(name)} x {name}' for name in dict.fromkeys(names)]
+    return ', '.join(counts) or 'none that torch can use'
 
 
 def compiled_ops() -> str:
     """Whether mmcv's compiled ops load: they are built for one version of torch."""
-    try:
-        from mmcv.ops import get_compiling_cuda_version
+    from mmcv.ops import get_compiling_cuda_version
 
-        return f'loaded, compiled for CUDA: {get_compiling_cuda_version()}'
-    except ModuleNotFoundError as error:
-        return f'not loaded: {error}'
-    except Exception as error:  # whatever a library of another torch raises
-        return f'broken: {type(error).__name__}: {str(error).splitlines()[0]}'
+    compiled = get_compiling_cuda_version()
+    without = compiled == 'not available'
+    return f'loaded, compiled {"without CUDA" if without else f"for CUDA {compiled}"}'
 
 
 def registered() -> dict[str, list[str]]:
@@ -102,6 +117,11 @@ def registered() -> dict[str, list[str]]:
     return found
 
 
+def registrations() -> str:
+    """The registries, a line each."""
+    return '\n'.join(f'{name}: {", ".join(c)}' for name, c in registered().items())
+
+
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     return Parser(
@@ -116,6 +136,5 @@ def run(args: argparse.Namespace) -> int:
     for name, value in versions().items():
         print(f'{name + ":":13}{value}')
     print('\nregistered with MMEngine:')
-    for name, classes in registered().items():
-        print(f'  {name}: {", ".join(classes)}')
+    print(textwrap.indent(answer(registrations), '  '))
     return 0

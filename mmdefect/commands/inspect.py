@@ -17,7 +17,8 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
-from mmdefect.commands.command_line import Parser, add_cfg_options, whole
+from mmdefect.analysis.files import whole
+from mmdefect.commands.command_line import Parser, add_cfg_options, percent
 from mmdefect.commands.drawing import COLOURS, NORMAL, pool_title
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mmdefect.analysis.inspection import Inspection
+    from mmdefect.samplers.balance import Balance
 
 ROWS = 24  # batches that are drawn
 LINES = 20  # rows of a table
@@ -54,11 +56,6 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def percent(share: float) -> str:
-    """A share as people read it."""
-    return f'{share:.1%}'.replace('%', ' %')
-
-
 def show(found: Inspection) -> None:
     """Print everything for a reader."""
     from rich.console import Console
@@ -74,10 +71,9 @@ def show(found: Inspection) -> None:
         f'({percent(defects / found.images)})\n'
     )
     show_pools(console, found)
-    size = found.batches.batch_size
     console.print(
-        f'With stock sampling [bold]{percent(found.empty_share())}[/] of the batches '
-        f'of {size} would hold no defect\n(exact: hypergeometric, as they are drawn '
+        f'With stock sampling [bold]{percent(found.empty_share())}[/] of the '
+        f'{found.unit} would hold no defect\n(exact: hypergeometric, as they are drawn '
         'without replacement).\n'
     )
     show_quotas(console, found)
@@ -89,9 +85,40 @@ def show(found: Inspection) -> None:
                 f'This config draws each {name} image about {number:,.0f} times in '
                 'the run.'
             )
+    if found.balance:
+        show_balance(console, found.balance, found.pools)
     advice = found.advice
-    console.print(f'[bold]Recommended: quota={advice.quota}[/]: {advice.reason}.')
+    over = f', over={found.size}' if found.batches.over else ''
+    console.print(f'[bold]Recommended: quota={advice.quota}{over}[/]: {advice.reason}.')
     console.print(f'[dim]Source: {advice.source}.[/]')
+    if found.balance:
+        console.print(
+            f'[bold]Recommended: weights={found.balance.advice}[/]: '
+            f'{found.balance.reason}.'
+        )
+        console.print(f'[dim]Source: {found.balance.source}.[/]')
+
+
+def show_balance(console: Console, found: Balance, pools: dict) -> None:
+    """Print how often each class is drawn with each choice of weights."""
+    from rich.table import Table
+
+    table = Table(title='Draws of each class in the whole run, with weights=')
+    table.add_column('class')
+    table.add_column('images', justify='right')
+    for choice in found.draws:
+        table.add_column(choice, justify='right')
+    names = list(found.draws['None'])
+    for name in names[:LINES]:
+        draws = [f'{drawn[name]:,.0f}' for drawn in found.draws.values()]
+        table.add_row(name, f'{len(pools[name]):,}', *draws)
+    table.add_section()
+    most = [f'{number:,.0f}' for number in found.most.values()]
+    table.add_row('of the image drawn most', '', *most)
+    console.print(table)
+    if len(names) > LINES:
+        console.print(f'and {len(names) - LINES:,} more: --json has them all')
+    console.print()
 
 
 def show_pools(console: Console, found: Inspection) -> None:
@@ -124,8 +151,8 @@ def show_quotas(console: Console, found: Inspection) -> None:
     from rich.table import Table
 
     length, unit = found.run
-    size = found.batches.batch_size
-    table = Table(title=f'Batches of {size}, {length:,} {unit}, one GPU')
+    what = found.unit[0].upper() + found.unit[1:]
+    table = Table(title=f'{what}, {length:,} {unit}, one GPU')
     for name in (
         'quota',
         'batches\nan epoch',
@@ -166,12 +193,14 @@ def as_json(found: Inspection) -> str:
         'overlap': found.overlap(),
         'defect_share': len(found.pools['defect']) / found.images,
         'batch_size': found.batches.batch_size,
+        'over': found.batches.over,
         'stock_batches_without_defect': found.empty_share(),
         unit: length,
         'quota': found.batches.quota if found.has_quota else None,
         'draws_run': {name: number for name, number in found.draws.items() if number},
         'quotas': [row._asdict() for row in found.rows],
         'recommended': found.advice._asdict(),
+        'weights': found.balance and found.balance._asdict(),
     }
     return json.dumps(said, indent=2)
 
@@ -201,12 +230,15 @@ def draw(found: Inspection, path: Path) -> None:
     for column, (name, batches) in enumerate(
         (('stock sampling', found.stock), (textwrap.fill(title, 36), found.batches))
     ):
-        rows = np.array(list(itertools.islice(batches, ROWS)))
+        images = itertools.chain.from_iterable(batches)
+        rows = np.array(list(itertools.islice(images, ROWS * found.size)))
+        rows = rows.reshape(-1, found.size)
         axis = figure.add_subplot(grid[:, column])
-        draw_batches(axis, numbers[rows], colours, np.isin(rows, found.pools['defect']))
+        defect = np.isin(rows, found.pools['defect'])
+        draw_batches(axis, numbers[rows], colours, defect, found.unit)
         axis.set_title(name, fontsize=11, fontweight='bold', loc='left')
         if not column:
-            axis.set_ylabel('batches of the first epoch')
+            axis.set_ylabel(f'{found.unit} of the first epoch')
     used = [n for n in range(len(names)) if n == 0 or (numbers == n).any()]
     figure.legend(
         [Patch(facecolor=colours[n]) for n in used],
@@ -232,7 +264,7 @@ def draw(found: Inspection, path: Path) -> None:
     figure.suptitle(
         f'{found.images:,} images, {defects:,} with a defect '
         f'({percent(defects / found.images)}): {percent(found.empty_share())} of stock '
-        f'batches of {found.batches.batch_size} hold none',
+        f'{found.unit} hold none',
         fontsize=13,
     )
     with whole(path) as part:
@@ -240,7 +272,9 @@ def draw(found: Inspection, path: Path) -> None:
     pyplot.close(figure)
 
 
-def draw_batches(axis: Any, cells: np.ndarray, colours: list, defect: Any) -> None:
+def draw_batches(
+    axis: Any, cells: np.ndarray, colours: list, defect: Any, unit: str
+) -> None:
     """Draw batches as rows of squares, with the number of defects beside each.
 
     Args:
@@ -248,6 +282,7 @@ def draw_batches(axis: Any, cells: np.ndarray, colours: list, defect: Any) -> No
         cells (np.ndarray): Of each image of each batch, the number of its colour.
         colours (list[str]): The colours.
         defect (np.ndarray): Whether an image shows a defect, of the same shape.
+        unit (str): What the batches are called.
     """
     from matplotlib.colors import ListedColormap
 
@@ -270,7 +305,7 @@ def draw_batches(axis: Any, cells: np.ndarray, colours: list, defect: Any) -> No
             color='0.2' if count else '0.65',
         )
     empty = int((defect.sum(1) == 0).sum())
-    axis.set_xlabel(f'{empty} of {len(cells)} batches without a defect')
+    axis.set_xlabel(f'{empty} of {len(cells)} {unit} without a defect')
     axis.set_xticks([])
     axis.set_yticks([])
     axis.spines[:].set_visible(False)
@@ -304,7 +339,7 @@ def draw_curve(axis: Any, values: list, found: Inspection, limit: int | None) ->
     axis.set_ylim(low / 2, high * (high / low) ** 0.5 * 2)  # room for the legend
     axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f'{y:,.0f}'))
     axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.set_xlabel(f'quota: defect images in a batch of {len(values) + 1}')
+    axis.set_xlabel(f'quota: defect images in {len(values) + 1}')
     axis.legend(loc='upper left', fontsize=9, frameon=False)
     axis.grid(color='0.9', linewidth=0.8)
     axis.set_axisbelow(True)

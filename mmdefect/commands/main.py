@@ -22,25 +22,36 @@ class Command(NamedTuple):
 
     Args:
         summary (str): What it does, in one line.
-        needs (tuple[str, ...]): Modules it needs beyond those of a training.
+        needs (tuple[str, ...]): Modules that it cannot work without.
     """
 
     summary: str
     needs: tuple = ()
 
 
+HELP = ('-h', '--help')
+STACK = ('mmengine', 'mmcv', 'mmdet')
 COMMANDS = {
-    'check': Command('find what breaks the quota, before training', ('rich',)),
+    'check': Command('find what breaks the quota, before training', (*STACK, 'rich')),
     'inspect': Command(
-        'show the pools, and what each quota means', ('rich', 'matplotlib')
+        'show the pools, and what each quota means', (*STACK, 'rich', 'matplotlib')
     ),
-    'browse': Command('draw the batches that training sees', ('rich', 'matplotlib')),
+    'browse': Command(
+        'draw the batches that training sees', (*STACK, 'rich', 'matplotlib')
+    ),
     'compare': Command(
-        'train with several samplers, and compare them', ('rich', 'matplotlib')
+        'train with several samplers, and compare them',
+        (*STACK, 'rich', 'matplotlib', 'scipy'),
     ),
     'plot': Command('draw what the logs of training runs say', ('matplotlib',)),
-    'show': Command('draw the detections of a trained run', ('rich', 'matplotlib')),
-    'stock': Command('write a config without its quota, to compare with'),
+    'review': Command(
+        'judge a trained detector: may we ship it?',
+        (*STACK, 'rich', 'matplotlib', 'scipy', 'jinja2'),
+    ),
+    'show': Command(
+        'draw the detections of a trained run', (*STACK, 'rich', 'matplotlib')
+    ),
+    'stock': Command('write a config without its quota, to compare with', STACK),
     'configs': Command('copy the ready configs into a directory'),
     'env': Command('print what a bug report needs'),
 }
@@ -74,8 +85,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         int: The exit status: 0, what the command says, 2 on wrong use, 130 where it was
         interrupted.
     """
-    name, *rest = (sys.argv[1:] if argv is None else argv) or ['--help']
-    if name in ('-h', '--help'):
+    try:
+        try:
+            return _main(sys.argv[1:] if argv is None else argv)
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever reads has seen enough. Python flushes once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _main(argv: Sequence[str]) -> int:
+    name, *rest = argv or ['--help']
+    if name in HELP:
         print(usage())
         return 0
     if name == '--version':
@@ -83,21 +108,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if name not in COMMANDS:
         near = get_close_matches(name, COMMANDS, n=1)
-        guess = f'; did you mean {near[0]}?' if near else ''
-        return _wrong_use(
-            'mmdefect', f'there is no command {name}{guess} (mmdefect lists them)'
-        )
+        hint = f'did you mean {near[0]}?' if near else 'mmdefect --help lists them'
+        return _wrong_use('mmdefect', f'there is no command {name}; {hint}')
     quiet_interruptions()
-    try:
-        status = run(name, rest)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # Whoever reads has seen enough. Python flushes once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    return status
+    return run(name, rest)
 
 
 def run(name: str, argv: Sequence[str]) -> int:
@@ -110,20 +124,33 @@ def run(name: str, argv: Sequence[str]) -> int:
     Returns:
         int: The exit status.
     """
+    prog = f'mmdefect {name}'
+    lacking = [need for need in COMMANDS[name].needs if find_spec(need) is None]
+    if lacking and not set(HELP) & set(argv):
+        return _wrong_use(prog, missing(lacking))
     module = import_module(f'mmdefect.commands.{name}')
     args = module.parse_args(argv)
-    lacking = [need for need in COMMANDS[name].needs if find_spec(need) is None]
-    if lacking:
-        return _wrong_use(
-            f'mmdefect {name}',
-            f"needs {', '.join(lacking)}: pip install 'mmdefect[tools]'",
-        )
     try:
         return module.run(args)
     except (UnusableError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             raise
-        return _wrong_use(f'mmdefect {name}', str(error))
+        return _wrong_use(prog, str(error))
+
+
+def missing(modules: Sequence[str]) -> str:
+    """Say what to install.
+
+    Args:
+        modules (Sequence[str]): Modules that are not there.
+
+    Returns:
+        str: Their names, and the command.
+    """
+    extras = dict.fromkeys('openmmlab' if m in STACK else 'tools' for m in modules)
+    other = ', or onedl in place of openmmlab' if 'openmmlab' in extras else ''
+    command = f"pip install 'mmdefect[{','.join(extras)}]'"
+    return f'needs {", ".join(modules)}: {command}{other}'
 
 
 def _wrong_use(prog: str, message: str) -> int:

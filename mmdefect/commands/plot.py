@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Sequence
 
 from mmdefect.analysis.errors import UnusableError
+from mmdefect.analysis.files import whole
 from mmdefect.analysis.logs import Curves, read_run
-from mmdefect.commands.command_line import Parser, whole
+from mmdefect.commands.command_line import Parser
 
 
 class Panel(NamedTuple):
@@ -63,7 +64,12 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add('work_dirs', nargs='+', type=Path, metavar='WORK_DIR', help='where a run wrote')
-    add('--labels', nargs='+', metavar='NAME', help='default: names of the directories')
+    add(
+        '--labels',
+        nargs='+',
+        metavar='NAME',
+        help='what the runs are called (default: names of their directories)',
+    )
     add(
         '--smooth',
         type=int,

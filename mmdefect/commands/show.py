@@ -12,6 +12,7 @@ from typing import Any, Sequence
 
 from mmdefect.analysis.config import running
 from mmdefect.analysis.errors import UnusableError
+from mmdefect.analysis.files import whole
 from mmdefect.analysis.runs import (
     find_run,
     load,
@@ -20,7 +21,7 @@ from mmdefect.analysis.runs import (
     shows_defect,
     title,
 )
-from mmdefect.commands.command_line import Parser, progress, whole
+from mmdefect.commands.command_line import Parser, progress
 from mmdefect.commands.drawing import add_box, settle_names
 
 COLUMNS = 6

@@ -12,7 +12,8 @@ import argparse
 from pathlib import Path
 from typing import Sequence
 
-from mmdefect.commands.command_line import Parser, add_cfg_options, whole
+from mmdefect.analysis.files import whole
+from mmdefect.commands.command_line import Parser, add_cfg_options
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:

@@ -5,22 +5,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Callable, Iterable, Iterator
+from typing import Any, Callable, Iterable
 
 import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
 
 from mmdefect.checks.dataset import walk_transforms
+from mmdefect.delivery.remembering import remembering
+from mmdefect.delivery.steps import reads_file, steps_of, without_cutting
 
-# Words in the names of transforms that may move a defect out of the image or hide it.
-CUTTING = (
-    *('Crop', 'Affine', 'Perspective', 'Shift', 'Translate', 'Shear', 'Rotate'),
-    *('Augment', 'Albu', 'CutOut', 'Erasing'),
-)
-
-# Of these, words in the names of those that make a new image and leave the old one as
-# it is, and how often they are tried in one attempt.
+# Words in the names of transforms that may lose a defect, but make a new image and
+# leave the old one as it is, and how often these are tried in one attempt.
 REPEATED = ('Crop', 'Affine')
 REPEATS = 5
 
@@ -54,16 +50,23 @@ class Attempts:
     first one found them.
 
     Args:
-        wanted (frozenset[int]): Labels of which an instance must be kept. Empty asks
-            for nothing but a result.
+        wanted (frozenset[int]): Labels of which instances must be kept. Empty asks for
+            nothing but a result.
         min_area_ratio (float): Least visible share of a box's area at which it counts.
+            Defaults to 0.
+        at_least (int): Of how many of the labels an instance must be kept. Defaults to
+            1.
     """
 
     def __init__(
-        self, wanted: frozenset[int] = frozenset(), min_area_ratio: float = 0.0
+        self,
+        wanted: frozenset[int] = frozenset(),
+        min_area_ratio: float = 0.0,
+        at_least: int = 1,
     ) -> None:
         self.wanted = wanted
         self.min_area_ratio = min_area_ratio
+        self.at_least = at_least
         self._uncut = False
         self._reader: Any = None
         self._read: dict = {}
@@ -77,6 +80,7 @@ class Attempts:
             dataset: The dataset, or the outermost wrapper around it.
             index (int): Index of the image, the same in each attempt.
             uncut (bool): Whether to leave out the transforms that crop and mix.
+                Defaults to False.
 
         Returns:
             Any: What the last transform returned.
@@ -124,22 +128,26 @@ class Attempts:
         return results
 
     def _chosen(self, steps: list) -> Iterable[Callable]:
-        return _uncut(steps) if self._uncut else steps
+        return without_cutting(steps) if self._uncut else steps
 
     def _apply(self, step: Any, results: dict) -> Any:
         if reads_file(step):
             return self._read_file(step, results)
-        for _, part in walk_transforms(step, ''):
-            cache = getattr(part, 'results_cache', None)
-            if cache is not None:
-                cache[:] = self._caches.setdefault(id(part), list(cache))
+        self._restore_caches(step)
+        run = remembering(step)
         repeated = any(word in type(step).__name__ for word in REPEATED)
         if self.wanted and repeated and 'gt_bboxes' in results:
             for _ in range(REPEATS - 1):
                 boxes = copy.deepcopy(results['gt_bboxes'])
                 with suppress(RejectedError):
-                    return self._checked(step({**results, 'gt_bboxes': boxes}), step)
-        return self._checked(step(results), step)
+                    return self._checked(run({**results, 'gt_bboxes': boxes}), step)
+        return self._checked(run(results), step)
+
+    def _restore_caches(self, step: Any) -> None:
+        for _, part in walk_transforms(step, ''):
+            cache = getattr(part, 'results_cache', None)
+            if cache is not None:
+                cache[:] = self._caches.setdefault(id(part), list(cache))
 
     def _read_file(self, step: Callable, results: dict) -> dict:
         if step is not self._reader:
@@ -160,14 +168,18 @@ class Attempts:
         return results
 
     def _checked(self, results: Any, source: Any) -> Any:
+        name = type(source).__name__
         if results is None:
-            raise RejectedError(f'{type(source).__name__} returned None')
+            raise RejectedError(f'{name} returned None')
         results = _with_memory(results)
-        if self.wanted and not self._shows_wanted(results):
-            raise RejectedError(f'{type(source).__name__} cut its defect away')
+        shown = self._shown(results) if self.wanted else None
+        if shown is not None and len(self.wanted & shown) < self.at_least:
+            lost = 'its defect' if self.at_least < 2 else 'a class that the quota names'
+            raise RejectedError(f'{name} cut {lost} away')
         return results
 
-    def _shows_wanted(self, results: Any) -> bool:
+    def _shown(self, results: Any) -> set[int] | None:
+        # Labels of what counts, where the results say it.
         if results.get('gt_bboxes') is not None and 'gt_bboxes_labels' in results:
             boxes, shape = results['gt_bboxes'], results['img_shape'][:2]
             labels = results['gt_bboxes_labels'].tolist()
@@ -178,15 +190,16 @@ class Attempts:
             labels = instances.get('labels', np.empty(0)).tolist()
             ignored = [0] * len(labels)
         else:
-            return True
+            return None
         if hasattr(boxes, 'visible_share'):
-            shares = boxes.visible_share(shape)
+            shares = boxes.visible_share(shape).tolist()
         else:
             shares = [1.0] * len(labels)
-        return any(
-            label in self.wanted and not ignore and 0 < share >= self.min_area_ratio
+        return {
+            label
             for label, ignore, share in zip(labels, ignored, shares)
-        )
+            if not ignore and 0 < share >= self.min_area_ratio
+        }
 
 
 def _partners(step: Any, dataset: Any) -> list:
@@ -219,31 +232,6 @@ class _Readable:
         return Attempts()._run(self._dataset, index)
 
 
-def steps_of(dataset: Any) -> list:
-    """The transforms of a dataset.
-
-    Args:
-        dataset: A dataset with a pipeline.
-
-    Returns:
-        list[Callable]: In their order.
-    """
-    steps = getattr(dataset.pipeline, 'transforms', dataset.pipeline)
-    return list(steps) if isinstance(steps, (list, tuple)) else [steps]
-
-
-def reads_file(step: Any) -> bool:
-    """Whether a transform reads the image file.
-
-    Args:
-        step: The transform.
-
-    Returns:
-        bool: True for ``LoadImageFromFile`` and what is derived from it.
-    """
-    return any(kind.__name__ == 'LoadImageFromFile' for kind in type(step).__mro__)
-
-
 def _is_stock(dataset: Any, method: str) -> bool:
     function = getattr(type(dataset), method)
     return function.__module__.split('.')[0] in ('mmengine', 'mmdet') and (
@@ -251,37 +239,8 @@ def _is_stock(dataset: Any, method: str) -> bool:
     )
 
 
-def _uncut(steps: Iterable[Callable]) -> Iterator[Callable]:
-    # The transforms, without those that crop and mix. Where one of these decides the
-    # size of the image, it is shrunk to that size instead: a photograph in its full
-    # size may be too large for the model.
-    for step in steps:
-        name = type(step).__name__
-        if not hasattr(step, 'get_indexes') and not any(c in name for c in CUTTING):
-            yield _uncut_inside(step)
-            continue
-        size = getattr(step, 'img_scale', None)
-        if getattr(step, 'crop_type', None) == 'absolute':
-            size = step.crop_size  # type: ignore[attr-defined]
-        if size is not None:
-            from mmdet.datasets.transforms import Resize
-
-            yield Resize(scale=tuple(size), keep_ratio=True)
-
-
-def _uncut_inside(step: Any) -> Any:
-    # Of Compose, RandomApply and RandomChoice, which hold transforms.
-    inside = getattr(step, 'transforms', None)
-    if inside is None:
-        return step
-    step = copy.copy(step)
-    inside = list(_uncut(inside)) if isinstance(inside, list) else _uncut_inside(inside)
-    step.transforms = inside
-    return step
-
-
 def _with_memory(results: Any) -> Any:
-    # Lets the boxes remember their size as soon as they have been loaded.
+    # Lets the boxes remember what is left of them as soon as they have been loaded.
     if not isinstance(results, dict):
         return results
     boxes: Any = results.get('gt_bboxes')
@@ -291,8 +250,7 @@ def _with_memory(results: Any) -> Any:
 
         # A dataset may hand out the dict that it keeps.
         results = copy.copy(results)
-        results['gt_bboxes'] = traced = TracedBoxes(boxes.tensor)
-        traced.whole.clip_(results['img_shape'][:2])
+        results['gt_bboxes'] = TracedBoxes.showing(boxes, results['img_shape'][:2])
     return results
 
 

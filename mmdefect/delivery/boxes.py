@@ -1,10 +1,10 @@
-"""Boxes that remember their size before augmentation cut anything off."""
+"""Boxes that remember how much of them augmentation has left."""
 
 from __future__ import annotations
 
-from functools import wraps
-from typing import Any, Callable, Sequence
+from typing import Any, Sequence
 
+import numpy as np
 import torch
 from mmdet.structures.bbox import HorizontalBoxes, register_box
 
@@ -12,44 +12,70 @@ from mmdet.structures.bbox import HorizontalBoxes, register_box
 # Known to MMDetection, because masks ask what type of boxes to make.
 @register_box('traced_hbox')
 class TracedBoxes(HorizontalBoxes):
-    """Boxes with a second set beside them, ``whole``, that is moved but never cut.
+    """Boxes with a number beside each: the share of it that is left.
 
-    MMDetection's transforms move boxes by their methods only. What scales, shifts or
-    turns the boxes does the same to ``whole``; ``clip_`` does not. So the share that
-    is left of each box is known after any sequence of transforms, at any scale, also
-    after those that join the boxes of several images. Boxes made anew, from masks for
-    example, count as whole.
+    MMDetection's transforms move boxes by their methods only. What moves, scales or
+    turns a box leaves the number as it is; ``clip_`` multiplies it by the share that it
+    leaves of the box. A box that is cut, turned and cut again has the product of both:
+    a turned box grows, because it spans what it held, and its area before the turn says
+    nothing any more.
 
     Args:
         data (Tensor | np.ndarray | Sequence): Boxes (x1, y1, x2, y2) in pixels, of
             shape (n, 4).
         **options: ``dtype``, ``device`` and ``clone`` of ``HorizontalBoxes``.
+
+    Attributes:
+        kept (np.ndarray): Share of each box that is left, float64 of shape (n,).
     """
 
     def __init__(self, data: Any, **options: Any) -> None:
         super().__init__(data, **options)
-        self.whole = HorizontalBoxes(self.tensor)
+        self.kept = np.ones(len(self.tensor))
 
-    def visible_share(self, shape: Sequence[int]) -> list[float]:
-        """Share of the area of each box that has not been cut off.
+    @classmethod
+    def showing(
+        cls, boxes: HorizontalBoxes, shape: Sequence[int], shares: Any = 1.0
+    ) -> TracedBoxes:
+        """Boxes of which a known share shows in an image, wherever they reach.
+
+        Args:
+            boxes (HorizontalBoxes): The boxes.
+            shape (Sequence[int]): Height and width of the image in pixels.
+            shares (np.ndarray | float): Share of each box that shows. Defaults to 1.
+
+        Returns:
+            TracedBoxes: The same boxes, of which ``visible_share(shape)`` is that.
+        """
+        traced = cls(boxes.tensor)
+        inside = traced.visible_share(shape)
+        traced.kept = shares / np.where(inside > 0, inside, 1)
+        return traced
+
+    def visible_share(self, shape: Sequence[int]) -> np.ndarray:
+        """Share of each box that has not been cut off.
 
         Args:
             shape (Sequence[int]): Height and width of the image in pixels, for boxes
                 that reach beyond it.
 
         Returns:
-            list[float]: Shares.
+            np.ndarray: Shares, float64 of shape (n,).
         """
-        # An image has few boxes: NumPy and torch would take three times as long.
+        # An image has few boxes: vectorised, this would take three times as long.
         height, width = shape
-        return [
+        inside = [
             max(min(x2, width) - max(x1, 0), 0)
             * max(min(y2, height) - max(y1, 0), 0)
-            / max((right - left) * (bottom - top), 1e-9)
-            for (x1, y1, x2, y2), (left, top, right, bottom) in zip(
-                self.tensor.tolist(), self.whole.tensor.tolist()
-            )
+            / max((x2 - x1) * (y2 - y1), 1e-9)
+            for x1, y1, x2, y2 in self.tensor.tolist()
         ]
+        return self.kept * inside
+
+    def clip_(self, img_shape: Sequence[int]) -> None:
+        """Cut off what reaches beyond the image, and remember how much is left."""
+        self.kept = self.visible_share(img_shape)
+        super().clip_(img_shape)
 
     def plain(self) -> HorizontalBoxes:
         """The boxes without their memory.
@@ -64,37 +90,25 @@ class TracedBoxes(HorizontalBoxes):
         return self.plain().convert_to(dst_type)
 
     def __getitem__(self, index: Any) -> TracedBoxes:
-        return self._remember(super().__getitem__(index), self.whole[index])
+        boxes = super().__getitem__(index)
+        index = index.numpy() if isinstance(index, torch.Tensor) else index
+        return self._remember(boxes, np.atleast_1d(self.kept[index]))
 
     def __deepcopy__(self, memo: dict) -> TracedBoxes:
-        return self._remember(super().__deepcopy__(memo), self.whole.clone())
+        return self._remember(super().__deepcopy__(memo), self.kept)
 
     def clone(self) -> TracedBoxes:
-        """A copy that shares nothing."""
-        return self._remember(super().clone(), self.whole.clone())
+        """A copy that shares nothing that changes."""
+        return self._remember(super().clone(), self.kept)
 
     @classmethod
     def cat(cls, box_list: Sequence[HorizontalBoxes], dim: int = 0) -> TracedBoxes:
         """Join boxes; those that are not traced count as whole."""
         traced = [b if isinstance(b, cls) else cls(b.tensor) for b in box_list]
-        whole = HorizontalBoxes.cat([boxes.whole for boxes in traced], dim)
-        return cls._remember(super().cat(traced, dim), whole)
+        kept = np.concatenate([boxes.kept for boxes in traced])
+        return cls._remember(super().cat(traced, dim), kept)
 
     @staticmethod
-    def _remember(boxes: TracedBoxes, whole: HorizontalBoxes) -> TracedBoxes:
-        boxes.whole = whole
+    def _remember(boxes: TracedBoxes, kept: np.ndarray) -> TracedBoxes:
+        boxes.kept = kept
         return boxes
-
-
-def _both(move: Callable[..., None]) -> Callable[..., None]:
-    @wraps(move)
-    def moved(self: TracedBoxes, *args: Any, **kwargs: Any) -> None:
-        both = HorizontalBoxes(torch.cat([self.tensor, self.whole.tensor]), clone=False)
-        move(both, *args, **kwargs)
-        self.tensor, self.whole.tensor = torch.tensor_split(both.tensor, 2)
-
-    return moved
-
-
-for _move in ('flip_', 'translate_', 'rotate_', 'project_', 'rescale_', 'resize_'):
-    setattr(TracedBoxes, _move, _both(getattr(HorizontalBoxes, _move)))

@@ -5,6 +5,23 @@ from __future__ import annotations
 from typing import Any, Iterable, Mapping, NamedTuple
 
 from mmdefect.pools.labels import LabelNames
+from mmdefect.pools.pools import RESERVED
+
+
+def counted_classes(drawn: Iterable[str], classes: Iterable[str]) -> set[str]:
+    """Classes of which an image must show one to count as delivered.
+
+    Args:
+        drawn (Iterable[str]): The pools that a batch is drawn from.
+        classes (Iterable[str]): The defect classes.
+
+    Returns:
+        set[str]: Those that the quota names; all, where it names none or asks for any
+        defect.
+    """
+    drawn, classes = set(drawn), set(classes)
+    named = drawn & classes - set(RESERVED)
+    return classes if 'defect' in drawn or not named else named
 
 
 def shown_labels(sample: Any) -> list[int]:
@@ -43,7 +60,7 @@ class Count(NamedTuple):
     """Of the images of a pool: how many were drawn, and how many arrived as such."""
 
     pool: str
-    quota: int  # images a batch that are drawn for this pool
+    quota: int  # images of a batch, or of `over` images, drawn for this pool
     drawn: int
     delivered: int
 
@@ -54,6 +71,8 @@ class Delivery(NamedTuple):
     batches: int
     counts: list
     replaced: int  # images in whose place another image arrived
+    over: int | None  # images over which the quota holds, if not a batch
+    optimizer_step: str = ''  # what one holds
 
 
 def arrives_as_itself(dataset: Any, index: int, sample: Any) -> bool:
@@ -110,4 +129,4 @@ def count_delivery(loader: Any, batches: Iterable[tuple[list, list]]) -> Deliver
         for name in pools
         if drawn[name]
     ]
-    return Delivery(number, counts, replaced)
+    return Delivery(number, counts, replaced, batch_sampler.over)

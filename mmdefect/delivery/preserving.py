@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-import os
-from contextlib import contextmanager
 from functools import reduce
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
-from torch.utils.data import get_worker_info
 
 from mmdefect.checks.dataset import DATASET, walk_datasets
-from mmdefect.delivery.attempts import (
-    IN_A_ROW,
-    Attempts,
-    RejectedError,
-    reads_file,
-    steps_of,
+from mmdefect.delivery.attempts import IN_A_ROW, Attempts, RejectedError
+from mmdefect.delivery.files import (
+    broken_files,
+    check_image_directory,
+    missing_files,
 )
-from mmdefect.pools.pools import make_pools
+from mmdefect.delivery.shared import EVENTS, Counts, Names
+from mmdefect.delivery.steps import steps_of
+from mmdefect.pools.labels import LabelNames
+from mmdefect.pools.pools import RESERVED, make_pools
 from mmdefect.pools.scan import counts, scan
-from mmdefect.pools.unreadable import explain
 from mmdefect.pools.wrappers import class_names, describe, unwrap
 
-# What is counted, and what the log says when it first happens.
-EVENTS = {
-    'retries': '',
-    'uncut': '{cause}, the last time of {tries}, so it goes without the transforms '
-    'that crop and mix',
-    'refused': '{cause} for a normal image {tries} times, so it goes without the '
-    'transforms that crop and mix; set allow_negative_crop=True, or keep_empty=False, '
-    'in that transform: defects are kept all the same',
-    'replaced': '{cause}, even without the transforms that crop and mix, so another '
-    'image of the same pool goes in its place',
-    'unreadable': '{cause}; another image of the same pool goes in its place',
-}
-
-# Data loader workers with counters of their own; further ones share these.
-WORKERS = 64
+# How often a normal image is tried again that a pipeline refuses: rarely by chance.
+NORMAL_RETRIES = 1
 
 
 @DATASETS.register_module()
@@ -57,32 +43,36 @@ class DefectPreservingDataset:
     image of the same pools takes its place.
 
     A defect is kept when the result shows an instance of a defect class that the image
-    has, not ignored, with ``min_area_ratio`` of its box visible. In a mosaic it may be
-    another image's instance: the classes decide.
+    has, not ignored, with ``min_area_ratio`` of its box visible. Where the quota names
+    classes, as in ``quota=dict(crack=2, dent=1)``, every class is kept that it names
+    and the image has: an image with both may have been drawn for either. In a mosaic it
+    may be another image's instance: the classes decide.
 
     Where a pipeline returns None, for which MMDetection takes another image at random,
-    the image is tried again in the same way; so are normal images.
+    the image is tried again in the same way. So is a normal image, but once only, and
+    its file is read for every try: set what makes a pipeline refuse normal images.
 
     Args:
         dataset (dict | Dataset): The dataset, or its config.
         defect_classes (Sequence[str], optional): Names of the classes that count as
             defects, the same as in ``DefectPoolSampler``. None is every class of the
             dataset. Defaults to None.
-        max_retries (int): How often an image goes through the pipelines again before
-            they are changed. Defaults to 10.
+        max_retries (int): How often a defect image goes through the pipelines again
+            before they are changed. Defaults to 10.
         min_area_ratio (float): The visible share of a box's area below which it does
-            not count. On the synthetic set, where the pixels of the defects are known,
-            boxes of which 0.05 to 0.1 is visible show less than 5 % of their defect in
-            84 of 100 cases, boxes of which 0.2 to 0.25 is visible in 2 of 100.
-            Defaults to 0.2.
+            not count. What ``CutOut``, ``RandomErasing`` and ``CopyPaste`` paint over
+            is not visible. On the synthetic set, where the pixels of the defects are
+            known, boxes of which 0.05 to 0.1 is visible show less than 5 % of their
+            defect in 84 of 100 cases, boxes of which 0.2 to 0.25 is visible in 2 of
+            100. Defaults to 0.2.
         lazy_init (bool): Whether to leave the annotations unread until they are
             needed. Defaults to False.
 
     Raises:
         TypeError: If an argument is of another type than said here, or the dataset
             does not tell what its images show.
-        ValueError: If an argument is out of range, or the dataset already holds a
-            ``DefectPreservingDataset``.
+        ValueError: If an argument is out of range, or the dataset names no classes, or
+            already holds a ``DefectPreservingDataset``.
         FileNotFoundError: If an annotation file or image directory is missing.
     """
 
@@ -96,16 +86,15 @@ class DefectPreservingDataset:
     ) -> None:
         _check_arguments(defect_classes, max_retries, min_area_ratio)
         if isinstance(dataset, dict):
-            with _missing_files(), _broken_files(dataset):
+            with missing_files(), broken_files(dataset):
                 dataset = DATASETS.build(dataset)
         _check_wrapped(dataset)
         self.dataset = dataset
         self.defect_classes = None if defect_classes is None else tuple(defect_classes)
         self.max_retries = max_retries
         self.min_area_ratio = min_area_ratio
-        # Shared memory: workers count, the main process reads.
-        self._counts = torch.zeros(WORKERS + 1, len(EVENTS), dtype=torch.int64)
-        self._counts.share_memory_()
+        self._counts = Counts()
+        self._quota = Names()
         self._pools: dict[str, np.ndarray] | None = None
         self._fully_initialized = False
         if not lazy_init:
@@ -117,47 +106,62 @@ class DefectPreservingDataset:
 
     def __getitem__(self, index: int) -> Any:
         self.full_init()
-        wanted = self._defects(index)
-        failures = []
+        failures, chosen = [], index
         for _ in range(IN_A_ROW):
             try:
-                return self._deliver(index, wanted)
+                return self._deliver(chosen, index)
             except RejectedError as error:
-                self._count(
-                    'unreadable' if error.unreadable else 'replaced', index, error
-                )
-                failures.append(f'{self._path(index)}: {error}')
-            index = self._another(index)
+                event = 'unreadable' if error.unreadable else 'replaced'
+                self._count(event, chosen, error)
+                failures.append(f'{self._path(chosen)}: {error}')
+            chosen = self._another(index)
         raise RuntimeError(
             f'{len(failures)} images in a row cannot be delivered. {failures[0]}. '
             f'{failures[-1]}. Mend the pipelines or the data_prefix of {DATASET}'
         )
 
-    def _deliver(self, index: int, wanted: frozenset[int]) -> Any:
-        attempts = Attempts(wanted, self.min_area_ratio)
-        for tries in range(1, self.max_retries + 2):
+    def _deliver(self, index: int, drawn: int) -> Any:
+        wanted, at_least = self._wanted(index, drawn)
+        retries = self.max_retries if wanted else min(self.max_retries, NORMAL_RETRIES)
+        attempts = Attempts(wanted, self.min_area_ratio, at_least)
+        for tries in range(1, retries + 2):
             try:
                 return attempts.run(self.dataset, index)
             except RejectedError as error:
                 if error.unreadable:
                     raise
                 cause = error
-            if tries <= self.max_retries:
+            if tries <= retries:
                 self._count('retries')
-        self._count('uncut' if wanted else 'refused', index, cause)
+        self._count('uncut' if wanted else 'refused', index, cause, tries)
+        try:
+            return attempts.run(self.dataset, index, uncut=True)
+        except RejectedError as error:
+            if error.unreadable or at_least < 2:
+                raise
+            self._count('partly', index, error)
+        attempts.at_least = 1
         return attempts.run(self.dataset, index, uncut=True)
 
-    def _defects(self, index: int) -> frozenset[int]:
-        # Labels of the defects that an image shows.
+    def _wanted(self, index: int, drawn: int) -> tuple[frozenset[int], int]:
+        # Labels of the defects that an image is to keep, and of how many of them at
+        # least. One in the place of another keeps what that was drawn for.
+        shown = self._defects(index)
+        if index != drawn:
+            alike = self._defects(drawn).values()
+            shown = {n: name for n, name in shown.items() if name in alike} or shown
+        in_quota = {label for label, name in shown.items() if name in self._quota}
+        return frozenset(in_quota or shown), len(in_quota) or 1
+
+    def _defects(self, index: int) -> dict[int, str]:
+        # The defect classes that an image shows, by label.
         instances = self.dataset.get_data_info(index).get('instances')
         if instances is None:
             labels = set(self.get_cat_ids(index))
         else:
             labels = {each['bbox_label'] for each in instances if counts(each)}
-        if self.defect_classes is not None:
-            leaf = np.searchsorted(self._ends, self._origin[index], side='right')
-            labels &= self._labels[leaf]
-        return frozenset(labels)
+        names = self._names.of(index)
+        return {label: names[label] for label in labels if label in names}
 
     def know_pools(self, pools: Mapping[str, np.ndarray]) -> None:
         """Take the pools that images are drawn from, the user's own among them.
@@ -168,15 +172,32 @@ class DefectPreservingDataset:
                 pools. Without a call they are made from the annotations.
         """
         self._pools = dict(pools)
+        if self._quota.known != list(pools):
+            self._quota = Names(pools)
+
+    def know_quota(self, names: Iterable[str]) -> None:
+        """Take the pools that the quota names, now or later in its schedule.
+
+        Workers that are at work know it as well.
+
+        Args:
+            names (Iterable[str]): Names of pools. An image keeps every class that is
+                among them, or, where it has none of these, one of its defects.
+        """
+        # ``defect`` names no class, whatever the classes are called.
+        self._quota.choose(set(names) - set(RESERVED))
 
     def _another(self, index: int) -> int:
-        # An image that can stand for this one in every pool, or else in the smallest.
+        # An image that can stand for this one in every pool, or else in the smallest,
+        # those first that the quota names.
         if self._pools is None:
             scanned = scan(self.dataset)
             names = self.defect_classes or tuple(scanned.classes)
             self._pools = make_pools(scanned, names)
-        alike = sorted((p for p in self._pools.values() if index in p), key=len)
-        for pool in (reduce(np.intersect1d, alike), *alike):
+        alike = {name: pool for name, pool in self._pools.items() if index in pool}
+        by_size = sorted(alike, key=lambda n: (n not in self._quota, len(alike[n])))
+        pools = [alike[name] for name in by_size]
+        for pool in (reduce(np.intersect1d, pools), *pools):
             others = pool[pool != index]
             if len(others):
                 return int(others[torch.randint(len(others), ())])
@@ -190,18 +211,17 @@ class DefectPreservingDataset:
 
         ``retries``: runs of the pipelines after an image's first; ``uncut`` and
         ``refused``: defect and normal images that went without the transforms that
-        crop and mix; ``replaced`` and ``unreadable``: images that another one stood in
-        for.
+        crop and mix; ``partly``: images that kept one of the classes that the quota
+        names, but not all that they have; ``replaced`` and ``unreadable``: images that
+        another one stood in for.
         """
-        return dict(zip(EVENTS, self._counts.sum(0).tolist()))
+        return self._counts.totals()
 
-    def _count(self, event: str, index: int = -1, cause: Any = None) -> None:
-        first = not self.counts[event]
-        worker = get_worker_info()
-        row = WORKERS if worker is None else worker.id % WORKERS
-        self._counts[row, list(EVENTS).index(event)] += 1
-        if first and EVENTS[event]:
-            said = EVENTS[event].format(cause=cause, tries=self.max_retries + 1)
+    def _count(
+        self, event: str, index: int = -1, cause: Any = None, tries: int = 1
+    ) -> None:
+        if self._counts.add(event) and EVENTS[event]:
+            said = EVENTS[event].format(cause=cause, tries=tries, reads=tries + 1)
             print_log(
                 f'{self._path(index)}: {said}. This is said once and counted in '
                 f'{DATASET}.counts[{event!r}]',
@@ -218,16 +238,44 @@ class DefectPreservingDataset:
         """Read the annotations, where that has not been done."""
         if self._fully_initialized:
             return
-        with _missing_files():
+        with missing_files():
             if hasattr(self.dataset, 'full_init'):
                 self.dataset.full_init()
-            leaves, self._origin = unwrap(self.dataset)
-        self._ends = np.cumsum([len(leaf) for leaf in leaves])
-        if self.defect_classes is not None:
-            self._labels = _labels(self.defect_classes, leaves)
+            leaves, _ = unwrap(self.dataset)
+        _check_defect_classes(self.defect_classes or (), map(class_names, leaves))
+        self._names = LabelNames(self.dataset, self.defect_classes)
         for leaf in leaves:
-            _check_image_directory(leaf)
+            check_image_directory(leaf)
         self._fully_initialized = True
+
+    def get_subset_(self, indices: Sequence[int] | int) -> None:
+        """Leave out all images but some, as the dataset inside does.
+
+        Args:
+            indices (Sequence[int] | int): The images; or how many of the first, or,
+                where it is negative, of the last.
+        """
+        self.dataset.get_subset_(indices)
+        self._pools = None
+        self._fully_initialized = False
+        self.full_init()
+
+    def get_subset(self, indices: Sequence[int] | int) -> DefectPreservingDataset:
+        """A dataset of some of the images, in a wrapper like this one.
+
+        Args:
+            indices (Sequence[int] | int): As for ``get_subset_``.
+
+        Returns:
+            DefectPreservingDataset: It counts for itself.
+        """
+        subset = copy.copy(self)
+        subset.dataset = self.dataset.get_subset(indices)
+        subset._counts, subset._quota = Counts(), Names()
+        subset._pools = None
+        subset._fully_initialized = False
+        subset.full_init()
+        return subset
 
     @property
     def metainfo(self) -> Any:
@@ -311,17 +359,14 @@ def _owners(dataset: Any, name: str) -> list[Any]:
     return owners
 
 
-def _labels(names: Sequence[str], leaves: Sequence[Any]) -> list[set[int]]:
-    # Of each dataset inside, the labels that these classes have there.
-    classes = [class_names(leaf) for leaf in leaves]
-    known = dict.fromkeys(name for of_leaf in classes for name in of_leaf)
+def _check_defect_classes(names: Sequence[str], known: Iterable[Sequence[str]]) -> None:
+    classes = dict.fromkeys(name for of_leaf in known for name in of_leaf)
     for name in names:
-        if name not in known:
+        if name not in classes:
             raise ValueError(
                 f'defect_classes names {name!r}, which is no class of the dataset. The '
-                f'classes are {", ".join(known)}; set {DATASET}.defect_classes'
+                f'classes are {", ".join(classes)}; set {DATASET}.defect_classes'
             )
-    return [{n for n, name in enumerate(c) if name in names} for c in classes]
 
 
 def _check_arguments(classes: Any, max_retries: Any, min_area_ratio: Any) -> None:
@@ -369,85 +414,3 @@ def _check_wrapped(dataset: Any) -> None:
                 f'{where} is a second DefectPreservingDataset: expected one, '
                 f'outermost; put what it holds in its place'
             )
-
-
-def _check_image_directory(leaf: Any) -> None:
-    # Said before training begins, not by each image. Only the disk is asked.
-    path = leaf.get_data_info(0).get('img_path') or '' if len(leaf) else ''
-    directory = os.path.dirname(path)
-    on_disk = any(
-        reads_file(step)
-        and getattr(step, 'backend_args', None) is None
-        and getattr(step, 'file_client_args', None) is None
-        for step in (steps_of(leaf) if hasattr(leaf, 'pipeline') else ())
-    )
-    if on_disk and directory and '://' not in path and not os.path.isdir(directory):
-        raise FileNotFoundError(_missing(directory, 'data_prefix'))
-
-
-@contextmanager
-def _missing_files() -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        path = error.filename
-        message = _missing(path, 'ann_file') if path else str(error)
-        raise FileNotFoundError(message) from None
-
-
-@contextmanager
-def _broken_files(config: dict) -> Iterator[None]:
-    # A dataset that cannot be built does not say what it was reading.
-    try:
-        yield
-    except Exception as error:
-        leaves = list(_leaves(config))
-        causes = (explain(error, path, classes) for path, classes in leaves)
-        files = ' or '.join(path for path, _ in leaves)
-        missing = isinstance(error, FileNotFoundError)
-        said = next(filter(None, causes), None)
-        if said is None:
-            if missing or not files or files in str(error) or not _reading(error):
-                raise
-            said = (
-                f'{files} cannot be read, or leaves no image: {type(error).__name__}: '
-                f'{error}; mend the file, or set ann_file and filter_cfg of the '
-                'dataset in train_dataloader, the innermost one'
-            )
-        raise (FileNotFoundError if missing else ValueError)(said) from error
-
-
-def _reading(error: Exception) -> bool:
-    # Whether annotations were being read.
-    trace, names = error.__traceback__, set()
-    while trace:
-        names.add(trace.tb_frame.f_code.co_name)
-        trace = trace.tb_next
-    return 'full_init' in names
-
-
-def _leaves(config: Any) -> Iterator[tuple[str, Any]]:
-    # Annotation file and class names of each dataset that is no wrapper.
-    if isinstance(config, (list, tuple)):
-        for part in config:
-            yield from _leaves(part)
-    elif isinstance(config, dict):
-        path = config.get('ann_file')
-        if isinstance(path, str):
-            classes = (config.get('metainfo') or {}).get('classes')
-            yield os.path.join(config.get('data_root') or '', path), classes
-        yield from _leaves([config.get('dataset'), config.get('datasets')])
-
-
-def _missing(path: str, key: str) -> str:
-    # Where the data of the ready configs is.
-    synthetic = os.path.join('data', 'synthetic')
-    return (
-        f'{path} does not exist; set data_root and {key} of the dataset in '
-        f'train_dataloader, the innermost one'
-        + (
-            ', or run `python tools/make_dataset.py`, which makes it'
-            if os.path.normpath(path).startswith(synthetic)
-            else ''
-        )
-    )

@@ -2,48 +2,171 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Callable, Iterator, NoReturn
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.utils import digit_version
 
-# What MMEngine's message hub stores of a HistoryBuffer: its statistics by name.
+# Types of numbers that are the same on every machine, as a pickled dtype names them.
+NUMBERS = (
+    *('b1', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8'),
+    *('f2', 'f4', 'f8', 'c8', 'c16'),
+)
+# What a HistoryBuffer is pickled with: functions of its own, by name.
 STATISTICS = ('min', 'max', 'mean', 'current')
 
 
-def allow_checkpoint_types() -> None:
+@contextmanager
+def message_hub_allowed() -> Iterator[None]:
     """Let ``torch.load`` read MMEngine's checkpoints with ``weights_only=True``.
 
-    MMEngine 0.10.7 writes its message hub into each checkpoint, and torch >= 2.6
-    refuses its types when it resumes. This puts exactly these types on torch's list of
-    safe globals: ``HistoryBuffer`` and what NumPy needs to rebuild an array. In place
-    of ``builtins.getattr``, which such a checkpoint calls too, stands a function that
-    hands out the statistics of a ``HistoryBuffer`` and nothing else. A checkpoint with
-    any other type is refused as before.
+    MMEngine 0.10.7 writes its message hub into each checkpoint: ``HistoryBuffer``,
+    NumPy's arrays and scalars, which torch >= 2.6 refuses. Inside this context torch
+    finds stand-ins by their names, which make nothing but arrays and scalars of numbers
+    and buffers of these. The originals would not do: NumPy believes the flags of a
+    pickled dtype, which can turn numbers into pointers. Whatever else a checkpoint asks
+    for is refused as before, and outside torch's list is what it was.
+
+    Older torch, and the loader of onedl-mmengine, which has a list of its own, are left
+    alone. So read a checkpoint with MMEngine inside, not with ``torch.load``.
+
+    Yields:
+        None: It may decorate a function too.
     """
-    if digit_version(torch.__version__) < digit_version('2.6'):
-        return  # does not restrict what it loads, unless asked to
-    core = getattr(np, '_core', None) or np.core
-    dtypes = getattr(np, 'dtypes', None)
-    types: list[Any] = [HistoryBuffer, np.ndarray, np.dtype]
-    types += [core.multiarray.scalar, core.multiarray._reconstruct]
-    types += [getattr(dtypes, name) for name in getattr(dtypes, '__all__', ())]
-    # Checkpoints name the functions by where the NumPy that wrote them kept them.
-    types += [
-        (core.multiarray.scalar, 'numpy.core.multiarray.scalar'),
-        (core.multiarray.scalar, 'numpy._core.multiarray.scalar'),
-        (core.multiarray._reconstruct, 'numpy.core.multiarray._reconstruct'),
-        (core.multiarray._reconstruct, 'numpy._core.multiarray._reconstruct'),
-        (_statistic, 'builtins.getattr'),
-    ]
-    torch.serialization.add_safe_globals(types)
+    if digit_version(torch.__version__) < digit_version('2.6') or hasattr(
+        mmengine_checkpoint, 'get_torch_safe_globals'
+    ):
+        yield
+        return
+    own = torch.serialization.get_safe_globals()
+    # Of two entries with the same name, torch would take any.
+    others = [entry for entry in own if _name(entry) not in STAND_INS]
+    stand_ins = [(entry, name) for name, entry in STAND_INS.items()]
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals([*others, *stand_ins])
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(own)
 
 
-def _statistic(*arguments: Any) -> Any:
+def _name(entry: Any) -> str:
+    return (
+        entry[1]
+        if isinstance(entry, tuple)
+        else f'{entry.__module__}.{entry.__qualname__}'
+    )
+
+
+class _DType:
+    """Stands for ``numpy.dtype``."""
+
+    dtype: np.dtype | None = None
+
+    def __init__(self, code: Any, align: Any, copy: Any) -> None:
+        if not isinstance(code, str) or code not in NUMBERS:
+            _refuse(f'an array of {code!r}')
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: Any) -> None:
+        for order in ('<', '>', '|'):
+            if self.dtype and state == (3, order, None, None, None, -1, -1, 0):
+                self.dtype = self.dtype.newbyteorder(order)
+                return
+        _refuse(f'a dtype with {state!r}')
+
+
+class _Array(np.ndarray):
+    """Stands for ``numpy.ndarray``, and is pickled and copied as one."""
+
+    complete = False
+
+    def __new__(cls) -> _Array:
+        return super().__new__(cls, 0)
+
+    def __setstate__(self, state: Any) -> None:
+        # A second state would free the numbers that a tensor may share by now.
+        if self.complete:
+            _refuse('an array that changes')
+        self.complete = True
+        _, shape, kind, fortran, data = state
+        array = _numbers(kind, data).reshape(shape, order='F' if fortran else 'C')
+        super().__setstate__(array.__reduce__()[2])
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return np.array(self).__reduce_ex__(protocol)
+
+    def __deepcopy__(self, memo: Any) -> np.ndarray:
+        return np.array(self)
+
+
+class _HistoryBuffer(HistoryBuffer):
+    """Stands for ``HistoryBuffer``, and becomes one with its state."""
+
+    def __init__(self) -> None:
+        """Takes nothing: all is in the state."""
+
+    def __setstate__(self, state: Any) -> None:
+        keys = ('_log_history', '_count_history', 'max_length')
+        values, counts, length = (state.get(key) for key in keys)
+        if not type(values) is type(counts) is _Array or type(length) is not int:
+            _refuse(f'a HistoryBuffer with {state!r}')
+        self.__class__ = HistoryBuffer
+        # Its own __setstate__ would take functions from the file, for all buffers.
+        HistoryBuffer.__init__(self, values, counts, length)
+
+
+def _reconstruct(kind: Any, shape: Any, code: Any) -> _Array:
+    if kind is not _Array:
+        _refuse(f'an array of class {kind!r}')
+    return _Array()
+
+
+def _scalar(kind: Any, data: Any) -> Any:
+    numbers = _numbers(kind, data)
+    if len(numbers) != 1:
+        _refuse(f'a number of {len(data)} bytes')
+    return numbers[0]
+
+
+def _statistic(*arguments: Any) -> str:
     owner, name = arguments if len(arguments) == 2 else (None, None)
-    if owner is not HistoryBuffer or name not in STATISTICS:
-        raise UnpicklingError(f'a checkpoint asks for getattr{arguments!r}; refused')
-    return getattr(owner, name)
+    if owner is not _HistoryBuffer or name not in STATISTICS:
+        _refuse(f'getattr{arguments!r}')
+    return name
+
+
+def _numbers(kind: Any, data: Any) -> np.ndarray:
+    if type(kind) is not _DType or kind.dtype is None or type(data) is not bytes:
+        _refuse(f'an array of {kind!r} out of {type(data).__name__}')
+    if kind.dtype == np.bool_:  # NumPy counts on 0 and 1
+        return np.frombuffer(data, np.uint8) != 0
+    return np.frombuffer(data, kind.dtype)
+
+
+def _no_bytes() -> bytes:
+    return b''  # as which those of an array without numbers are pickled
+
+
+def _refuse(what: str) -> NoReturn:
+    raise UnpicklingError(f'a checkpoint asks for {what}; refused')
+
+
+# By the name that a checkpoint calls the original by. NumPy 2 moved its functions.
+STAND_INS: dict[str, Callable] = {
+    'builtins.bytes': _no_bytes,
+    'builtins.getattr': _statistic,
+    'mmengine.logging.history_buffer.HistoryBuffer': _HistoryBuffer,
+    'numpy.dtype': _DType,
+    'numpy.ndarray': _Array,
+    'numpy.core.multiarray._reconstruct': _reconstruct,
+    'numpy._core.multiarray._reconstruct': _reconstruct,
+    'numpy.core.multiarray.scalar': _scalar,
+    'numpy._core.multiarray.scalar': _scalar,
+}

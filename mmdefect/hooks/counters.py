@@ -7,7 +7,7 @@ have to ask for it.
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from typing import Iterable
+from typing import Iterable, Sequence
 
 import torch
 from mmengine.dist import all_gather, all_reduce
@@ -26,38 +26,76 @@ class Interval:
 
     Args:
         classes (Iterable[str]): The defect classes.
+        batches (int): Batches over which the quota holds, of all ranks.
+        steps (int): Steps that these go over.
+        begun (Sequence[int]): ``delivered`` of the batches before, whose group of
+            ``batches`` has not ended.
 
     Attributes:
-        delivered (list[int]): Of each batch, the images that were drawn for their
-            defect and still show one.
-        classes (dict[str, int]): Of those images, how many show a class.
+        delivered (list[int]): Of each batch from the beginning of a group on, the
+            images that were drawn for their defect and still show one.
+        counted (int): Batches of the interval.
+        classes (dict[str, int]): Of the images delivered, how many show a class.
         added (int): Images that show a defect of another image.
     """
 
-    def __init__(self, classes: Iterable[str]) -> None:
-        self.delivered: list[int] = []
+    def __init__(
+        self,
+        classes: Iterable[str],
+        batches: int = 1,
+        steps: int = 1,
+        begun: Sequence[int] = (),
+    ) -> None:
+        self.batches = batches
+        self.steps = steps
+        self.delivered = list(begun)
+        self.counted = 0
         self.classes = dict.fromkeys(classes, 0)
         self.added = 0
 
+    def add_batch(self, delivered: int, step: int) -> None:
+        """Count a batch.
+
+        Args:
+            delivered (int): Images drawn for their defect that still show one.
+            step (int): The step within the epoch.
+        """
+        self.counted += 1
+        # Of a group that a resumed run is in the middle of, the rest would be too few.
+        if self.delivered or step % self.steps == 0:
+            self.delivered.append(delivered)
+
+    def next(self) -> Interval:
+        """The interval after this one."""
+        begun = self.delivered[self._whole() :]
+        return Interval(self.classes, self.batches, self.steps, begun)
+
+    def _whole(self) -> int:
+        # Batches on this rank of groups that have ended.
+        return len(self.delivered) // self.steps * self.steps
+
     def figures(self) -> dict[str, float]:
-        """Images a batch, over all ranks.
+        """Images of those over which the quota holds, over all ranks.
 
         Returns:
-            dict[str, float]: ``delivered``; ``min``, the same of the worst batch; those
-            that show a class, by :func:`figure_of` it; ``added``.
+            dict[str, float]: ``delivered``; ``min``, the same of the worst; those that
+            show a class, by :func:`figure_of` it; ``added``. The first two are missing
+            where no group of batches has ended.
         """
-        # Of shape (ranks, steps).
-        delivered = torch.stack(all_gather(torch.tensor(self.delivered)))
-        images = torch.tensor([*self.classes.values(), self.added])
+        images = torch.tensor([*self.classes.values(), self.added, self.counted])
         all_reduce(images, 'sum')
-        batches = delivered.numel()
-        *showing, added = (number / batches for number in images.tolist())
-        return {
-            'delivered': int(delivered.sum()) / batches,
-            'min': int(delivered.min()),
-            **dict(zip(map(figure_of, self.classes), showing)),
-            'added': added,
-        }
+        *showing, counted = images.tolist()
+        *showing, added = (number * self.batches / counted for number in showing)
+        figures = {}
+        if self._whole():
+            # Of shape (ranks, steps), to batches in the order of the run.
+            delivered = torch.tensor(self.delivered[: self._whole()])
+            delivered = torch.stack(all_gather(delivered)).T
+            groups = delivered.reshape(-1, self.batches).sum(1)
+            figures['delivered'] = int(groups.sum()) / len(groups)
+            figures['min'] = int(groups.min())
+        figures.update(zip(map(figure_of, self.classes), showing))
+        return {**figures, 'added': added}
 
 
 @dataclass

@@ -12,8 +12,9 @@ from mmengine.runner import IterBasedTrainLoop
 
 from mmdefect.checks.config import check_config
 from mmdefect.checks.dataset import check_dataset, cutting_transforms
+from mmdefect.checks.optimizer_step import accumulated_batches, check_optimizer_step
 from mmdefect.delivery.defect_images import DefectImages
-from mmdefect.delivery.delivered import delivered_classes
+from mmdefect.delivery.delivered import counted_classes, delivered_classes
 from mmdefect.hooks.batch_sampler import quota_batch_sampler
 from mmdefect.hooks.counters import Interval, Losses, Seen, figure_of
 from mmdefect.samplers.draws import MANY_DRAWS, defect_pools, draws_per_image
@@ -28,12 +29,14 @@ class QuotaMonitorHook(Hook):
 
     At each logging interval it reports, over all ranks:
 
-    - ``quota/delivered``: images a batch that were drawn for their defect and still
-      show one, mean of the interval.
+    - ``quota/delivered``: images of a batch that were drawn for their defect and still
+      show one, mean of the interval. Where the quota names classes, it is one of these
+      that an image has to show. Where it holds over more than a batch, it is these
+      ``over`` images that are counted together, here and below.
     - ``quota/min``: the same of the interval's worst batch.
-    - ``quota/<class>``: of those, the images a batch that show this class.
-    - ``quota/added``: images a batch that show a defect of another image, pasted in by
-      Mosaic, MixUp and the like.
+    - ``quota/<class>``: of those, the images that show this class.
+    - ``quota/added``: images that show a defect of another image, pasted in by Mosaic,
+      MixUp and the like.
     - ``quota/seen``: share of all defect images that have reached the model since
       training began.
 
@@ -77,11 +80,17 @@ class QuotaMonitorHook(Hook):
         self._batch_sampler = quota_batch_sampler(runner, self)
         self._classes = self._batch_sampler.sampler.defect_classes
         self._log_every, self._log_last = _logging_interval(runner)
-        self._interval, self._losses = Interval(self._classes), Losses()
+        plan = self._batch_sampler.plan
+        over = plan.over or plan.batch_size
+        batches, steps = over // plan.batch_size, max(over // plan.step_size, 1)
+        self._interval = Interval(self._classes, batches, steps)
+        self._losses = Losses()
         self._images: Any = None  # The first batch tells how they are known.
         self._show_as_they_are(runner.log_processor)
         self._tell_of_many_draws(runner)
         _tell_of_findings(runner)
+        for finding in check_optimizer_step(plan, accumulated_batches(runner.cfg)):
+            print_log(str(finding), logger='current', level=logging.WARNING)
 
     def after_train_iter(
         self,
@@ -101,9 +110,13 @@ class QuotaMonitorHook(Hook):
         samples = _samples(data_batch)
         if self._images is None:
             self._find_defect_images(runner, samples[0])
-        delivered = self._count(samples)
-        self._interval.delivered.append(delivered)
-        self._losses.add_batch(delivered, *self._drawn(runner, batch_idx))
+        epoch, step = self._place(runner, batch_idx)
+        plan = self._batch_sampler.plan_at(epoch, step)
+        pools = {share.pool for share in plan.shares}
+        delivered = self._count(samples, counted_classes(pools, self._classes))
+        self._interval.add_batch(delivered, step)
+        images = plan.images_of(epoch, self._batch_sampler.sampler.rank, step)
+        self._losses.add_batch(delivered, *self._drawn(images))
         last = self.end_of_epoch(runner.train_dataloader, batch_idx)
         if self.every_n_inner_iters(batch_idx, self._log_every) or (
             last and self._log_last
@@ -117,7 +130,12 @@ class QuotaMonitorHook(Hook):
         before = runner.message_hub.runtime_info.get('quota/seen')
         self._seen = Seen(len(self._images), before)
 
-    def _count(self, samples: Sequence[Any]) -> int:
+    def _place(self, runner: Any, step: int) -> tuple[int, int]:
+        if _by_iteration(runner):
+            return divmod(runner.iter, len(self._batch_sampler))
+        return runner.epoch, step
+
+    def _count(self, samples: Sequence[Any], counted: set[str]) -> int:
         delivered = 0
         for sample in samples:
             number, names = self._images.find(sample)
@@ -129,21 +147,18 @@ class QuotaMonitorHook(Hook):
             elif self._images:
                 self._interval.added += 1
                 continue
+            if not classes & counted:
+                continue
             delivered += 1
             for name in classes:
                 self._interval.classes[name] += 1
         return delivered
 
-    def _drawn(self, runner: Any, step: int) -> tuple[int, int]:
-        # Images of the batch that show a defect, and those that may show one.
-        epoch = runner.epoch
-        if _by_iteration(runner):
-            epoch, step = divmod(runner.iter, len(self._batch_sampler))
-        plan = self._batch_sampler.plan_at(epoch, step)
-        images = {share.pool: share.images for share in plan.shares}
+    def _drawn(self, images: Mapping[str, int]) -> tuple[int, int]:
+        # Of a batch's images by pool: those that show a defect, and that may show one.
         names = defect_pools(self._batch_sampler)
         defects = sum(images.get(name, 0) for name in names)
-        return defects, plan.batch_size - defects - images.get('normal', 0)
+        return defects, sum(images.values()) - defects - images.get('normal', 0)
 
     def _report(self, runner: Any) -> None:
         figures = self._interval.figures()
@@ -155,7 +170,7 @@ class QuotaMonitorHook(Hook):
             del figures['added']
         for name, value in figures.items():
             runner.message_hub.update_scalar(f'train/quota/{name}', value)
-        self._interval = Interval(self._classes)
+        self._interval = self._interval.next()
         losses = self._losses.over_ranks()
         if losses.drawn >= ENOUGH_DRAWS:
             self._warn_of_loss(runner, losses)
@@ -172,7 +187,9 @@ class QuotaMonitorHook(Hook):
         came = f', and {losses.surplus:,} came in place of others'
         print_log(
             f'of {losses.drawn:,} defect images, {losses.lost:,} reached the model '
-            f'without a defect{came if losses.surplus else ""}, see quota/delivered. '
+            'without the defect that they were drawn for'
+            + (came if losses.surplus else '')
+            + ', see quota/delivered. '
             + (f'Likely the cause: {", ".join(suspects)}. ' if suspects else '')
             + ''.join(f'{text}. ' for text in findings)
             + '`mmdefect check CONFIG` tells more',

@@ -11,11 +11,14 @@ from zipfile import is_zipfile
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
-from mmengine.runner import find_latest_checkpoint
+from mmengine.runner import IterBasedTrainLoop, find_latest_checkpoint
 
-from mmdefect.hooks.checkpoints import allow_checkpoint_types
-from mmdefect.samplers.defect_pool_sampler import CONFIG_LINES
+from mmdefect.hooks.batch_sampler import quota_batch_sampler
+from mmdefect.hooks.checkpoints import message_hub_allowed
+from mmdefect.hooks.pretrained import tell_what_fits
+from mmdefect.hooks.steps import count_in_steps
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
+from mmdefect.samplers.state import after_iterations
 
 KEY = 'quota_batch_sampler'
 
@@ -25,24 +28,29 @@ class QuotaResumeHook(Hook):
     """Resumes a run of ``QuotaBatchSampler`` exactly, and at once.
 
     MMEngine's epoch loop begins an interrupted epoch anew, and the iteration loop of
-    MMEngine 0.10 loads every batch that was already trained on, to throw it away. This
-    hook saves what the batches depend on with each checkpoint, checks it on resuming
-    and starts the batches at the iteration count of the checkpoint.
+    MMEngine 0.10 loads every batch that was already trained on, to throw it away; what
+    was to follow the last batch before a checkpoint, the end of an epoch or a
+    validation, both leave out. This hook saves what the batches depend on with each
+    checkpoint, checks it on resuming and goes on with what came next: every batch,
+    every step of a learning rate, every validation and checkpoint comes once.
 
     It also lets torch >= 2.6 read MMEngine's checkpoints: see
-    :func:`mmdefect.hooks.checkpoints.allow_checkpoint_types`.
+    :func:`mmdefect.hooks.checkpoints.message_hub_allowed`. And of a checkpoint that a
+    run begins with, ``load_from``, it says in the log which weights do not fit.
 
     Raises:
-        ValueError: If the train dataloader has no ``QuotaBatchSampler``, or the
-            checkpoint belongs to other data or settings.
+        TypeError: If the train dataloader has no ``QuotaBatchSampler``.
+        ValueError: If the checkpoint belongs to other data or settings, or to another
+            model.
     """
 
-    # After a schedule was set, which the check compares.
-    priority = 'HIGH'
+    # After the other hooks have begun to train: a validation may be the first to come.
+    priority = 'LOWEST'
 
     def __init__(self) -> None:
-        allow_checkpoint_types()
         self._state: dict[str, Any] | None = None
+        self._validated = False
+        self._seed_is_set = False
 
     def before_run(self, runner: Any) -> None:
         """Check the checkpoint before it is loaded.
@@ -54,8 +62,14 @@ class QuotaResumeHook(Hook):
             ValueError: If it is cut off, as by a full disk or a power failure.
             FileNotFoundError: If it is not there.
         """
+        runner.load_checkpoint = message_hub_allowed()(runner.load_checkpoint)
+        # Resuming will set it to that of the checkpoint.
+        self._seed_is_set = runner._randomness_cfg.get('seed') is not None
         for hook in runner.hooks:
-            if isinstance(hook, CheckpointHook) and hook.max_keep_ckpts == 1:
+            if not isinstance(hook, CheckpointHook):
+                continue
+            hook._publish_model = message_hub_allowed()(hook._publish_model)
+            if hook.max_keep_ckpts == 1:
                 print_log(
                     'a run that is killed while it writes a checkpoint will leave '
                     'none: with max_keep_ckpts=1 the last one is removed first; set '
@@ -70,6 +84,26 @@ class QuotaResumeHook(Hook):
             if path is not None and '://' not in path:
                 _check_file(path, runner.work_dir)
 
+    def before_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None
+    ) -> None:
+        """Note that what will be saved now has not been validated.
+
+        Args:
+            runner (Runner): The runner.
+            batch_idx (int): Position of the batch in the epoch.
+            data_batch (dict): Not used.
+        """
+        self._validated = False
+
+    def before_val(self, runner: Any) -> None:
+        """Note that what will be saved now has been validated.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        self._validated = True
+
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Add what the batches depend on.
 
@@ -77,7 +111,8 @@ class QuotaResumeHook(Hook):
             runner (Runner): The runner.
             checkpoint (dict): What is about to be saved.
         """
-        checkpoint[KEY] = _batch_sampler(runner).state_dict()
+        state = quota_batch_sampler(runner, self).state_dict()
+        checkpoint[KEY] = {**state, 'validated': self._validated}
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Keep what was saved until training begins.
@@ -85,19 +120,65 @@ class QuotaResumeHook(Hook):
         Args:
             runner (Runner): The runner.
             checkpoint (dict): What was loaded.
+
+        Raises:
+            ValueError: If it is not resumed from and has no weight of the model.
         """
         self._state = checkpoint.get(KEY)
+        if not runner._resume:
+            tell_what_fits(runner.model, checkpoint, runner._load_from)
 
     def before_train(self, runner: Any) -> None:
-        """Start at the iteration count of the checkpoint.
+        """Go on with what came next when the checkpoint was written.
 
         Args:
             runner (Runner): The runner.
         """
-        sampler, done = _batch_sampler(runner), runner.iter
-        if not done:
+        sampler = quota_batch_sampler(runner, self)
+        if not runner.iter:
             return
-        epoch, step = divmod(done, len(sampler))
+        for hook in runner.hooks:
+            if isinstance(hook, CheckpointHook):  # saves again after a best score
+                hook.last_ckpt = runner.message_hub.get_info('last_ckpt')
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            self._resume_iterations(runner, sampler)
+        else:
+            self._resume_epochs(runner, sampler)
+
+    def _resume_epochs(self, runner: Any, sampler: QuotaBatchSampler) -> None:
+        loop = runner.train_loop
+        epoch, step = self._restore(runner, sampler)
+        if step == 0 and loop.epoch == epoch - 1:
+            # Saved by the last iteration of an epoch, whose end is still to come.
+            epoch, step = epoch - 1, len(sampler)
+            sampler.start_at(epoch, step)
+        loop._epoch = epoch
+        _count_from(loop, step)
+        if step == 0:
+            self._validate_if_due(runner, loop.epoch, loop.max_epochs)
+
+    def _resume_iterations(self, runner: Any, sampler: QuotaBatchSampler) -> None:
+        loop = runner.train_loop
+        epoch, _ = self._restore(runner, sampler)
+        # What it has begun to prefetch is from the beginning of the run.
+        batches = type(loop.dataloader_iterator)(loop.dataloader)
+        batches._epoch = epoch
+        # onedl-mmengine may be told not to skip.
+        skips = not getattr(loop, 'fast_forward_on_resume', False)
+        loop.dataloader_iterator = _Resumed(batches, loop.iter if skips else 0)
+        self._validate_if_due(runner, loop.iter, loop.max_iters)
+
+    def _validate_if_due(self, runner: Any, now: int, end: int) -> None:
+        # What both loops do after an epoch, or after an iteration.
+        loop = runner.train_loop
+        loop._decide_current_val_interval()
+        due = now >= loop.val_begin and (now % loop.val_interval == 0 or now == end)
+        if due and runner.val_loop is not None and not self._validated:
+            runner.val_loop.run()
+
+    def _restore(self, runner: Any, sampler: QuotaBatchSampler) -> tuple[int, int]:
+        # Sets the batch sampler, and tells at which epoch and step of it.
+        done = runner.train_loop.iter
         if self._state is None:
             print_log(
                 'the checkpoint holds no state of QuotaBatchSampler: going on from its '
@@ -105,21 +186,30 @@ class QuotaResumeHook(Hook):
                 logger='current',
                 level=logging.WARNING,
             )
+            epoch, step = divmod(done, len(sampler))
             sampler.start_at(epoch, step)
-        else:
-            if runner.cfg.get('randomness', {}).get('seed') is None:
-                sampler.reseed(self._state['fingerprint']['seed'])
-            # The sampler runs ahead of training, so its own position does not count.
-            sampler.load_state_dict({**self._state, 'epoch': epoch, 'step': step})
-        loop = runner.train_loop
-        if hasattr(loop, 'dataloader_iterator'):
-            batches = type(loop.dataloader_iterator)(loop.dataloader)
-            batches._epoch = epoch
-            loop.dataloader_iterator = _Resumed(batches, done)
-        else:
-            # A checkpoint of an epoch's last iteration still counts that epoch.
-            loop._epoch = epoch
-            _count_from(loop, step)
+            self._validated = True
+            return epoch, step
+        if not self._has_own_seed(runner, sampler):
+            sampler.reseed(self._state['fingerprint']['seed'])
+        # The sampler runs ahead of training, so its own position does not count.
+        state = after_iterations(self._state, done)
+        sampler.load_state_dict(state)
+        # Unknown of a checkpoint of mmdefect 0.1: as MMEngine has it.
+        self._validated = self._state.get('validated', True)
+        place = sampler.state_dict()
+        if place['step_size'] != state['step_size']:
+            count_in_steps(runner, len(sampler), place['epoch'], place['step'])
+        return place['epoch'], place['step']
+
+    def _has_own_seed(self, runner: Any, sampler: QuotaBatchSampler) -> bool:
+        if sampler.sampler.seed_is_drawn:
+            return False
+        loader = runner._train_dataloader
+        written = loader.get('sampler') if isinstance(loader, dict) else None
+        if not isinstance(written, dict):  # built by hand, with a seed
+            return True
+        return self._seed_is_set or written.get('seed') is not None
 
     def after_train_epoch(self, runner: Any) -> None:
         """Count the batches of the next epoch from its beginning.
@@ -128,6 +218,17 @@ class QuotaResumeHook(Hook):
             runner (Runner): The runner.
         """
         vars(runner.train_loop).pop('run_iter', None)
+
+
+def _count_from(loop: Any, step: int) -> None:
+    # The loop counts batches from 0: so would the log, and what happens at the
+    # end of an epoch would not happen at the end of this one.
+    run_iter = type(loop).run_iter
+
+    def run_later_iter(loop: Any, idx: int, data_batch: Any) -> None:
+        run_iter(loop, idx + step, data_batch)
+
+    loop.run_iter = MethodType(run_later_iter, loop)
 
 
 class _Resumed:
@@ -151,17 +252,6 @@ class _Resumed:
         self.skip = 0
 
 
-def _count_from(loop: Any, step: int) -> None:
-    # The loop counts batches from 0: so would the log, and what happens at the
-    # end of an epoch would not happen at the end of this one.
-    run_iter = type(loop).run_iter
-
-    def run_later_iter(loop: Any, idx: int, data_batch: Any) -> None:
-        run_iter(loop, idx + step, data_batch)
-
-    loop.run_iter = MethodType(run_later_iter, loop)
-
-
 def _check_file(path: str, work_dir: str) -> None:
     # A file that torch writes is a zip archive, which is only whole with its end.
     if is_zipfile(path):
@@ -177,13 +267,3 @@ def _check_file(path: str, work_dir: str) -> None:
         f'{path} is cut off, as happens when the disk is full or the machine fails '
         f'while a checkpoint is written; {fix}'
     )
-
-
-def _batch_sampler(runner: Any) -> QuotaBatchSampler:
-    sampler = runner.train_dataloader.batch_sampler
-    if not isinstance(sampler, QuotaBatchSampler):
-        raise ValueError(
-            'QuotaResumeHook needs a QuotaBatchSampler, but the train dataloader has a '
-            f'{type(sampler).__name__}. Write into train_dataloader:\n{CONFIG_LINES}'
-        )
-    return sampler

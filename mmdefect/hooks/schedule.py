@@ -11,7 +11,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 
 from mmdefect.hooks.batch_sampler import quota_batch_sampler
-from mmdefect.plan.quotas import Quota, share_batch
+from mmdefect.plan.quotas import Quota, share_images
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
 _FIX = 'set milestones of QuotaScheduleHook in custom_hooks'
@@ -38,7 +38,8 @@ class QuotaScheduleHook(Hook):
         milestones (Sequence[tuple]): Pairs of an epoch, or an iteration, and the quota
             from there on, such as ``[(0, 4), (10, 2), (20, None)]``. A quota is what
             ``QuotaBatchSampler`` takes; None is plain shuffled batches of all images.
-            An entry at 0 must be the batch sampler's own quota.
+            An entry at 0 must be the batch sampler's own quota. Where the quota holds
+            over several batches, an iteration inside such a group is moved to the next.
         by_epoch (bool): Whether milestones count epochs of ``len(batch_sampler)``
             steps, rather than iterations. Defaults to True.
 
@@ -85,22 +86,16 @@ class QuotaScheduleHook(Hook):
             TypeError: If the batches are not made by ``QuotaBatchSampler``.
             ValueError: If a quota does not fit the batch or the pools.
         """
-        self.apply(quota_batch_sampler(runner, self))
+        batch_sampler = quota_batch_sampler(runner, self)
+        self.apply(batch_sampler)
         loop = runner.train_loop
         if isinstance(loop, IterBasedTrainLoop):
             # It has begun to prefetch when it was built, without the schedule.
             kind = type(loop.dataloader_iterator)
             loop.dataloader_iterator = kind(loop.dataloader)
         unit = 'epoch' if self.by_epoch else 'iteration'
-        print_log(
-            'quota schedule: '
-            + ', '.join(
-                ('no quota' if quota is None else f'quota {quota}')
-                + (f' from {unit} {start}' if start else ' to begin with')
-                for start, quota in self.milestones
-            ),
-            logger='current',
-        )
+        told = [self._told(batch_sampler, unit, *entry) for entry in self.milestones]
+        print_log(f'quota schedule: {", ".join(told)}', logger='current')
         end = runner.max_iters / (len(runner.train_dataloader) if self.by_epoch else 1)
         late = [start for start, _ in self.milestones if start >= end]
         if late:
@@ -112,22 +107,46 @@ class QuotaScheduleHook(Hook):
                 level=logging.WARNING,
             )
 
+    def _told(
+        self, batch_sampler: QuotaBatchSampler, unit: str, start: int, quota: Quota
+    ) -> str:
+        said = f'quota {quota}'
+        if quota is None:
+            weighted = batch_sampler.sampler.weights is not None
+            said = 'no quota' + ' and no weights' * weighted
+        if not start:
+            return f'{said} to begin with'
+        step = self._first_step(batch_sampler, start)
+        if self.by_epoch or step == start:
+            return f'{said} from {unit} {start}'
+        over = batch_sampler.over
+        return f'{said} from {unit} {step} ({start} is inside a group of {over} images)'
+
+    def _first_step(self, batch_sampler: QuotaBatchSampler, start: int) -> int:
+        # A group that has begun keeps its quota.
+        if self.by_epoch:
+            return start * len(batch_sampler)
+        group = batch_sampler.plan.group_steps
+        return -(-start // group) * group
+
     def apply(self, batch_sampler: QuotaBatchSampler) -> None:
         """Set the schedule of a batch sampler.
+
+        A milestone inside a group of ``over`` images is moved to the next group.
 
         Args:
             batch_sampler (QuotaBatchSampler): The batch sampler.
 
         Raises:
             TypeError: If a quota is of a type that the batch sampler does not take.
-            ValueError: If a quota does not fit the batch or the pools, or the entry at
-                0 is another than the batch sampler's.
+            ValueError: If a quota does not fit the batch or the pools, the entry at 0
+                is another than the batch sampler's, or two are inside one group.
         """
-        steps = len(batch_sampler) if self.by_epoch else 1
-        pools, size = batch_sampler.plan.pools, batch_sampler.batch_size
+        pools = batch_sampler.plan.pools
+        size, over = batch_sampler.batch_size, batch_sampler.over
         try:
-            shares = [share_batch(quota, size, pools) for _, quota in self.milestones]
-            own = share_batch(batch_sampler.quota, size, pools)
+            shares = [share_images(q, pools, size, over) for _, q in self.milestones]
+            own = share_images(batch_sampler.quota, pools, size, over)
             if self.milestones[0][0] == 0 and shares[0] != own:
                 raise ValueError(
                     f'the entry at 0 is {self.milestones[0][1]!r}, but '
@@ -135,7 +154,11 @@ class QuotaScheduleHook(Hook):
                     'expected the same; set one to the other'
                 )
             batch_sampler.set_schedule(
-                [(start * steps, quota) for start, quota in self.milestones if start]
+                [
+                    (self._first_step(batch_sampler, start), quota)
+                    for start, quota in self.milestones
+                    if start
+                ]
             )
         except (TypeError, ValueError) as error:
             said = f'milestones={self.milestones} of QuotaScheduleHook: {error}'

@@ -10,6 +10,9 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
 
+from mmdefect.metrics.boxes import match, overlaps
+from mmdefect.metrics.thresholds import shortest_between
+
 # Resampled scores held in memory at once.
 CHUNK = 2_000_000
 
@@ -29,6 +32,8 @@ class DefectImageMetric(BaseMetric):
       images, floor(0.05 n) may be flagged. The next highest normal score is the first
       that must pass as normal, and each defect image whose score does not exceed it
       is missed. Ties thus never make the rate look better than it is.
+    - ``threshold_at_5``, ``threshold_at_1``: that threshold, the ``score_thr`` to set
+      where the detector runs: the shortest decimal number that sorts the images so.
     - ``auroc``: area under the ROC curve of the image scores. 0.5 is chance.
     - ``recall_30``, ``recall_50``: share of the ground-truth boxes that a box of the
       same class finds with ``score_thr`` and an IoU of at least 0.3, 0.5. Boxes choose
@@ -152,11 +157,11 @@ class DefectImageMetric(BaseMetric):
             true_labels = _array(truth['labels'])
             defects = np.isin(true_labels, labels_of_defects)
             true_labels = true_labels[defects]
-            overlaps = _overlaps(
+            ious = overlaps(
                 _array(found['bboxes'])[kept], _array(truth['bboxes'])[defects]
             )
-            overlaps[labels[kept][:, None] != true_labels] = 0
-            matches = [_match(overlaps, iou_thr) for iou_thr in self.iou_thrs]
+            ious[labels[kept][:, None] != true_labels] = 0
+            matches = [match(ious, iou_thr) for iou_thr in self.iou_thrs]
             found_by_thr = np.reshape(matches, (len(self.iou_thrs), len(true_labels)))
             self.results.append((score, true_labels, found_by_thr))
 
@@ -241,6 +246,9 @@ class DefectImageMetric(BaseMetric):
                 missed = np.take_along_axis(defects_up_to, highest, 1)[:, 0]
                 missing = np.where(num_normals > 0, missed / num_defects, np.nan)
                 rates[f'escape_at_{100 * rate:g}'] = missing
+                threshold = _just_above(levels, highest[:, 0])
+                threshold[num_normals == 0] = np.nan
+                rates[f'threshold_at_{100 * rate:g}'] = threshold
             # Of all pairs of a defect and a normal image, those in the right order;
             # a tie is half a pair.
             below = normals_up_to - normals / 2
@@ -281,32 +289,19 @@ def _names_by_label(dataset_meta: Any) -> dict[int, str]:
     return names
 
 
+def _just_above(levels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    # Of many resampled sets, only few have different thresholds.
+    different, which = np.unique(numbers, return_inverse=True)
+    above = np.append(levels, np.inf)[different + 1]
+    thresholds = [shortest_between(*pair) for pair in zip(levels[different], above)]
+    return np.array(thresholds)[which]
+
+
 def _redraw(rng: np.random.Generator, counts: np.ndarray, size: int) -> np.ndarray:
     total = counts.sum()
     if not total:
         return np.zeros((size, len(counts)), int)
     return rng.multinomial(total, counts / total, size)
-
-
-def _match(overlaps: np.ndarray, iou_thr: float) -> np.ndarray:
-    # Rows are boxes, best score first; columns are ground truth.
-    found = np.zeros(overlaps.shape[1], bool)
-    for row in overlaps if len(found) else ():
-        left = np.where(found, 0, row)
-        best = left.argmax()
-        found[best] |= left[best] >= iou_thr
-    return found
-
-
-def _overlaps(boxes: np.ndarray, true_boxes: np.ndarray) -> np.ndarray:
-    from pycocotools import mask
-
-    if not len(boxes) or not len(true_boxes):
-        return np.zeros((len(boxes), len(true_boxes)))
-    both = [np.nan_to_num(part).astype(np.float64) for part in (boxes, true_boxes)]
-    # From corners to corner and size.
-    sized = [np.hstack([part[:, :2], part[:, 2:] - part[:, :2]]) for part in both]
-    return mask.iou(*sized, [0] * len(true_boxes))
 
 
 def _array(values: Any) -> np.ndarray:

@@ -44,9 +44,9 @@ def random_words(
         np.ndarray: uint64 of shape (count,).
     """
     block, skip = divmod(start, 4)
-    key = _Key(seed, zlib.crc32(purpose.encode()))
     counter = np.array([block, 0, lane, epoch], np.uint64)
-    return np.random.Philox(key, counter=counter).random_raw(skip + count)[skip:]
+    stream = np.random.Philox(_Key.of(seed, purpose), counter=counter)
+    return stream.random_raw(skip + count)[skip:]
 
 
 class _Key(np.random.SeedSequence):
@@ -56,8 +56,14 @@ class _Key(np.random.SeedSequence):
     away; that takes three times as long as all the rest.
     """
 
-    def __init__(self, *words: int) -> None:
-        self.words = np.array(words, np.uint64)
+    def __init__(self, seed: int, purpose: str) -> None:
+        self.words = np.array([seed, zlib.crc32(purpose.encode())], np.uint64)
+
+    @staticmethod
+    @lru_cache(maxsize=64)
+    def of(seed: int, purpose: str) -> _Key:
+        """The key of a purpose, made once."""
+        return _Key(seed, purpose)
 
     def generate_state(self, n_words: int, dtype: Any = np.uint32) -> np.ndarray:
         return self.words
@@ -96,16 +102,36 @@ def shuffled(positions: np.ndarray, size: int, seed: int, purpose: str) -> np.nd
     """
     first, last = int(positions.min()) // size, int(positions.max()) // size
     offsets = positions - first * size
+    if first == last:
+        return shuffled_once(offsets, size, seed, purpose, first)
     if size <= SMALL:
         return _sorted_passes(size, seed, purpose, first, last).take(offsets)
-    if first == last:
-        return _Feistel.of(size, seed, purpose, first)(offsets)
     passes, offsets = np.divmod(offsets, size)
     elements = np.empty_like(offsets)
     for number in range(last - first + 1):
         here = passes == number
         elements[here] = _Feistel.of(size, seed, purpose, first + number)(offsets[here])
     return elements
+
+
+def shuffled_once(
+    positions: np.ndarray, size: int, seed: int, purpose: str, number: int
+) -> np.ndarray:
+    """Elements of one of the passes of :func:`shuffled`.
+
+    Args:
+        positions (np.ndarray): int64, any shape, ``0 … size - 1``.
+        size (int): Number of elements, ``1 … 2**32``.
+        seed (int): Seed of the run.
+        purpose (str): What is shuffled.
+        number (int): The pass, from 0 on.
+
+    Returns:
+        np.ndarray: int64, same shape as ``positions``.
+    """
+    if size <= SMALL:
+        return _sorted_passes(size, seed, purpose, number, number).take(positions)
+    return _Feistel.of(size, seed, purpose, number)(positions)
 
 
 def _sorted_passes(
@@ -135,7 +161,14 @@ class _Feistel:
         words = random_words(seed, purpose, 0, ROUNDS * width, lane=number)
         tables = words.reshape(ROUNDS, width)
         self.row_shifts = below(tables[0::2, :columns], self.rows)
-        self.column_masks = below(tables[1::2, : self.rows], columns)
+        # A row that has grown beyond the last goes round at the end, not in each round.
+        # Until then tables repeat as often as it could have.
+        masks = below(tables[1::2, : self.rows], columns)
+        self.column_masks = [
+            np.concatenate([mask] * (2 + number)) for number, mask in enumerate(masks)
+        ]
+        first_cells = np.arange(self.rows) << self.bits
+        self.first_cells = np.concatenate([first_cells] * (1 + len(masks)))
 
     @staticmethod
     @lru_cache(maxsize=8)
@@ -148,16 +181,10 @@ class _Feistel:
         column = elements & ((1 << self.bits) - 1)
         for row_shift, column_mask in zip(self.row_shifts, self.column_masks):
             row += row_shift.take(column)
-            _wrap(row, self.rows)
             column ^= column_mask.take(row)
-        elements = (row << self.bits) | column
+        elements = self.first_cells.take(row)
+        elements |= column
         outside = np.flatnonzero(elements >= self.size)
         if outside.size:
             elements.flat[outside] = self(elements.flat[outside])
         return elements
-
-
-def _wrap(values: np.ndarray, bound: int) -> None:
-    # Faster than %: a value below the bound becomes huge when the bound is taken off.
-    unsigned = values.view(np.uint64)
-    np.minimum(unsigned, unsigned - np.uint64(bound), out=unsigned)

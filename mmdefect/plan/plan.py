@@ -1,44 +1,50 @@
 """The plan: pools and a quota in, the batches of any step of any epoch out.
 
-A batch is a row of indices. Each pool fills a fixed number of its places, the quota;
-then the row is shuffled. Which image stands in place ``n`` of a pool's share is a pure
-function of (seed, epoch, n), and places are numbered over all ranks:
+The images of a run are one row: step 0 rank 0, step 0 rank 1, …, step 1 rank 0, …. It
+is cut into groups: steps, or as many images as the quota is to hold over. Each pool
+fills a fixed number of a group's places, its slots. Which image stands in a slot is a
+pure function of (seed, epoch, group, slot), and slots go on from group to group:
 
-    step 0                       step 1                       ...
+    group 0                      group 1                      ...
     rank 0       rank 1          rank 0       rank 1
-    [0, 1, 2]    [3, 4, 5]       [6, 7, 8]    [9, 10, 11]     places of a quota of 3
+    [0, 1, 2]    [3, 4, 5]       [6, 7, 8]    [9, 10, 11]     slots of a quota of 3
 
-So a rank computes its own rows and no others, any step can be reached at once, and the
-images of a step stay the same when the same global batch is spread over more ranks.
+So a rank computes its own batches and no others, any step can be reached at once, and
+a group holds the same images however many ranks and batches share it. At last, the
+images of each batch are shuffled.
 """
 
 from __future__ import annotations
 
-from typing import Iterator, Mapping, NamedTuple, Union
+from copy import copy
+from typing import Iterator, Mapping, NamedTuple
 
 import numpy as np
 
-from mmdefect.plan.permutation import MAX_SIZE, below, random_words, shuffled
-from mmdefect.plan.quotas import Quota, share_batch, whole_number
-
-Pool = Union[np.ndarray, range]
+from mmdefect.plan.draws import DRAWS, Pool, make_odds, take
+from mmdefect.plan.groups import Slots, check_over, most_in_batch, slots_of_batches
+from mmdefect.plan.permutation import MAX_SIZE, below, random_words
+from mmdefect.plan.quotas import Quota, at_least_one, share_images
 
 # Images planned at once: few to begin with, since somebody waits for the first batch,
 # then as many as keep the arrays in the processor's cache.
-FIRST_CHUNK, LAST_CHUNK = 2048, 16384
+FIRST_CHUNK, LAST_CHUNK = 2048, 24576
+LOWER = np.uint64(0xFFFFFFFF)
 
 
 class Share(NamedTuple):
-    """What one pool gives to every batch.
+    """What one pool gives to the images over which the quota holds.
 
     Args:
         pool (str): Name of the pool.
-        images (int): Images of the batch on one rank.
+        images (int): Its images of a batch, or of ``over`` images.
+        in_group (int): Its images of a group.
         draw (str): How its images are drawn, a key of ``DRAWS``.
     """
 
     pool: str
     images: int
+    in_group: int
     draw: str
 
 
@@ -48,20 +54,32 @@ class Plan:
     Args:
         pools (dict): Indices by pool name: int64 arrays or ranges. ``normal`` must be
             there; ``all`` too, where ``quota`` is None.
-        quota (int | float | dict | None): See :func:`share_batch`.
+        quota (int | float | dict | None): See :func:`share_images`.
         batch_size (int): Images a batch on one rank.
+        over (int, optional): Images over which the quota holds, see
+            :func:`check_over`. None is every batch.
         world_size (int): Number of ranks.
         seed (int): Seed of the run, the same on all ranks.
-        drop_last (bool): Leave out the tail of a pass that fills no whole step, instead
-            of filling the last step from the head of the same pass.
+        drop_last (bool): Leave out the tail of a pass that fills no whole group or
+            step, instead of filling the last one from the head of the same pass.
         num_batches (int, optional): Steps in an epoch. None is one pass over the normal
             images; otherwise the pass goes on from epoch to epoch.
         replacement (bool): Draw from the other pools with replacement. False goes
             through each in reshuffled cycles.
         weights (np.ndarray, optional): How often each image of the dataset is to be
             drawn, relative to the others of its pool. Needs ``replacement``.
-        first_step (int): Step of the run from which this plan counts its places.
-        used (dict[str, int], optional): Places of each pool used up before that step.
+
+    Attributes:
+        step_size (int): Images in a step, over all ranks.
+        group_size (int): Images in a group: ``over``, or a step where that is None.
+        group_steps (int): Steps that a group goes over. Several groups may be in one.
+        num_groups (int): Groups in an epoch.
+        shares (list[Share]): What each pool gives.
+        alike (bool): Whether all batches have as many images of each pool.
+        odds (dict[str, np.ndarray]): Of each pool drawn by weight, see
+            :func:`make_odds`.
+        first_group (int): Group of the run from which this plan counts slots.
+        used (dict[str, int]): Images of each pool drawn before that, over all ranks.
 
     Raises:
         TypeError: If an argument is of another type than said here.
@@ -74,101 +92,127 @@ class Plan:
         pools: Mapping[str, Pool],
         quota: Quota,
         batch_size: int,
+        over: int | None = None,
         world_size: int = 1,
         seed: int = 0,
         drop_last: bool = True,
         num_batches: int | None = None,
         replacement: bool = True,
         weights: np.ndarray | None = None,
-        first_step: int = 0,
-        used: Mapping[str, int] | None = None,
     ) -> None:
-        counts = share_batch(quota, batch_size, pools)
         self.pools = pools
-        self.batch_size = sum(counts.values())
+        self.batch_size = at_least_one(batch_size, 'train_dataloader.batch_size')
+        self.over = check_over(over, self.batch_size, world_size)
         self.world_size = world_size
         self.seed = seed
         self.drop_last = drop_last
         self.replacement = replacement
         self.weights = weights
-        self.first_step = first_step
-        self.used = dict(used or {})
-        rest = 'all' if quota is None else 'normal'
-        if num_batches is None:
-            num_batches, rest_draw = self._steps_of_one_pass(rest, counts[rest]), 'pass'
-        else:
-            line = 'set train_dataloader.batch_sampler.num_batches'
-            num_batches, rest_draw = (
-                whole_number(num_batches, 'num_batches', line),
-                'cycles',
-            )
-            if num_batches < 1:
+        self.step_size = self.batch_size * world_size
+        self.group_size = self.over or self.step_size
+        self.group_steps = max(self.group_size // self.step_size, 1)
+        self.first_group, self.used = 0, dict.fromkeys(pools, 0)
+        self._num_batches = num_batches
+        if num_batches is not None:
+            line = 'train_dataloader.batch_sampler.num_batches'
+            self._num_batches = at_least_one(num_batches, line)
+            rest = self._num_batches % self.group_steps
+            if rest:
+                below = f'{num_batches - rest} or ' if num_batches > rest else ''
                 raise ValueError(
-                    f'num_batches={num_batches}: expected at least 1; {line}'
+                    f'num_batches={num_batches}: expected whole groups of over='
+                    f'{self.over} images, which take {self.group_steps} steps; '
+                    f'set {line} to {below}{num_batches - rest + self.group_steps}'
                 )
-            self._steps_of_one_pass(rest, counts[rest])
-        if not replacement:
+        self._set_quota(quota)
+
+    def _set_quota(self, quota: Quota) -> None:
+        counts = share_images(quota, self.pools, self.batch_size, self.over)
+        rest = 'all' if quota is None else 'normal'
+        times = self.group_size // sum(counts.values())
+        self.num_groups = self._groups_of_one_pass(rest, counts[rest] * times)
+        rest_draw, draw = 'pass', 'independent'
+        if self._num_batches is not None:
+            self.num_groups = self._num_batches * self.step_size // self.group_size
+            rest_draw = 'cycles'
+        if not self.replacement:
             draw = 'cycles'
-        else:
-            draw = 'independent' if weights is None else 'weighted'
-        self.num_batches = num_batches
+        elif self.weights is not None:
+            draw = 'weighted'
         self.shares = [
-            Share(pool, count, rest_draw if pool == rest else draw)
-            for pool, count in counts.items()
+            Share(pool, n, n * times, rest_draw if pool == rest else draw)
+            for pool, n in counts.items()
         ]
-        self._odds = {
-            share.pool: _odds(weights[pools[share.pool]], share.pool)
+        in_group = [share.in_group for share in self.shares]
+        self.alike = sum(most_in_batch(self.batch_size, in_group)) == self.batch_size
+        self.odds = {
+            share.pool: make_odds(self.weights[self.pools[share.pool]], share.pool)
             for share in self.shares
-            if share.draw == 'weighted' and weights is not None
+            if share.draw == 'weighted' and self.weights is not None
         }
 
-    def _steps_of_one_pass(self, pool: str, count: int) -> int:
-        size, step = len(self.pools[pool]), count * self.world_size
+    def _groups_of_one_pass(self, pool: str, in_group: int) -> int:
+        # Whole groups, and whole steps.
+        size, at_once = len(self.pools[pool]), max(self.step_size // self.group_size, 1)
         if size > MAX_SIZE:
             raise ValueError(f'{size:,} images in {pool!r}: expected at most 2**32')
-        if size < step:
-            ranks = f' ({count} on each of {self.world_size} ranks)'
+        needed = in_group * at_once
+        if size < needed:
+            parts, kind = self.world_size, 'ranks'
+            if self.over:
+                parts, kind = at_once, f'groups of over={self.over} images'
+            what, line = 'step', 'batch_size'
+            if self.group_steps > 1:
+                what, line = f'group of over={self.over} images', 'batch_sampler.over'
             raise ValueError(
-                f'{size:,} {pool} images, but one step takes {step:,}'
-                f'{ranks if self.world_size > 1 else ""}; '
-                'set a smaller train_dataloader.batch_size, or add images'
+                f'{size:,} {pool} images, but one {what} takes {needed:,}'
+                + (f' ({needed // parts} for each of {parts} {kind})' * (parts > 1))
+                + f'; set a smaller train_dataloader.{line}, or add images'
             )
-        return size // step if self.drop_last else -(-size // step)
+        steps = size // needed if self.drop_last else -(-size // needed)
+        return steps * at_once
 
     def __len__(self) -> int:
         """Number of steps in an epoch, the same on every rank."""
-        return self.num_batches
+        return self.num_groups * self.group_size // self.step_size
 
-    def switch(self, quota: Quota, step: int) -> Plan:
+    def switch(
+        self, quota: Quota, step: int, pools: Mapping[str, Pool] | None = None
+    ) -> Plan:
         """The plan with another quota that takes over at a step of the run.
 
         Its epochs have as many steps as those of this plan, and its passes go on where
         those of this plan stop; so ``num_batches`` must have been given to this one.
 
         Args:
-            quota (int | float | dict | None): See :func:`share_batch`.
-            step (int): The step, counted from the beginning of the run.
+            quota (int | float | dict | None): See :func:`share_images`.
+            step (int): The step, counted from the beginning of the run: the first of a
+                group.
+            pools (dict, optional): Other pools, with the same ``normal`` and ``all``.
+                None keeps those of this plan.
 
         Returns:
             Plan: To be asked for batches from that step on.
+
+        Raises:
+            ValueError: If the step is inside a group.
         """
-        used = dict(self.used)
-        for share in self.shares:
-            drawn = (step - self.first_step) * share.images * self.world_size
-            used[share.pool] = used.get(share.pool, 0) + drawn
-        return Plan(
-            self.pools,
-            quota,
-            self.batch_size,
-            self.world_size,
-            self.seed,
-            self.drop_last,
-            len(self),
-            self.replacement,
-            self.weights,
-            step,
-            used,
-        )
+        if step % self.group_steps:
+            raise ValueError(
+                f'the quota changes at step {step}: expected the first step of a group '
+                f'of over={self.over} images, a multiple of {self.group_steps}'
+            )
+        plan = copy(self)
+        plan.first_group = step * self.step_size // self.group_size
+        groups = plan.first_group - self.first_group
+        drawn = {share.pool: groups * share.in_group for share in self.shares}
+        plan.pools = self.pools if pools is None else pools
+        plan.used = {
+            name: self.used.get(name, 0) + drawn.get(name, 0) for name in plan.pools
+        }
+        plan._num_batches = len(self)
+        plan._set_quota(quota)
+        return plan
 
     def batches(self, epoch: int, rank: int, start: int, stop: int) -> np.ndarray:
         """The batches of steps ``start … stop - 1``.
@@ -182,28 +226,85 @@ class Plan:
         Returns:
             np.ndarray: int64 indices of shape (stop - start, batch_size).
         """
-        steps = np.arange(start, stop)[:, None]
-        columns = []
-        for share in self.shares:
-            slots = np.arange(rank * share.images, (rank + 1) * share.images)
-            drawn = DRAWS[share.draw](self, share, epoch, steps, slots)
-            columns.append(_take(self.pools[share.pool], drawn))
-        return self._shuffle_rows(np.concatenate(columns, axis=1), epoch, rank, start)
+        groups, slots = self._slots(epoch, rank, start, stop)
+        # One row for each image of a batch.
+        width = sum(len(numbers) for numbers, _ in slots)
+        keys, row = self._random_keys(width, epoch, rank, start, stop), 0
+        for share, (numbers, taken) in zip(self.shares, slots):
+            here = keys[row : row + len(numbers)]
+            here |= self._draw(share, epoch, groups, numbers).view(np.uint64)
+            if taken is not None:  # what is not is sorted behind what is
+                here[~taken] = ~np.uint64(0)
+            row += len(numbers)
+        # One row for each batch. The indices ride along in the lower halves of random
+        # words: one sort is cheaper than an argsort and a gather.
+        batches = keys.T.copy()
+        batches.sort(axis=1)
+        batches &= LOWER
+        return batches[:, : self.batch_size].view(np.int64)
 
-    def _shuffle_rows(
-        self, rows: np.ndarray, epoch: int, rank: int, start: int
+    def images_of(self, epoch: int, rank: int, step: int) -> dict[str, int]:
+        """How many images of a batch come from each pool.
+
+        Args:
+            epoch (int): The epoch.
+            rank (int): The rank.
+            step (int): The step.
+
+        Returns:
+            dict[str, int]: Images by pool name.
+        """
+        _, slots = self._slots(epoch, rank, step, step + 1)
+        return {
+            share.pool: len(numbers) if taken is None else int(taken.sum())
+            for share, (numbers, taken) in zip(self.shares, slots)
+        }
+
+    def _slots(
+        self, epoch: int, rank: int, start: int, stop: int
+    ) -> tuple[np.ndarray, list[Slots]]:
+        # Of each batch, the group and what it takes of that: it depends on where the
+        # batch begins in the group.
+        steps, first = np.arange(start, stop), rank * self.batch_size
+        if self.group_steps == 1:
+            groups = steps * (self.step_size // self.group_size)
+            groups += first // self.group_size
+            places = np.array([first % self.group_size])
+        else:
+            groups = steps // self.group_steps
+            places = (steps - groups * self.group_steps) * self.step_size + first
+        counts = [share.in_group for share in self.shares]
+        phases = None if self.alike else self._phases(epoch, groups, counts)
+        return groups, slots_of_batches(places, self.batch_size, counts, phases)
+
+    def _draw(
+        self, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
     ) -> np.ndarray:
-        # A row is sorted by random upper halves of its words; the indices ride along
-        # in the lower halves. One sort is cheaper than an argsort and a gather.
-        half = -(-self.batch_size // 2)
+        places = DRAWS[share.draw](self, share, epoch, groups, slots)
+        return take(self.pools[share.pool], places)
+
+    def _phases(
+        self, epoch: int, groups: np.ndarray, counts: list[int]
+    ) -> list[np.ndarray]:
+        first, phases = int(groups[0]), []
+        number = int(groups[-1]) + 1 - first
+        for lane in range(1, len(counts)):
+            words = random_words(self.seed, 'phase', first, number, lane, epoch)
+            phases.append(below(words, sum(counts[: lane + 1])).take(groups - first))
+        return phases
+
+    def _random_keys(
+        self, width: int, epoch: int, rank: int, start: int, stop: int
+    ) -> np.ndarray:
+        # Words of shape (width, steps) whose lower halves are 0.
+        half, steps = -(-width // 2), stop - start
         words = random_words(
-            self.seed, 'place', start * half, len(rows) * half, rank, epoch
+            self.seed, 'place', start * half, steps * half, rank, epoch
         ).reshape(-1, half)
-        low, bits = np.uint64(0xFFFFFFFF), np.uint64(32)
-        keys = np.concatenate([words & ~low, words << bits], axis=1)
-        keys = keys[:, : self.batch_size] | rows.view(np.uint64)
-        keys.sort(axis=1)
-        return (keys & low).view(np.int64)
+        keys = np.empty((2 * half, steps), np.uint64)
+        np.bitwise_and(words.T, ~LOWER, out=keys[:half])
+        np.left_shift(words.T, np.uint64(32), out=keys[half:])
+        return keys[:width]
 
     def chunks(
         self, epoch: int, rank: int, start: int = 0, stop: int | None = None
@@ -225,77 +326,4 @@ class Plan:
         while start < stop:
             end = min(start + -(-images // self.batch_size), stop)
             yield end, self.batches(epoch, rank, start, end)
-            start, images = end, min(8 * images, LAST_CHUNK)
-
-
-def _independent(
-    plan: Plan, share: Share, epoch: int, steps: np.ndarray, slots: np.ndarray
-) -> np.ndarray:
-    words = _slot_words(plan, share, epoch, steps, slots)
-    return below(words, len(plan.pools[share.pool]))
-
-
-def _weighted(
-    plan: Plan, share: Share, epoch: int, steps: np.ndarray, slots: np.ndarray
-) -> np.ndarray:
-    words = _slot_words(plan, share, epoch, steps, slots)
-    unit = (words >> np.uint64(11)) * 2.0**-53
-    return plan._odds[share.pool].searchsorted(unit, side='right')
-
-
-def _cycles(
-    plan: Plan, share: Share, epoch: int, steps: np.ndarray, slots: np.ndarray
-) -> np.ndarray:
-    steps = epoch * len(plan) + steps - plan.first_step
-    places = steps * share.images * plan.world_size + slots
-    places += plan.used.get(share.pool, 0)
-    size, purpose = len(plan.pools[share.pool]), f'pass {share.pool}'
-    return shuffled(places, size, plan.seed, purpose)
-
-
-def _one_pass(
-    plan: Plan, share: Share, epoch: int, steps: np.ndarray, slots: np.ndarray
-) -> np.ndarray:
-    size = len(plan.pools[share.pool])
-    places = steps * (share.images * plan.world_size) + slots
-    if places[-1, -1] >= size:  # only the last step without drop_last
-        places %= size
-    return shuffled(places + epoch * size, size, plan.seed, f'pass {share.pool}')
-
-
-# How a pool's share is drawn: places in the pool, of shape (steps, slots).
-DRAWS = {
-    'independent': _independent,
-    'weighted': _weighted,
-    'cycles': _cycles,
-    'pass': _one_pass,
-}
-
-
-def _slot_words(
-    plan: Plan, share: Share, epoch: int, steps: np.ndarray, slots: np.ndarray
-) -> np.ndarray:
-    purpose, start = f'draw {share.pool}', int(steps[0, 0])
-    return np.stack(
-        [
-            random_words(plan.seed, purpose, start, len(steps), slot, epoch)
-            for slot in slots.tolist()
-        ],
-        axis=1,
-    )
-
-
-def _odds(weights: np.ndarray, pool: str) -> np.ndarray:
-    total = weights.cumsum(dtype=np.float64)
-    if not total[-1] > 0:
-        raise ValueError(
-            f'the weights of all images of the pool {pool!r} are 0: expected one '
-            'above 0; set train_dataloader.sampler.weights'
-        )
-    return total / total[-1]
-
-
-def _take(pool: Pool, places: np.ndarray) -> np.ndarray:
-    if isinstance(pool, range):
-        return pool.start + places * pool.step
-    return pool.take(places)
+            start, images = end, min(16 * images, LAST_CHUNK)

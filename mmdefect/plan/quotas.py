@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import gcd
 from operator import index as to_int
 from typing import Any, Mapping, Union
 
@@ -9,88 +11,91 @@ import numpy as np
 
 Quota = Union[int, float, Mapping[str, int], None]
 
+LINE = 'train_dataloader.batch_sampler.quota'
+OVER = 'train_dataloader.batch_sampler.over'
 
-def share_batch(
-    quota: Quota, batch_size: int, pools: Mapping[str, Any]
+
+def share_images(
+    quota: Quota, pools: Mapping[str, Any], batch_size: int, over: int | None = None
 ) -> dict[str, int]:
-    """Split a batch among the pools.
+    """Split the images over which a quota holds among the pools.
 
     Args:
-        quota (int | float | dict | None): Images a batch from ``defect``; or their
-            share of the batch; or images a batch by pool name; or None for no quota.
-        batch_size (int): Images a batch on one rank.
+        quota (int | float | dict | None): Images from ``defect``; or their share; or
+            images by pool name; or None for no quota.
         pools (dict): The pools, by name.
+        batch_size (int): Images a batch on one rank.
+        over (int, optional): Images over which the quota holds. None is a batch.
 
     Returns:
-        dict[str, int]: Images a batch, by pool name. They add up to ``batch_size``.
+        dict[str, int]: Images by pool name. They add up to ``over``.
 
     Raises:
-        TypeError: If ``quota`` or ``batch_size`` is of another type.
-        ValueError: If they are out of range, or name a pool that is not there.
+        TypeError: If ``quota`` is of another type.
+        ValueError: If it is out of range, or names a pool that is not there.
     """
-    batch_size = whole_number(
-        batch_size, 'batch_size', 'set train_dataloader.batch_size'
-    )
-    if batch_size < 1:
-        raise ValueError(
-            f'batch_size={batch_size}: expected at least 1; '
-            'set train_dataloader.batch_size'
-        )
+    images = over or batch_size
+    what = f'over={over} images' if over else f'a batch of {batch_size}'
     if quota is None:
-        return {'all': batch_size}
+        return {'all': images}
     if isinstance(quota, Mapping):
-        counts = {name: _quota(n, batch_size, name) for name, n in quota.items()}
+        counts = {name: _number(n, f'quota[{name!r}]') for name, n in quota.items()}
         quota = counts
+    elif isinstance(quota, float):
+        counts = {'defect': _share(quota, images, what)}
     else:
-        counts = {'defect': _quota(quota, batch_size)}
-    line = 'train_dataloader.batch_sampler.quota'
+        counts = {'defect': _number(quota, 'quota')}
     known = [pool for pool in pools if pool not in ('normal', 'all')]
     for name, count in counts.items():
         if name == 'normal':
             raise ValueError(
                 f"quota={counts}: 'normal' fills what the other pools leave "
-                f'of the batch; take it out of {line}'
+                f'of {what}; take it out of {LINE}'
             )
         if name not in known:
             raise ValueError(
                 f'quota names the pool {name!r}, but the pools are '
-                f'{", ".join(map(repr, known))}; set {line}'
+                f'{", ".join(map(repr, known))}; set {LINE}'
             )
         if count and not len(pools[name]):
             raise ValueError(
                 f'quota asks for {count} of the pool {name!r}, which is empty; '
-                f'take it out of {line}'
+                f'take it out of {LINE}'
             )
-    if sum(counts.values()) >= batch_size:
+    if sum(counts.values()) >= images:
+        larger = OVER if over else f'train_dataloader.batch_size or {OVER}'
         raise ValueError(
-            f'quota={quota} takes {sum(counts.values())} of a batch of {batch_size}: '
-            f'expected at most {batch_size - 1}, so that normal images keep a place; '
-            f'set {line}, or a larger train_dataloader.batch_size'
+            f'quota={quota} takes {sum(counts.values())} of {what}: '
+            f'expected at most {images - 1}, so that normal images keep a place; '
+            f'set {LINE}, or a larger {larger}'
         )
     counts = {name: count for name, count in counts.items() if count}
-    return {**counts, 'normal': batch_size - sum(counts.values())}
+    return {**counts, 'normal': images - sum(counts.values())}
 
 
-def _quota(quota: Any, batch_size: int, name: str = '') -> int:
-    key = f'quota[{name!r}]' if name else 'quota'
-    line = 'set train_dataloader.batch_sampler.quota'
-    if isinstance(quota, float) and not name:
-        if not 0 < quota < 1:
-            raise ValueError(
-                f'quota={quota}: a float is a share of the batch and lies between '
-                f'0 and 1; for a number of images, {line} to an int'
-            )
-        count = round(quota * batch_size)
-        if not count or abs(count - quota * batch_size) > 1e-6:
-            raise ValueError(
-                f'quota={quota} of a batch of {batch_size} is '
-                f'{quota * batch_size:g} images: expected a whole number; '
-                f'{line} to {min(max(count, 1), batch_size - 1)}'
-            )
-        return count
-    count = whole_number(quota, key, f'{line} to a number of images a batch')
+def _number(quota: Any, key: str) -> int:
+    count = whole_number(quota, key, f'set {LINE} to a number of images')
     if count < 0:
-        raise ValueError(f'{key}={count}: expected 0 or more; {line}')
+        raise ValueError(f'{key}={count}: expected 0 or more; set {LINE}')
+    return count
+
+
+def _share(quota: float, images: int, what: str) -> int:
+    if not 0 < quota < 1:
+        raise ValueError(
+            f'quota={quota}: a float is a share of the images and lies between '
+            f'0 and 1; for a number of images, set {LINE} to an int'
+        )
+    count = round(quota * images)
+    if not count or abs(count - quota * images) > 1e-6:
+        parts = Fraction(quota).limit_denominator(100).denominator
+        whole = images * parts // gcd(images, parts)
+        raise ValueError(
+            f'quota={quota} of {what} is {quota * images:g} images: expected a whole '
+            'number; set '
+            + (f'{OVER} to {whole}, or ' if whole > images else '')
+            + f'{LINE} to {min(max(count, 1), images - 1)}'
+        )
     return count
 
 
@@ -117,3 +122,24 @@ def whole_number(value: Any, name: str, fix: str) -> int:
         raise TypeError(
             f'{name}={value!r}: expected an int, got {kind}; {fix}'
         ) from None
+
+
+def at_least_one(value: Any, line: str) -> int:
+    """A value of the config as an int above 0.
+
+    Args:
+        value (int): An int, or what stands for one.
+        line (str): Where it stands, such as ``train_dataloader.batch_size``.
+
+    Returns:
+        int: The value.
+
+    Raises:
+        TypeError: If it is no int.
+        ValueError: If it is below 1.
+    """
+    name = line.rsplit('.', 1)[-1]
+    number = whole_number(value, name, f'set {line}')
+    if number < 1:
+        raise ValueError(f'{name}={number}: expected at least 1; set {line}')
+    return number

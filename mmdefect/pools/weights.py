@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from reprlib import repr as shorten
-from typing import Any, Callable
+from typing import Any, Callable, Mapping
 
 import numpy as np
 from mmengine.utils import get_object_from_string
@@ -15,16 +15,68 @@ from mmdefect.pools.wrappers import unwrap
 LINE = 'train_dataloader.sampler.weights'
 
 
+def class_balanced(classes: Mapping[str, np.ndarray], length: int) -> np.ndarray:
+    """Weights with which each class is drawn equally often.
+
+    An image that shows several counts for the rarest of them.
+
+    Args:
+        classes (dict[str, np.ndarray]): Indices of the images of each class.
+        length (int): Images in the dataset.
+
+    Returns:
+        np.ndarray: float64 of shape (length,); 1 for images of no class.
+    """
+    counts_for = np.full(length, -1)
+    for number, name in enumerate(_rarest_last(classes)):
+        counts_for[classes[name]] = number
+    of_class = counts_for >= 0
+    sizes = np.bincount(counts_for[of_class], minlength=len(classes))
+    return np.where(of_class, 1 / np.maximum(sizes, 1)[counts_for], 1.0)
+
+
+def repeat_factor(classes: Mapping[str, np.ndarray], length: int) -> np.ndarray:
+    """Weights by the square root of how rare the rarest class of an image is.
+
+    The repeat factors of Gupta, Dollár and Girshick ("LVIS: a dataset for large
+    vocabulary instance segmentation", CVPR 2019), with a threshold that no class
+    reaches: the quota decides how often defects are drawn, the factors among which.
+
+    Args:
+        classes (dict[str, np.ndarray]): Indices of the images of each class.
+        length (int): Images in the dataset.
+
+    Returns:
+        np.ndarray: float64 of shape (length,); 1 for images of no class.
+    """
+    weights = np.ones(length)
+    for name in _rarest_last(classes):
+        weights[classes[name]] = 1 / np.sqrt(max(len(classes[name]), 1))
+    return weights
+
+
+def _rarest_last(classes: Mapping[str, np.ndarray]) -> list[str]:
+    return sorted(classes, key=lambda name: -len(classes[name]))
+
+
+# What a config may name in the place of a file or a function.
+BY_CLASS = {'class_balanced': class_balanced, 'repeat_factor': repeat_factor}
+
+
 def read_weights(
-    source: str | os.PathLike | Callable[[dict], float], dataset: Any
+    source: str | os.PathLike | Callable[[dict], float],
+    dataset: Any,
+    classes: Mapping[str, np.ndarray],
 ) -> np.ndarray:
     """Weights of all images of a dataset.
 
     Args:
-        source (str | os.PathLike | Callable): A text file with one file name or image
-            id and its weight a line, the others weigh 1; or a function, or its dotted
-            name, that takes an image's ``data_info`` and returns its weight.
+        source (str | os.PathLike | Callable): A key of ``BY_CLASS``; or a text file
+            with one file name or image id and its weight a line, the others weigh 1; or
+            a function, or its dotted name, that takes an image's ``data_info`` and
+            returns its weight.
         dataset: The outermost dataset.
+        classes (dict[str, np.ndarray]): Indices of the images of each defect class.
 
     Returns:
         np.ndarray: float64 of shape (len(dataset),).
@@ -34,13 +86,16 @@ def read_weights(
         ValueError: If a weight is negative, infinite or NaN, or an image is unknown.
         FileNotFoundError: If the file is missing.
     """
+    if isinstance(source, str) and source in BY_CLASS:
+        return BY_CLASS[source](classes, len(dataset))
     if isinstance(source, str) and not os.path.exists(source):
         function = get_object_from_string(source)
-        if function is None and '/' not in source and os.extsep in source:
+        if function is None:
             raise FileNotFoundError(
-                f'{source!r} is neither a file nor an importable function; set {LINE}'
+                f'weights={source!r} is neither {" nor ".join(BY_CLASS)}, nor a file '
+                f'or an importable function; set {LINE}'
             )
-        source = source if function is None else function
+        source = function
     if isinstance(source, (str, os.PathLike)):
         weights = _weights_of_file(source, dataset)
     elif callable(source):
@@ -49,7 +104,8 @@ def read_weights(
         weights = _numbers([source(info) for info in infos])[origin]
     else:
         raise TypeError(
-            f'weights={shorten(source)}: expected a text file or a function; set {LINE}'
+            f'weights={shorten(source)}: expected {", ".join(map(repr, BY_CLASS))}, a '
+            f'text file or a function; set {LINE}'
         )
     bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(bad):

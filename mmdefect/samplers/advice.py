@@ -23,7 +23,7 @@ class Row(NamedTuple):
     """What a quota means.
 
     Args:
-        quota (int): Defect images in each batch.
+        quota (int): Defect images in each batch, or in ``over`` images.
         batches (int): Batches in an epoch.
         normals (int): Different normal images in the first epoch.
         draws_epoch (float): Draws of each defect image in an epoch, mean.
@@ -41,7 +41,8 @@ class Advice(NamedTuple):
     """A quota to begin with.
 
     Args:
-        quota (int | None): Defect images in each batch, or None for stock sampling.
+        quota (int | None): Defect images in each batch, or in ``over`` images; None for
+            stock sampling.
         reason (str): Why, in one sentence.
         source (str): Where the rule is from.
     """
@@ -62,8 +63,8 @@ def describe_quota(batches: Any, draws: Callable[[Any], dict]) -> Row:
         Row: What it means.
     """
     plan = batches.plan
-    normal = next(share.images for share in plan.shares if share.pool == 'normal')
-    places = normal * plan.world_size * len(plan)
+    normal = next(share.in_group for share in plan.shares if share.pool == 'normal')
+    places = normal * plan.num_groups
     return Row(
         batches.quota,
         len(batches),
@@ -84,7 +85,7 @@ def advise(
 
     Args:
         rows (list[Row]): What each quota means.
-        natural (float): Defect images in a stock batch, mean.
+        natural (float): Defect images in as many images without a quota, mean.
         run (tuple[int, str]): Length of the run, and its unit.
         make (Callable): The batches with a quota.
         draws (Callable): Draws of an image in the whole run, by pool.
@@ -99,22 +100,22 @@ def advise(
     if natural >= most:
         return Advice(
             None,
-            f'stock batches hold {natural:.1f} defect images on average, and a quota '
-            f'should not be above {most} here',
+            f'stock sampling draws {natural:.1f} defect images in as many on average, '
+            f'and a quota should not be above {most} here',
             f'{BALANCE}. {LIMIT}',
         )
     if fitting and fitting[-1].quota == half:
         often = f'{fitting[-1].draws_run:,.0f}'
         return Advice(
             half,
-            'half a batch balances defect and normal images, and each defect image is '
+            'one half balances defect and normal images, and each defect image is '
             f'drawn about {often} times in the run, not more than {MANY_DRAWS}',
             f'{BALANCE}. {LIMIT}',
         )
     if fitting:
         return Advice(
             fitting[-1].quota,
-            'it is the largest quota, up to half a batch, with which each defect image '
+            'it is the largest quota, up to one half, with which each defect image '
             f'is drawn at most {MANY_DRAWS} times in the run: about '
             f'{fitting[-1].draws_run:,.0f}, and {rows[len(fitting)].draws_run:,.3g} '
             'with one more',

@@ -20,13 +20,14 @@ from mmdefect.checks.pools import (
     check_defect_classes,
     check_pool_names,
     check_pools,
+    check_weights,
 )
 from mmdefect.plan.plan import Plan
 from mmdefect.pools.photographs import Photographs
 from mmdefect.pools.pools import annotated_normals, make_pools, read_pool
 from mmdefect.pools.scan import scan
 from mmdefect.pools.weights import read_weights
-from mmdefect.samplers.ranks import failing_together
+from mmdefect.samplers.ranks import constructed_together
 
 CONFIG_LINES = (
     "    sampler=dict(type='DefectPoolSampler'),\n"
@@ -55,10 +56,13 @@ class DefectPoolSampler(Sampler):
             text file with one file name or image id a line, or a list of indices.
             Their images leave ``normal``. Defaults to None.
         weights (str | Callable, optional): How often each image is to be drawn
-            relative to the others of its pool: a text file with one file name or image
-            id and its weight a line (the others weigh 1), or a function, or its dotted
-            name, that takes the image's ``data_info`` and returns the weight. None is
-            equally often. Defaults to None.
+            relative to the others of its pool. ``'class_balanced'``: each class equally
+            often. ``'repeat_factor'``: by the square root of how rare a class is. An
+            image of several classes counts for its rarest. Or a text file with one file
+            name or image id and its weight a line (the others weigh 1), or a function,
+            or its dotted name, that takes the image's ``data_info`` and returns the
+            weight. All normal images weigh the same, since an epoch shows each of them
+            once. None is equally often. Defaults to None.
         shuffle (bool): Only True. It is there because a config inherits
             ``sampler=dict(type='DefaultSampler', shuffle=True)`` and MMEngine merges
             what the user writes into it. Defaults to True.
@@ -71,6 +75,7 @@ class DefectPoolSampler(Sampler):
         rank (int): This process's rank.
         world_size (int): Number of ranks.
         seed (int): The seed in use.
+        seed_is_drawn (bool): Whether it was not given, but drawn at random.
         epoch (int): The epoch that the next iteration belongs to.
 
     Raises:
@@ -80,7 +85,7 @@ class DefectPoolSampler(Sampler):
         RuntimeError: If one of these is raised on another rank only.
     """
 
-    @failing_together()
+    @constructed_together
     def __init__(
         self,
         dataset: Any,
@@ -91,7 +96,8 @@ class DefectPoolSampler(Sampler):
         weights: Any | None = None,
         shuffle: bool = True,
     ) -> None:
-        self.seed = _agreed_seed(seed)
+        if seed is not None:
+            _check_seed(seed)
         if shuffle is not True:
             raise ValueError(
                 f'shuffle={shuffle!r}: expected True, the batches are drawn at random; '
@@ -113,6 +119,8 @@ class DefectPoolSampler(Sampler):
                 'indices; set train_dataloader.sampler.pools'
             )
         self.rank, self.world_size = get_dist_info()
+        self.seed: Any = seed
+        self.seed_is_drawn = seed is None
         self.epoch = 0
         self.dataset = dataset
         self.replacement = replacement
@@ -139,7 +147,22 @@ class DefectPoolSampler(Sampler):
         self.annotated_normals = annotated_normals(
             scanned, self.pools['normal'], self.defect_classes
         )
-        self.weights = None if weights is None else read_weights(weights, dataset)
+        self.weights = None
+        if weights is not None:
+            classes = {name: scanned.classes[name] for name in self.defect_classes}
+            self.weights = read_weights(weights, dataset, classes)
+            check_weights(self.weights, self.pools['normal'])
+
+    def _agree(self) -> None:
+        seeds = all_gather_object(self.seed)
+        for rank, seed in enumerate(seeds):
+            if seed != seeds[0]:
+                raise ValueError(
+                    'the ranks do not draw with the same seed: '
+                    f'rank 0 {seeds[0]!r}, rank {rank} {seed!r}; set '
+                    'train_dataloader.sampler.seed, or randomness.seed, on every rank'
+                )
+        self.seed = sync_random_seed() if self.seed is None else int(self.seed)
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch that the next iteration belongs to.
@@ -161,6 +184,12 @@ class DefectPoolSampler(Sampler):
                 'DefectPoolSampler trains without a quota: no QuotaBatchSampler was '
                 'built on it. Write into train_dataloader:\n' + CONFIG_LINES
             )
+        if self.weights is not None:
+            raise ValueError(
+                'weights count for the draws of a quota, and there is none: '
+                'set train_dataloader.batch_sampler, or take '
+                'train_dataloader.sampler.weights out'
+            )
         plan = Plan(
             {'all': range(len(self.dataset))},
             quota=None,
@@ -171,20 +200,6 @@ class DefectPoolSampler(Sampler):
         )
         for _, rows in plan.chunks(self.epoch, self.rank):
             yield from rows.ravel().tolist()
-
-
-def _agreed_seed(seed: Any) -> int:
-    seeds = all_gather_object(seed)
-    for rank, other in enumerate(seeds):
-        if other is not None:
-            _check_seed(other)
-        if other != seeds[0]:
-            raise ValueError(
-                'the ranks do not draw with the same seed: '
-                f'rank 0 {seeds[0]!r}, rank {rank} {other!r}; '
-                'set train_dataloader.sampler.seed, or randomness.seed, on every rank'
-            )
-    return sync_random_seed() if seed is None else int(seed)
 
 
 def _check_seed(seed: Any) -> None:

@@ -6,8 +6,8 @@ from mmdefect.pools.pools import RESERVED
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
 # MMDetection's longest stock schedules (YOLOX, RTMDet) train 300 epochs: no image is
-# shown to a model more often. Beyond that, few images are learned by heart: in the
-# README's "Choosing a quota", new images were ranked a little worse from there on.
+# shown to a model more often. Beyond that, few images are learned by heart: new images
+# were ranked a little worse from there on (configs/README.md, "Choosing a quota").
 MANY_DRAWS = 300
 
 
@@ -34,10 +34,10 @@ def draws_per_image(batch_sampler: QuotaBatchSampler, steps: int) -> dict[str, f
     draws = dict.fromkeys(names, 0.0)
     for (first, plan), end in zip(plans, ends):
         steps_of_plan = max(min(end, steps) - first, 0)
-        images = {share.pool: share.images for share in plan.shares}
+        groups = steps_of_plan * plan.step_size / plan.group_size
+        drawn = {share.pool: groups * share.in_group for share in plan.shares}
         for name in names:
             for pool in (name, 'all'):
                 size = max(batch_sampler.sampler.photographs[pool], 1)
-                count = steps_of_plan * images.get(pool, 0) * plan.world_size
-                draws[name] += count / size
+                draws[name] += drawn.get(pool, 0) / size
     return draws

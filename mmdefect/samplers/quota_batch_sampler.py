@@ -3,27 +3,74 @@
 from __future__ import annotations
 
 import logging
-import zlib
-from functools import reduce
+from functools import partial
 from itertools import chain
-from math import gcd
 from operator import length_hint
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
+import numpy as np
 from mmengine.logging import print_log
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
 from mmdefect.checks.dataset import check_dataset
-from mmdefect.checks.pools import (
-    missing_pools,
-)
+from mmdefect.checks.pools import missing_pools
 from mmdefect.plan.plan import Plan
-from mmdefect.plan.quotas import Quota
+from mmdefect.plan.quotas import Quota, share_images
 from mmdefect.samplers.defect_pool_sampler import CONFIG_LINES, DefectPoolSampler
-from mmdefect.samplers.ranks import check_ranks_agree, differences, failing_together
+from mmdefect.samplers.ranks import check_ranks_agree, constructed_together
+from mmdefect.samplers.state import checksum, fingerprint, place_in
+from mmdefect.samplers.summary import summarize
 
-STEP = 'images per step over all ranks'
+# Batches turned into lists at once: few enough for the processor's cache, and for
+# Python not to look for garbage among them.
+LISTED = 256
+
+
+class Cursor(NamedTuple):
+    """A place between two batches.
+
+    Args:
+        epoch (int): The epoch.
+        stop (int): The step after the last batch that is planned.
+        planned (Iterator[list[int]], optional): What is left of the planned batches.
+            None where an iteration is yet to begin.
+    """
+
+    epoch: int
+    stop: int
+    planned: Iterator[list[int]] | None = None
+
+
+class FurtherPool(NamedTuple):
+    """A pool whose images are found in the course of a run.
+
+    Args:
+        name (str): What it is called.
+        images (int): Its images of a batch, or of ``over`` images.
+        contents (Sequence[tuple[int, np.ndarray]]): Its indices from a step of the run
+            on.
+    """
+
+    name: str
+    images: int
+    contents: Sequence[tuple[int, np.ndarray]]
+
+
+class _Batches(chain):
+    """The batches of one iteration, at the cost of ``itertools.chain``.
+
+    Of an epoch that had ended, torchdata restores an iterator and throws it away for
+    another, which must not find the place to go on from once more.
+    """
+
+    begin: Callable[[], None]
+
+    def state_dict(self) -> dict:
+        return {}  # all of it is in that of the batch sampler
+
+    def load_state_dict(self, state: dict) -> None:
+        self.begin()
 
 
 @DATA_SAMPLERS.register_module()
@@ -42,9 +89,14 @@ class QuotaBatchSampler(Sampler):
             batch by pool name, such as ``dict(crack=2, dent=1)``. The rest is
             ``normal``. 0 is no defects. None is no quota: plain shuffled batches of
             all images.
+        over (int, optional): Images over which the quota holds, in place of a batch.
+            The images of a run, step by step and rank by rank, are cut into groups of
+            so many; each holds the quota, and its batches share it up to one image.
+            Whole batches that are a whole part of a step over all ranks, or whole
+            steps. Defaults to None.
         drop_last (bool): Whether to leave out the tail of a pass that fills no whole
-            step. False fills the last step from the head of the same pass. Batches are
-            never short. Defaults to True.
+            step or group. False fills the last one from the head of the same pass.
+            Batches are never short. Defaults to True.
         num_batches (int, optional): Steps in an epoch. None is one pass over the
             normal images; with a number the pass goes on from epoch to epoch. Defaults
             to None.
@@ -58,53 +110,73 @@ class QuotaBatchSampler(Sampler):
         RuntimeError: If one of these is raised on another rank only.
     """
 
+    @constructed_together
     def __init__(
         self,
         sampler: DefectPoolSampler,
         batch_size: int,
         quota: Quota,
+        over: int | None = None,
         drop_last: bool = True,
         num_batches: int | None = None,
         infinite: bool = False,
     ) -> None:
-        with failing_together():
-            if not isinstance(sampler, DefectPoolSampler):
-                raise TypeError(
-                    f'QuotaBatchSampler got a {type(sampler).__name__}, which does not '
-                    'know the defect images. Write into train_dataloader:\n'
-                    + CONFIG_LINES
-                )
-            for name, flag in (('drop_last', drop_last), ('infinite', infinite)):
-                if not isinstance(flag, bool):
-                    raise TypeError(
-                        f'{name}={flag!r}: expected True or False; '
-                        f'set train_dataloader.batch_sampler.{name}'
-                    )
-            plan = Plan(
-                {**sampler.pools, 'all': range(len(sampler.dataset))},
-                quota,
-                batch_size,
-                world_size=sampler.world_size,
-                seed=sampler.seed,
-                drop_last=drop_last,
-                num_batches=num_batches,
-                replacement=sampler.replacement,
-                weights=sampler.weights,
+        if not isinstance(sampler, DefectPoolSampler):
+            raise TypeError(
+                f'QuotaBatchSampler got a {type(sampler).__name__}, which does not '
+                'know the defect images. Write into train_dataloader:\n' + CONFIG_LINES
             )
+        for name, flag in (('drop_last', drop_last), ('infinite', infinite)):
+            if not isinstance(flag, bool):
+                raise TypeError(
+                    f'{name}={flag!r}: expected True or False; '
+                    f'set train_dataloader.batch_sampler.{name}'
+                )
+        if quota is None and sampler.weights is not None:
+            raise ValueError(
+                'weights count for the draws of a quota, and quota=None asks for '
+                'plain batches of all images: set '
+                'train_dataloader.batch_sampler.quota, or take '
+                'train_dataloader.sampler.weights out'
+            )
+        plan = Plan(
+            {**sampler.pools, 'all': range(len(sampler.dataset))},
+            quota,
+            batch_size,
+            over=over,
+            world_size=sampler.world_size,
+            seed=sampler.seed,
+            drop_last=drop_last,
+            num_batches=num_batches,
+            replacement=sampler.replacement,
+            weights=sampler.weights,
+        )
         self.sampler = sampler
         self.batch_size = plan.batch_size
         # From which step of the run on each plan holds.
         self._plans: list[tuple[int, Plan]] = [(0, plan)]
+        self._pools = plan.pools
+        self._milestones: Sequence[tuple[int, Quota]] = ()
+        self._further: FurtherPool | None = None
         self.quota = quota
+        self.over = plan.over
         self.drop_last = drop_last
         self.infinite = infinite
-        # epoch, step after the planned batches, and the iterator of their indices
-        self._position: Any = (0, 0, iter(()))
-        self._resume_at: tuple | None = None
-        self._pools_digest: int | None = None
-        if sampler.world_size > 1:
-            check_ranks_agree({**self._fingerprint(), 'infinite': infinite})
-        print_log(self._summary(), logger='current')
+        self._cursor = Cursor(0, 0)
+        self._checksum: int | None = None
+        self._tell_dataset()
+
+    def _agree(self) -> None:
+        if self.sampler.world_size > 1:
+            check_ranks_agree(
+                {
+                    **self._fingerprint(),
+                    'batch_size': self.batch_size,
+                    'steps per epoch': len(self),
+                    'infinite': self.infinite,
+                }
+            )
+        print_log(summarize(self.sampler, self.plan), logger='current')
         self._warn_of_missing()
         self._warn_of_findings()
 
@@ -126,22 +198,73 @@ class QuotaBatchSampler(Sampler):
 
         Args:
             milestones (Sequence[tuple]): Pairs of a step, counted from the beginning
-                of the run, and the quota from there on. Steps rise and are above 0.
+                of the run, and the quota from there on. Steps rise and are above 0,
+                and begin groups.
 
         Raises:
             TypeError: If a quota is of another type than ``quota`` takes.
-            ValueError: If a quota does not fit, or the steps do not rise.
+            ValueError: If a quota does not fit, or the steps do not rise or are inside
+                groups.
         """
-        plans = [(0, self.plan.switch(self.quota, 0))]
-        for step, quota in milestones:
-            if step <= plans[-1][0]:
-                raise ValueError(
-                    f'milestones {list(milestones)}: expected steps that rise and are '
-                    'above 0; the quota of step 0 is '
-                    'train_dataloader.batch_sampler.quota'
-                )
-            plans.append((step, plans[-1][1].switch(quota, step)))
-        self._plans = plans
+        steps = [0, *(step for step, _ in milestones)]
+        if any(step <= before for before, step in zip(steps, steps[1:])):
+            raise ValueError(
+                f'milestones {list(milestones)}: expected steps that rise and are '
+                'above 0; the quota of step 0 is '
+                'train_dataloader.batch_sampler.quota'
+            )
+        self._plans = self._arrange(milestones, self._further)
+        self._milestones = milestones
+        self._tell_dataset()
+
+    def set_further_pool(
+        self, name: str, images: int, contents: Sequence[tuple[int, np.ndarray]]
+    ) -> None:
+        """Draw from a pool whose images are found in the course of the run.
+
+        Its images stay in ``normal`` too, so that a pass goes on through all of it.
+
+        Args:
+            name (str): What it is called.
+            images (int): Its images of a batch, or of ``over`` images, wherever there
+                is a quota. They take the places of normal ones.
+            contents (Sequence[tuple]): Pairs of a step, counted from the beginning of
+                the run, and the indices from there on. Before the first there is no
+                such pool. The steps begin groups.
+
+        Raises:
+            ValueError: If the name is taken, or the images do not fit.
+        """
+        if name in self._pools:
+            raise ValueError(
+                f'the pool {name!r} is there already: choose another name, or take it '
+                'out of train_dataloader.sampler.pools'
+            )
+        further = FurtherPool(name, images, contents)
+        self._plans = self._arrange(self._milestones, further)
+        self._further = further
+
+    def _arrange(
+        self, milestones: Sequence[tuple[int, Quota]], further: FurtherPool | None
+    ) -> list[tuple[int, Plan]]:
+        # The plans of the run, one after another.
+        quotas = {0: self.quota, **dict(milestones)}
+        contents = dict(further.contents) if further else {}
+        quota, pools, plan = self.quota, self._pools, self.plan
+        plans = []
+        for step in sorted({*quotas, *contents}):
+            quota = quotas.get(step, quota)
+            wanted = quota
+            if further:
+                if step in contents:
+                    pools = {**pools, further.name: contents[step]}
+                if further.name in pools and quota is not None:
+                    counts = share_images(quota, pools, self.batch_size, self.over)
+                    del counts['normal']
+                    wanted = {**counts, further.name: further.images}
+            plan = plan.switch(wanted, step, pools)
+            plans.append((step, plan))
+        return plans
 
     def plan_at(self, epoch: int, step: int) -> Plan:
         """The plan in force at a step.
@@ -161,24 +284,41 @@ class QuotaBatchSampler(Sampler):
         return len(self.plan)
 
     def __iter__(self) -> Iterator[list[int]]:
-        # Cheaper than a generator, whose frame is entered anew for every batch.
-        return chain.from_iterable(self._chunks())
+        if self._cursor.planned is not None:  # that of an iteration before
+            self._cursor = Cursor(self.sampler.epoch, 0)
+        place = self._place()
+        batches: Any = _Batches.from_iterable(self._chunks(*place))
+        batches.begin = partial(self._begin, *place)
+        return batches
 
-    def _chunks(self) -> Iterator[Iterator[list[int]]]:
-        # Runs at the first batch, not at iter(): a DataLoader with workers calls iter()
-        # twice and uses the second.
-        epoch, step = self._resume_at or (self.sampler.epoch, 0)
-        self._resume_at = None
+    def _chunks(self, epoch: int, step: int) -> Iterator[Iterator[list[int]]]:
+        # At the first batch, not at iter(): a DataLoader with workers calls that twice
+        # and uses the second; and a later epoch may be set in between.
+        epoch, step = max((epoch, step), (self.sampler.epoch, 0))
+        self._begin(epoch, step)
         while True:
             for plan, start, stop in self._stretches(epoch, step):
                 for end, rows in plan.chunks(epoch, self.sampler.rank, start, stop):
-                    indices = iter(rows.ravel().tolist())
-                    self._position = (epoch, end, indices)
-                    # Cutting one flat list is cheaper than turning rows into lists.
-                    yield map(list, zip(*[indices] * self.batch_size))
+                    first = end - len(rows)
+                    for done in range(0, len(rows), LISTED):
+                        batches = rows[done : done + LISTED].tolist()
+                        planned = iter(batches)
+                        self._cursor = Cursor(
+                            epoch, first + done + len(batches), planned
+                        )
+                        yield planned
             if not self.infinite:
                 return
             epoch, step = epoch + 1, 0
+
+    def _begin(self, epoch: int, step: int) -> None:
+        self._cursor = Cursor(epoch, step, iter(()))
+
+    def _place(self) -> tuple[int, int]:
+        # Epoch and step of the next batch.
+        epoch, stop, planned = self._cursor
+        step = stop - length_hint(planned or ())
+        return max((epoch, step), (self.sampler.epoch, 0))
 
     def _stretches(self, epoch: int, step: int) -> Iterator[tuple[Plan, int, int]]:
         # What is left of the epoch, cut where the quota changes.
@@ -191,55 +331,47 @@ class QuotaBatchSampler(Sampler):
         """Where the iteration is, for ``torchdata``'s ``StatefulDataLoader``.
 
         Returns:
-            dict: ``epoch`` and ``step``, the next batch, and ``fingerprint``, all that
-            the batches depend on.
+            dict: ``epoch`` and ``step``, the next batch; ``step_size``, images in a
+            step over all ranks, and ``num_batches``, steps in an epoch; and
+            ``fingerprint``, all that the images of a group depend on.
         """
-        epoch, stop, indices = self._position
-        if self._resume_at:
-            epoch, step = self._resume_at
-        elif self.sampler.epoch > epoch:
-            epoch, step = self.sampler.epoch, 0
-        else:
-            step = stop - length_hint(indices) // self.batch_size
-        return dict(epoch=epoch, step=step, fingerprint=self._fingerprint())
+        epoch, step = self._place()
+        return dict(
+            epoch=epoch,
+            step=step,
+            step_size=self.plan.step_size,
+            num_batches=len(self),
+            fingerprint=self._fingerprint(),
+        )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved place: the next iteration starts there.
 
-        The number of ranks may differ, as long as the global batch is the same.
+        Where ``set_epoch`` of the sampler names a later epoch, before or afterwards, it
+        starts at the beginning of that epoch. The number of ranks and the batch size
+        may differ, as long as a group is the same.
 
         Args:
             state (dict): What ``state_dict`` returned.
 
         Raises:
-            ValueError: If it was saved with other data or settings.
+            ValueError: If it was saved with other data or settings, or inside what is
+                a step now.
         """
-        missing = {'epoch', 'step', 'fingerprint'} - set(state)
-        if missing:
-            raise ValueError(
-                f'no state of QuotaBatchSampler: {", ".join(sorted(missing))} missing'
-            )
-        then, now = state['fingerprint'], self._fingerprint()
-        differ = differences('then', then, 'now', now)
-        if differ:
-            fix = _fitting_ranks(then[STEP], now[STEP], self.sampler.world_size)
-            raise ValueError(
-                f'the state belongs to other batches: {differ}. {fix}'
-                'Restore the data and train_dataloader as they were, or start anew'
-            )
-        self.start_at(state['epoch'], state['step'])
+        epoch, step = place_in(self.plan, self._fingerprint(), state)
+        self._cursor = Cursor(epoch, step)
+        self.sampler.set_epoch(max(epoch, self.sampler.epoch))
 
     def start_at(self, epoch: int, step: int) -> None:
         """Let the next iteration start at a step.
 
         Args:
             epoch (int): The epoch.
-            step (int): The step, ``0 … len(self)``; the last is the next epoch.
+            step (int): The step, ``0 … len(self)``; the last leaves nothing of the
+                epoch.
         """
-        if step >= len(self):
-            epoch, step = epoch + 1, 0
         self.sampler.set_epoch(epoch)
-        self._resume_at = (epoch, step)
+        self._cursor = Cursor(epoch, step)
 
     def reseed(self, seed: int) -> None:
         """Take another seed, that of a run to be resumed for example.
@@ -251,66 +383,20 @@ class QuotaBatchSampler(Sampler):
         for _, plan in self._plans:
             plan.seed = seed
 
-    def _fingerprint(self) -> dict[str, Any]:
-        plan = self.plan
-        if self._pools_digest is None:
-            self._pools_digest = 0
-            arrays = [pool for _, pool in sorted(self.sampler.pools.items())]
-            if self.sampler.weights is not None:
-                arrays.append(self.sampler.weights)
-            for array in arrays:
-                self._pools_digest = zlib.crc32(array.data, self._pools_digest)
-        return {
-            'images': len(self.sampler.dataset),
-            'pools': {name: len(pool) for name, pool in self.sampler.pools.items()},
-            'indices in the pools (checksum)': self._pools_digest,
-            STEP: [
-                [first, {s.pool: s.images * plan.world_size for s in plan.shares}]
-                for first, plan in self._plans
-            ],
-            'draws': {share.pool: share.draw for share in plan.shares},
-            'steps per epoch': len(plan),
-            'drop_last': plan.drop_last,
-            'seed': plan.seed,
-        }
+    def _tell_dataset(self) -> None:
+        # What an image was drawn for is kept through augmentation.
+        if hasattr(self.sampler.dataset, 'know_quota'):
+            names = {s.pool for _, plan in self._plans for s in plan.shares}
+            self.sampler.dataset.know_quota(names)
 
-    def _summary(self) -> str:
-        plan, pools = self.plan, self.sampler.pools
-        images = self.sampler.photographs
-        share = images['defect'] / images['all']
-        parts = [
-            f'{images["normal"]:,} normal + {images["defect"]:,} defect images '
-            f'({share:.1%})'.replace('%', ' %')
-        ]
-        if images['all'] < len(self.sampler.dataset):
-            parts[0] += f', repeated to {len(self.sampler.dataset):,}'
-        for what, number in self.sampler.annotated_normals.items():
-            parts[0] += f', {number:,} normal with {what} only'
-        counts = {s.pool: s.images for s in plan.shares}
-        rest = 'all' if self.quota is None else 'normal'
-        order = [rest] + [name for name in counts if name != rest]
-        parts.append(
-            f'each batch of {plan.batch_size}'
-            + (f' on each of {plan.world_size} ranks' if plan.world_size > 1 else '')
-            + ' = '
-            + ' + '.join(f'{counts[name]} {name}' for name in order)
-        )
-        parts.append(f'{len(plan):,} batches per epoch')
-        for name in order[1:]:
-            draws = counts[name] * plan.world_size * len(plan) / images[name]
-            parts.append(f'each {name} image drawn about {draws:,.3g} times per epoch')
-        stock = len(pools['defect']) / len(self.sampler.dataset)
-        none = (1 - stock) ** plan.batch_size
-        parts.append(
-            f'without a quota {none:.0%} of batches would hold no defect'.replace(
-                '%', ' %'
-            )
-        )
-        return '; '.join(parts)
+    def _fingerprint(self) -> dict[str, Any]:
+        if self._checksum is None:
+            self._checksum = checksum(self.sampler)
+        return fingerprint(self.sampler, self._checksum, [p for _, p in self._plans])
 
     def _warn_of_missing(self) -> None:
         counts = {s.pool: s.images for s in self.plan.shares}
-        if self.quota is None or self.plan.batch_size == counts['normal']:
+        if self.quota is None or len(counts) == 1:
             return
         missing = missing_pools(self.sampler.pools, counts)
         if missing:
@@ -325,30 +411,3 @@ class QuotaBatchSampler(Sampler):
     def _warn_of_findings(self) -> None:
         for finding in check_dataset(self.sampler.dataset):
             print_log(str(finding), logger='current', level=logging.WARNING)
-
-
-def _fitting_ranks(
-    then: Sequence[tuple[int, dict]], now: Sequence[tuple[int, dict]], world_size: int
-) -> str:
-    # What to set where a step differs by the number of ranks and nothing else.
-    ratios = {
-        counts[pool] / counts_now.get(pool, counts[pool])
-        for (_, counts), (_, counts_now) in zip(then, now)
-        for pool in counts
-    }
-    if len(ratios) != 1 or ratios == {1}:
-        return ''
-    common = reduce(gcd, (n for _, counts in then for n in counts.values()))
-    fitting = []
-    for ranks in range(1, common + 1):
-        if common % ranks == 0:
-            counts = {pool: n // ranks for pool, n in then[0][1].items()}
-            quota = {p: n for p, n in counts.items() if p not in ('normal', 'all')}
-            fitting.append(
-                f'{ranks} with batch_size={sum(counts.values())}, '
-                f'quota={quota.get("defect") if len(quota) < 2 else quota}'
-            )
-    return (
-        f'{world_size} ranks with this batch_size train on other batches. These would '
-        f'train on the same: {"; ".join(fitting)}. '
-    )

@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import Any, Iterator, Mapping
+from functools import wraps
+from typing import Any, Callable, Mapping, TypeVar, cast
 
 from mmengine.dist import all_gather_object
 
+Constructor = TypeVar('Constructor', bound=Callable[..., None])
 
-@contextmanager
-def failing_together() -> Iterator[None]:
-    """Fail on every rank where the code inside fails on one.
+
+def constructed_together(construct: Constructor) -> Constructor:
+    """Let a constructor fail on every rank where it fails on one.
 
     Otherwise the others wait for it until their process group times out, which takes
-    half an hour. All ranks have to come here, and to do nothing collective inside.
+    half an hour. The constructor does nothing collective: that is for ``_agree`` of the
+    object, which follows where it has failed nowhere.
 
-    Raises:
-        RuntimeError: If the code failed on another rank only.
+    Args:
+        construct (Callable): The ``__init__`` of a class that has ``_agree``.
+
+    Returns:
+        Callable: It, to be called on all ranks. Raises a RuntimeError if it failed on
+        another rank only.
     """
-    error = None
-    try:
-        yield
-    except Exception as caught:
-        error = caught
-    said = None if error is None else f'{type(error).__name__}: {error}'
-    everywhere = all_gather_object(said)
-    if error is not None:
-        raise error
-    for rank, failure in enumerate(everywhere):
-        if failure is not None:
-            raise RuntimeError(f'rank {rank} failed. {failure}')
+
+    @wraps(construct)
+    def on_every_rank(self: Any, *args: Any, **options: Any) -> None:
+        error = None
+        try:
+            construct(self, *args, **options)
+        except Exception as caught:
+            error = caught
+        said = None if error is None else f'{type(error).__name__}: {error}'
+        everywhere = all_gather_object(said)
+        if error is not None:
+            raise error
+        for rank, failure in enumerate(everywhere):
+            if failure is not None:
+                raise RuntimeError(f'rank {rank} failed. {failure}')
+        self._agree()
+
+    return cast(Constructor, on_every_rank)
 
 
 def check_ranks_agree(settings: Mapping[str, Any]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 
 import pytest
 from mmengine.config import Config
+from runner_configs import ROOT
 from user_configs import BROKEN, PRESERVED, SOUND, config, new, preserved
 
 from mmdefect.commands.main import main
@@ -28,9 +30,10 @@ def check(synthetic, tmp_path, capsys):
     return run
 
 
-def run_script(*args):
+def run_script(*args, **environment):
     return subprocess.run(
         [sys.executable, '-m', 'mmdefect', 'check', *map(str, args)],
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=300,
@@ -120,13 +123,39 @@ def test_a_loss_that_no_known_transform_explains_is_measured(check, workers):
 def test_a_lost_class_breaks_a_quota_of_that_class(check):
     """An image that was drawn for its pit may keep a scratch instead."""
     quota = "train_dataloader['batch_sampler']['quota'] = dict(pit=3)"
-    only = "crop + [dict(type='Resize', scale=(64, 64), keep_ratio=False)]"
-    dataset = preserved(f'dict(leaf, pipeline=load + small + {only} + pack)')
+    sparing = "load + small + [dict(type='MinIoURandomCrop')] + small + pack"
+    sparing = f'dict(leaf, pipeline={sparing})'
     options = ('--json', '--batches', '20', '--cfg-options', 'randomness.seed=0')
-    for rest, lost in (('', []), (quota, ['pit'])):
+    for dataset, rest, lost in (
+        (new(sparing), '', []),
+        (new(sparing), quota, ['pit']),
+        (preserved(sparing), quota, []),
+    ):
         _, said, _ = check(config('retinanet', dataset, rest), *options)
         losses = [finding['what'] for finding in broken(said)]
         assert [what.split()[4] for what in losses] == lost
+
+
+def test_a_quota_over_several_batches_is_counted_over_them(check):
+    small = "train_dataloader['batch_size'] = 2\n"
+    over = "train_dataloader['batch_sampler'].update(quota=3, over=8)\n"
+    text = config(
+        'retinanet', new('dict(leaf, pipeline=load + small + pack)'), small + over
+    )
+    status, out, _ = check(text, '--batches', '8')
+    assert status == 0
+    for words in (
+        'note optim_wrapper.accumulative_counts',
+        'an optimizer step of 2 images (batch_size=2) holds 0.75 for the quota',
+        'fix accumulative_counts=4',
+        'The quota is of every 8 images. On one GPU an optimizer step of 2 images',
+    ):
+        assert words in ' '.join(out.split())
+    assert re.search(r'defect +│ +3 │ +6 │ +6 │ 100.0 %', out)
+    accumulated = '--cfg-options', 'optim_wrapper.accumulative_counts=4'
+    _, out, _ = check(text, '--batches', '8', *accumulated)
+    assert 'note optim' not in out
+    assert 'an optimizer step of 8 images' in ' '.join(out.split())
 
 
 def test_a_class_that_only_a_later_part_of_the_dataset_knows_arrives(check, two_parts):
@@ -184,13 +213,25 @@ def test_a_wrapper_used_twice_is_a_finding(check):
             config('retinanet', "dict(dict(data, data_root='/nowhere/'))"),
             '/nowhere/annotations/train.json',
         ),
+        (
+            config('retinanet', preserved("dict(plain, data_root='/nowhere/')")),
+            'cannot be built: /nowhere/annotations/train.json does not exist',
+        ),
         (config('retinanet', "dict(data, data_prefix=dict(img='no/'))"), 'no/'),
         (
             config('retinanet', new("dict(leaf, pipeline=[dict(type='NoStep')])")),
             'NoStep',
         ),
     ],
-    ids=['syntax', 'no dataset', 'import', 'annotations', 'images', 'transform'],
+    ids=[
+        'syntax',
+        'no dataset',
+        'import',
+        'annotations',
+        'annotations of a wrapped dataset',
+        'images',
+        'transform',
+    ],
 )
 def test_a_config_that_cannot_run_is_told_in_one_line(check, text, said):
     status, out, err = check(text, '--batches', '1')
@@ -219,6 +260,26 @@ def test_a_forgotten_import_is_a_finding(synthetic, tmp_path):
     assert result.stderr == ''
     (finding,) = broken(json.loads(result.stdout))
     assert finding['where'] == 'custom_imports'
+
+
+@pytest.mark.parametrize(
+    'text',
+    ['import mmdefect', 'import mmdefect as quotas', 'from mmdefect import *'],
+)
+def test_who_imports_it_in_a_module_of_his_own_is_not_accused(
+    text, synthetic, tmp_path
+):
+    (tmp_path / 'my_package').mkdir()
+    (tmp_path / 'my_package/__init__.py').write_text('from . import samplers')
+    (tmp_path / 'my_package/samplers.py').write_text(text)
+    config_text = config('retinanet', new('plain')).replace('{data}', str(synthetic))
+    assert "imports=['mmdefect']" in config_text
+    path = tmp_path / 'config.py'
+    path.write_text(config_text.replace("['mmdefect']", "['my_package']"))
+    paths = [str(ROOT), str(tmp_path)]
+    result = run_script(path, '--json', '--batches', '0', PYTHONPATH=':'.join(paths))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert broken(json.loads(result.stdout)) == []
 
 
 def test_classes_that_a_pure_python_config_imports_are_known(synthetic, tmp_path):

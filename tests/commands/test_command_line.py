@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import pty
@@ -144,15 +143,3 @@ def test_on_a_terminal_progress_has_the_time_left_and_output_its_file(tmp_path):
     assert (tmp_path / 'out.txt').read_text().splitlines() == [
         f'item {n}' for n in range(6)
     ]
-
-
-def test_a_file_is_replaced_by_a_whole_one_or_kept(tmp_path):
-    path = tmp_path / 'kept.txt'
-    with command_line.whole(path) as part:
-        part.write_text('whole')
-    assert path.read_text() == 'whole'
-    with contextlib.suppress(KeyboardInterrupt), command_line.whole(path) as part:
-        part.write_text('ha')
-        raise KeyboardInterrupt
-    assert path.read_text() == 'whole'
-    assert [p.name for p in tmp_path.iterdir()] == ['kept.txt']

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,7 +28,13 @@ from mmdefect.analysis.comparison.results import (
 )
 from mmdefect.analysis.comparison.samplers import EndlessSampler
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.commands.compare import parse_args, prepare, quiet, show_summary
+from mmdefect.commands.compare import (
+    parse_args,
+    prepare,
+    quiet,
+    show_figures,
+    show_summary,
+)
 from mmdefect.commands.main import main
 
 ALL = [
@@ -115,6 +122,20 @@ def test_two_samplers_are_trained_told_and_never_trained_again(
     assert (stock / 'log.txt').read_bytes() == log
     assert (folder / 'curve.jsonl').read_text().splitlines() == lines
     assert read(work / 'results.json')['runs'] == told['runs']
+
+    # A learning curve takes what is there, and trains what is not.
+    command[command.index('--samplers') : command.index('--iters')] = ['--defects']
+    command[command.index('--defects') + 1 : 0] = ['0.5', '1']
+    assert main(['compare', *command]) == 0
+    assert (stock / 'log.txt').read_bytes() == log
+    said = ' '.join(capsys.readouterr().out.split())
+    found = re.search(r'with (\d+) defect images, \S+ with (\d+) defect', said)
+    half, whole = map(int, found.groups())
+    assert half == round(whole / 2)
+    assert (work / 'learning.png').read_bytes().startswith(b'\x89PNG')
+    runs = read(work / 'results.json')['runs']
+    assert [run['sampler'] for run in runs] == ['quota@0.5', 'quota']
+    assert runs[1] == next(r for r in told['runs'] if r['sampler'] == 'quota')
 
     # Runs of other settings are not mixed with these.
     assert (
@@ -210,6 +231,22 @@ def test_figures_of_the_quota_are_exact(prepared):
     assert facts['one_pass'] == normal // (4 - 3)
     assert figures['quota']['normals_seen'] == 1
     assert facts['share'] == 3 / 4
+
+
+def test_a_quota_over_several_batches_is_compared_over_them(config, capsys):
+    asked = ['--iters', '8', '--batches', '400', '--samplers', 'stock', 'quota']
+    small = ['train_dataloader.batch_size=2', 'train_dataloader.batch_sampler.over=8']
+    args = parse_args([str(config), *asked, '--cfg-options', *small])
+    with quiet():
+        _, facts, figures = prepare(args)
+    quota, stock = figures['quota'], figures['stock']
+    assert (quota['mean'], quota['variance'], quota['without_defect']) == (3, 0, 0)
+    assert quota['normals_seen'] > 0.98
+    assert facts['share'] == 3 / 8
+    assert 0 < stock['mean'] < 1
+    assert stock['without_defect'] < 0.9
+    show_figures(figures, facts, args)
+    assert 'per 4 batches' in capsys.readouterr().out
 
 
 def test_figures_of_stock_sampling_are_those_of_drawing_without_replacement(prepared):
@@ -366,6 +403,7 @@ def test_runs_that_began_or_trained_otherwise_are_named():
         (['CONFIG', '--iters', '0'], '--iters 0: expected 1 or more'),
         (['CONFIG', '--jobs', '0'], '--jobs 0: expected 1 or more'),
         (['CONFIG', '--schedule', '[(1, 3)]'], '--schedule [(1, 3)]: expected pairs'),
+        (['CONFIG', '--defects', '0', '1'], '--defects 0.0: expected shares above 0'),
         (['CONFIG', '--schedule', '3'], '--schedule 3: expected pairs'),
         (['CONFIG', '--samplers', 'quota=9'], '9'),
         (['STOCK'], 'has no quota'),

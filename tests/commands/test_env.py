@@ -68,6 +68,13 @@ def test_a_stack_without_mmcv_and_mmdet_is_reported_as_such(tmp_path):
     assert said['DATA_SAMPLERS'] == 'DefectPoolSampler, QuotaBatchSampler'
 
 
+def test_what_fails_to_load_is_reported_and_no_end_of_the_report():
+    def broken():
+        raise OSError('libcudart.so.12: cannot open\nand more')
+
+    assert report.answer(broken) == 'broken: OSError: libcudart.so.12: cannot open'
+
+
 def test_packages_that_overwrite_each_other_are_both_named():
     assert report.installed(['numpy', 'nothing-of-this-name', 'torch']) == (
         f'numpy {numpy.__version__} and torch {torch.__version__}'

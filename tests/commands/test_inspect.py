@@ -218,6 +218,51 @@ def test_a_stock_config_is_inspected_before_it_has_a_quota(inspect):
     assert len(said['quotas']) == 3
 
 
+def test_small_batches_are_inspected_over_several_of_them(inspect):
+    loader = 'train_dataloader = dict(batch_size=2, dataset={dataset})'
+    text = config('faster_rcnn', new('plain'), loader=loader)
+    text = text.replace(
+        "custom_imports = dict(imports=['mmdefect']", 'nothing = dict(a=1'
+    )
+    _, said, _ = inspect('--json', text=text)
+    assert (said['quota'], said['over']) == (None, 8)
+    assert len(said['quotas']) == 7
+    _, out, _ = inspect(text=text)
+    assert 'groups of 8 images would hold no defect' in out
+    assert f'quota={said["recommended"]["quota"]}, over=8:' in out
+
+
+def test_a_quota_over_several_batches_is_told_over_them(inspect, tmp_path):
+    over = ['train_dataloader.batch_size=2', 'train_dataloader.batch_sampler.over=8']
+    path = tmp_path / 'plan.png'
+    _, whole, _ = inspect('--json')
+    _, said, _ = inspect('--json', '--save', path, options=over)
+    assert path.stat().st_size > 10_000
+    assert (said['quota'], said['batch_size'], said['over']) == (3, 2, 8)
+    share = 'stock_batches_without_defect'
+    assert said[share] == whole[share]
+    for row, of_batches in zip(said['quotas'], whole['quotas']):
+        assert row['normals'] == of_batches['normals']
+        assert row['draws_run'] == pytest.approx(of_batches['draws_run'])
+        assert row['batches'] == 4 * of_batches['batches']
+
+
+def test_draws_of_each_class_are_told_with_the_weights_to_take(inspect):
+    _, said, _ = inspect('--json')
+    found = said['weights']
+    assert list(found['draws']) == ['None', 'class_balanced', 'repeat_factor']
+    for name, drawn in found['draws']['None'].items():
+        per_image = drawn / said['pools'][name]
+        assert per_image == pytest.approx(said['draws_run']['defect'])
+    _, out, _ = inspect()
+    assert 'Draws of each class in the whole run' in out
+    assert 'Recommended: weights=None: ' in out
+    assert max(map(len, out.splitlines())) <= 80
+    # That of the config itself does not matter.
+    weighted = ['train_dataloader.sampler.weights=class_balanced']
+    assert inspect('--json', options=weighted)[1]['weights'] == found
+
+
 def test_the_screen_fits_80_columns_and_says_the_numbers(inspect):
     status, out, _ = inspect()
     assert status == 0

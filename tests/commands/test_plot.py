@@ -145,7 +145,7 @@ def test_runs_of_the_same_name_are_called_by_what_differs(logged):
     ('arguments', 'reason'),
     [
         (['nowhere'], 'nowhere is no directory'),
-        (['.'], 'no log in .: expected */vis_data/scalars.json'),
+        (['.'], 'no log in .: MMEngine writes */vis_data/scalars.json there'),
         (['run', '--out', 'no/where.png'], '--out no/where.png: there is no no'),
         (['run', '--out', 'a.jpg'], '--out a.jpg: expected a name that ends in .png'),
         (['run', '--smooth', '0'], '--smooth 0: expected 1 or more'),

@@ -40,6 +40,18 @@ def test_the_stock_config_differs_in_its_sampling_only(pair):
     assert stock == quota
 
 
+def test_weights_of_a_quota_are_no_weights_of_stock_sampling(synthetic, tmp_path):
+    quota = small_config(synthetic, tmp_path)
+    quota.train_dataloader.sampler.weights = 'class_balanced'
+    quota.train_dataloader.batch_sampler.update(over=16)
+    quota.dump(f'{tmp_path}/quota.py')
+    assert main(['stock', f'{tmp_path}/quota.py', f'{tmp_path}/stock.py']) == 0
+    stock = Config.fromfile(f'{tmp_path}/stock.py')
+    batches = Runner.build_dataloader(stock.train_dataloader).batch_sampler
+    assert batches.sampler.weights is None
+    assert len(list(batches)) == 6
+
+
 def test_stock_batches_are_plain_passes_over_all_images_for_as_many_iterations(pair):
     quota, stock = (
         Runner.build_dataloader(cfg.train_dataloader).batch_sampler for cfg in pair
@@ -68,5 +80,5 @@ def test_a_missing_config_ends_in_one_line():
     command = [sys.executable, '-m', 'mmdefect', 'stock', 'missing.py', 'out.py']
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
-    assert 'missing.py cannot be read' in done.stderr
+    assert 'missing.py does not exist' in done.stderr
     assert done.stderr.count('\n') == 1

@@ -23,147 +23,36 @@ from mmengine.dataset import (
     pseudo_collate,
 )
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import DATASETS
 from mmengine.runner import Runner, set_random_seed
+from pipelines import (
+    CLASSES,
+    CROP,
+    LOAD,
+    NOTHING,
+    PACK,
+    SIZE,
+    LosesTheFirst,
+    classes_of,
+    faster_rcnn,
+    leaf,
+    losing,
+    path_of,
+    plain,
+    pools_of,
+    preserving,
+    rtmdet,
+    shown,
+    yolox,
+)
 from runner_configs import ROOT
 from torch.utils.data import DataLoader
 
 from mmdefect.delivery.preserving import DefectPreservingDataset
-from mmdefect.pools.pools import make_pools
-from mmdefect.pools.scan import scan
 from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
+from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
-CLASSES = ('scratch', 'pit', 'dent')
-SIZE = 96
-LOAD = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
-]
-PACK = [dict(type='PackDetInputs', meta_keys=('img_id', 'img_path'))]
-CROP = dict(
-    type='RandomCrop',
-    crop_type='relative_range',
-    crop_size=(0.3, 0.3),
-    allow_negative_crop=True,
-)
-
-
-@pytest.fixture(autouse=True)
-def _like_a_worker():
-    """The same random numbers each time, and one thread, as in a data loader."""
-    set_random_seed(0)
-    init_default_scope('mmdet')
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope='module')
-def small(synthetic, tmp_path_factory):
-    """The synthetic set, of which the images are halved: a third of the time."""
-    root = tmp_path_factory.mktemp('small')
-    content = json.loads((synthetic / 'annotations/train.json').read_text())
-    (root / 'train').mkdir()
-    for image in content['images']:
-        pixels = cv2.imread(str(synthetic / 'train' / image['file_name']))
-        pixels = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        cv2.imwrite(str(root / 'train' / image['file_name']), pixels)
-        image['height'], image['width'] = pixels.shape[:2]
-    for annotation in content['annotations']:
-        annotation['bbox'] = [n / 2 for n in annotation['bbox']]
-    (root / 'train.json').write_text(json.dumps(content))
-    return root
-
-
-def leaf(root, pipeline, **options):
-    return dict(
-        type='CocoDataset',
-        data_root=str(root),
-        ann_file='train.json',
-        data_prefix=dict(img='train/'),
-        metainfo=dict(classes=CLASSES),
-        pipeline=pipeline,
-        **options,
-    )
-
-
-def plain(root, *steps):
-    return leaf(root, [*LOAD, *steps, *PACK])
-
-
-def yolox(root, scales=(0.1, 2)):
-    # The stock pipeline of YOLOX-s.
-    size = (SIZE, SIZE)
-    return dict(
-        type='MultiImageMixDataset',
-        dataset=leaf(root, LOAD),
-        pipeline=[
-            dict(type='Mosaic', img_scale=size, pad_val=114.0),
-            dict(
-                type='RandomAffine',
-                scaling_ratio_range=scales,
-                border=(-SIZE // 2, -SIZE // 2),
-            ),
-            dict(type='MixUp', img_scale=size, ratio_range=(0.8, 1.6), pad_val=114.0),
-            dict(type='YOLOXHSVRandomAug'),
-            dict(type='RandomFlip', prob=0.5),
-            dict(type='Resize', scale=size, keep_ratio=True),
-            dict(type='Pad', pad_to_square=True),
-            dict(type='FilterAnnotations', min_gt_bbox_wh=(1, 1), keep_empty=False),
-            *PACK,
-        ],
-    )
-
-
-def rtmdet(root, **crop):
-    # The stock pipeline of RTMDet-l.
-    size = (SIZE, SIZE)
-    return plain(
-        root,
-        dict(type='CachedMosaic', img_scale=size, pad_val=114.0),
-        dict(
-            type='RandomResize',
-            scale=(2 * SIZE, 2 * SIZE),
-            ratio_range=(0.1, 2.0),
-            resize_type='Resize',
-            keep_ratio=True,
-        ),
-        dict(type='RandomCrop', crop_size=size, **crop),
-        dict(type='YOLOXHSVRandomAug'),
-        dict(type='RandomFlip', prob=0.5),
-        dict(type='Pad', size=size),
-        dict(type='CachedMixUp', img_scale=size, ratio_range=(1.0, 1.0)),
-    )
-
-
-def faster_rcnn(root):
-    return plain(
-        root,
-        dict(type='Resize', scale=(200, 120), keep_ratio=True),
-        dict(type='RandomFlip', prob=0.5),
-        CROP,
-    )
-
-
-def preserving(dataset, **options):
-    return DefectPreservingDataset(dataset, **options)
-
-
-def pools_of(dataset):
-    return make_pools(scan(dataset), CLASSES)
-
-
-def classes_of(dataset, index):
-    return {i['bbox_label'] for i in dataset.get_data_info(index)['instances']}
-
-
-def shown(result):
-    return set(result['data_samples'].gt_instances.labels.tolist())
-
-
-def path_of(dataset, index):
-    return dataset.get_data_info(index)['img_path']
+pytestmark = pytest.mark.usefixtures('like_a_worker')
 
 
 def arrivals(dataset, indices):
@@ -209,6 +98,24 @@ def test_masks_come_with_their_boxes(synthetic):
             assert set(instances.labels.tolist()) & classes_of(dataset, index)
             assert instances.masks.masks.shape[0] == len(instances.bboxes)
             assert instances.masks.masks.shape[1:] == result['inputs'].shape[1:]
+
+
+@pytest.mark.parametrize('nested', [False, True])
+def test_boxes_made_anew_from_masks_are_judged_as_if_they_were_cut(synthetic, nested):
+    # So the same crops are taken.
+    masks = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
+    delivered = []
+    for recompute in (False, True):
+        crop = dict(CROP, crop_size=(0.1, 0.1), recompute_bbox=recompute)
+        if nested:
+            crop = dict(type='RandomChoice', transforms=[[crop]])
+        config = leaf(synthetic, [LOAD[0], masks, crop, *PACK])
+        dataset = preserving({**config, 'ann_file': 'annotations/train.json'})
+        set_random_seed(0)
+        drawn = pools_of(dataset)['defect'].tolist() * 25
+        delivered.append([dataset[index]['inputs'] for index in drawn])
+        assert dataset.counts['retries'] > 0
+    assert all(map(torch.equal, *delivered))
 
 
 @pytest.mark.parametrize('ratio', [0, 0.2, 0.6])
@@ -328,41 +235,11 @@ def test_labels_are_those_of_the_dataset_that_an_image_is_from(small):
 
 
 @TRANSFORMS.register_module(force=True)
-class LosesTheFirst:
-    """A user's transform that loses all boxes the first times.
-
-    Args:
-        times (int): How many times.
-        returns_none (bool): Whether it returns None instead of no boxes.
-    """
-
-    def __init__(self, times, returns_none=False):
-        self.times, self.returns_none, self.seen = times, returns_none, []
-
-    def __call__(self, results):
-        self.seen.append(results['img_path'])
-        if len(self.seen) <= self.times:
-            if self.returns_none:
-                return None
-            for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags'):
-                results[key] = results[key][:0]
-        return results
-
-
-def losing(root, times, returns_none=False):
-    step = dict(type='LosesTheFirst', times=times, returns_none=returns_none)
-    return plain(root, step)
-
-
-@TRANSFORMS.register_module(force=True)
 class CropsEverything(LosesTheFirst):
     """A user's crop that never leaves a box."""
 
     def __init__(self):
         super().__init__(times=10**9)
-
-
-NOTHING = dict(retries=0, uncut=0, refused=0, replaced=0, unreadable=0)
 
 
 @pytest.mark.parametrize('returns_none', [False, True])
@@ -398,6 +275,7 @@ def test_an_image_is_tried_again_then_uncut_then_replaced(
 def test_a_normal_image_that_is_refused_is_tried_again_and_not_swapped(small, log):
     # Stock takes other images at random, until one has a box.
     refusing = plain(small, dict(type='RandomCrop', crop_size=(60, 60)))
+    refusing['pipeline'][0] = dict(type='CountsReading')
     stock, dataset = DATASETS.build(refusing), preserving(refusing)
     normal = pools_of(dataset)['normal'][:20].tolist()
     assert all(shown(stock[index]) for index in normal)
@@ -407,10 +285,13 @@ def test_a_normal_image_that_is_refused_is_tried_again_and_not_swapped(small, lo
         assert result['data_samples'].img_path == path_of(dataset, index)
         # Shrunk to the size to which it would have been cut.
         assert result['inputs'].shape == (3, 60, 60)
-    assert dataset.counts == {**NOTHING, 'retries': 200, 'refused': 20}
+    assert dataset.counts == {**NOTHING, 'retries': 20, 'refused': 20}
     said = [line for line in log if 'RandomCrop returned None' in line]
     assert len(said) == 1
     assert 'set allow_negative_crop=True' in said[0]
+    # Each time costs a reading of the file.
+    assert dataset.pipeline.transforms[0].times == 3 * 20
+    assert 'its file was read 3 times' in said[0]
 
 
 def test_uncut_images_have_a_size_that_the_model_can_take(small):
@@ -476,15 +357,6 @@ class LosesTwoOfThree(LosesTheFirst):
         if len(self.seen) == 3:
             self.seen.clear()
         return super().__call__(results)
-
-
-@TRANSFORMS.register_module(force=True)
-class CountsReading(LoadImageFromFile):
-    times = 0
-
-    def transform(self, results):
-        self.times += 1
-        return super().transform(results)
 
 
 @TRANSFORMS.register_module(force=True)
@@ -569,6 +441,28 @@ def test_an_image_is_read_once_and_each_try_begins_with_it_unchanged(bright):
     assert dataset.counts == {**NOTHING, 'retries': 3}
     assert result['inputs'].max() == 127
     assert dataset.pipeline.transforms[0].times == 1
+
+
+PAINTING = {
+    'CutOut': dict(type='CutOut', n_holes=2, cutout_ratio=(0.5, 0.5)),
+    'RandomErasing': dict(
+        type='RandomErasing', n_patches=2, ratio=0.5, img_border_value=0
+    ),
+}
+
+
+@pytest.mark.parametrize('nested', [False, True])
+@pytest.mark.parametrize('name', PAINTING)
+def test_a_defect_that_is_painted_over_is_not_delivered(name, nested, bright):
+    painting = PAINTING[name]
+    if nested:
+        painting = dict(type='RandomApply', transforms=[painting], prob=1.0)
+    config = {**plain(bright, painting), 'metainfo': dict(classes=('pit',))}
+    dataset = preserving(config)
+    drawn = list(range(0, 24, 4)) * 20
+    shows = [(dataset[index]['inputs'][0] == 255).sum() / (20 * 16) for index in drawn]
+    assert dataset.counts['retries'] > 10
+    assert min(shows) >= 0.2
 
 
 @TRANSFORMS.register_module(force=True)
@@ -686,8 +580,28 @@ def test_an_image_unlike_any_other_gives_way_to_one_of_its_rarest_class(spoiled)
     (root / 'train.json').write_text(json.dumps(content))
     dataset = preserving(plain(root))
     pools = pools_of(dataset)
+    QuotaBatchSampler(DefectPoolSampler(dataset, seed=0), 8, quota=2)
     rarest = min(range(3), key=lambda label: len(pools[CLASSES[label]]))
     assert all(rarest in shown(dataset[defect]) for _ in range(10))
+
+
+def test_the_only_image_of_its_class_may_be_unreadable(spoiled):
+    root, (defect, _) = spoiled
+    content = json.loads((root / 'train.json').read_text())
+    image = DATASETS.build(plain(root)).get_data_info(defect)['img_id']
+    content['categories'].append(dict(id=9, name='hole'))
+    for annotation in content['annotations']:
+        if annotation['image_id'] == image:
+            annotation['category_id'] = 9
+    (root / 'train.json').write_text(json.dumps(content))
+    metainfo = dict(classes=(*CLASSES, 'hole'))
+    dataset = preserving({**plain(root, CROP), 'metainfo': metainfo})
+    for _ in range(10):
+        result = dataset[defect]
+        assert shown(result)
+        assert result['data_samples'].img_path != path_of(dataset, defect)
+    assert dataset.counts['unreadable'] == 10
+    assert dataset.counts['replaced'] == 0
 
 
 def test_a_pool_of_the_users_own_is_not_left_either(spoiled):
@@ -874,6 +788,51 @@ def test_a_copy_works_like_the_original(small):
         assert torch.equal(*images)
 
 
+def test_workers_of_a_copy_are_counted_too(small):
+    # The Runner copies a dataset that it is given built.
+    loader = Runner.build_dataloader(
+        dict(
+            dataset=preserving(losing(small, times=3)),
+            sampler=dict(type='DefectPoolSampler'),
+            batch_sampler=dict(type='QuotaBatchSampler', quota=2, num_batches=3),
+            batch_size=4,
+            num_workers=1,
+            collate_fn=dict(type='pseudo_collate'),
+        ),
+        seed=0,
+    )
+    assert len(list(loader)) == 3
+    assert loader.dataset.counts == {**NOTHING, 'retries': 3}
+    copied = pickle.loads(pickle.dumps(loader.dataset))
+    loader = DataLoader(copied, num_workers=1, collate_fn=pseudo_collate)
+    next(iter(loader))
+    assert copied.counts['retries'] == 3
+
+
+def test_a_subset_keeps_its_defects_and_its_map(small):
+    dataset = preserving(plain(small, CROP), defect_classes=['pit'])
+    pools = pools_of(dataset)
+    chosen = [*pools['normal'][-4:].tolist(), *pools['pit'].tolist()]
+    paths = [path_of(dataset, index) for index in chosen]
+    part = dataset.get_subset(chosen)
+    assert len(dataset) == 300
+    dataset.get_subset_(chosen)
+    for subset in (part, dataset):
+        assert isinstance(subset, DefectPreservingDataset)
+        sampler = DefectPoolSampler(subset, seed=0, defect_classes=['pit'])
+        assert len(subset) == len(chosen)
+        assert sampler.pools['pit'].tolist() == list(range(4, len(chosen)))
+        for index in list(range(4, len(chosen))) * 10:
+            result = subset[index]
+            assert 1 in shown(result)
+            assert result['data_samples'].img_path == paths[index]
+    assert part.counts is not dataset.counts
+    assert len(dataset.get_subset(-2)) == 2
+    both = preserving(ConcatDataset([part.dataset, part.dataset]))
+    with pytest.raises(NotImplementedError):
+        both.get_subset([0])
+
+
 def test_annotations_are_read_when_they_are_needed(small, tmp_path):
     config = {**plain(small), 'lazy_init': True, 'ann_file': 'later.json'}
     config['data_root'] = str(tmp_path)
@@ -991,13 +950,6 @@ def test_a_broken_annotation_file_is_named(content, small, tmp_path):
         with pytest.raises(ValueError, match=r'broken\.json cannot be read') as error:
             preserving(wrap({**plain(small), 'ann_file': str(path)}))
         assert 'set ann_file' in str(error.value)
-
-
-def test_who_has_no_synthetic_set_is_told_how_to_make_it(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for root in ('data/synthetic', './data/synthetic/'):
-        with pytest.raises(FileNotFoundError, match=r'`python tools/make_dataset\.py`'):
-            preserving(plain(root))
 
 
 def test_images_that_are_not_on_the_disk_are_not_looked_for_there(small):

@@ -10,12 +10,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmdet.registry import TRANSFORMS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rank_processes import torchrun
 from runner_configs import ROOT, RecordBatches, add_mosaic, small_config
 
-from mmdefect import QuotaMonitorHook, QuotaScheduleHook
+from mmdefect import (
+    DefectPoolSampler,
+    QuotaBatchSampler,
+    QuotaMonitorHook,
+    QuotaScheduleHook,
+)
 from mmdefect.samplers.draws import MANY_DRAWS
 
 LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True)]
@@ -137,6 +143,43 @@ def test_defects_that_only_a_later_part_of_the_dataset_knows_count(
     assert sum(logged(text, 'pit')) > 0
     assert sum(logged(text, 'dent')) > 0
     assert warnings_of(text) == []
+
+
+@TRANSFORMS.register_module(force=True)
+class LosesPits:
+    """A user's transform, which loses the instances of one class."""
+
+    def __call__(self, results):
+        kept = results['gt_bboxes_labels'] != 1
+        for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags'):
+            results[key] = results[key][kept]
+        return results
+
+
+def test_an_image_that_lost_the_class_of_the_quota_is_not_delivered(
+    synthetic, tmp_path
+):
+    """Whatever else it shows; with a plain quota it is one that shows a defect."""
+    path = tmp_path / 'both.json'
+    content = json.loads((synthetic / 'annotations/train.json').read_text())
+    (pit,) = (c['id'] for c in content['categories'] if c['name'] == 'pit')
+    (dent,) = (c['id'] for c in content['categories'] if c['name'] == 'dent')
+    for annotation in [a for a in content['annotations'] if a['category_id'] == pit]:
+        number = 1000 + len(content['annotations'])
+        content['annotations'].append({**annotation, 'id': number, 'category_id': dent})
+    path.write_text(json.dumps(content))
+    for quota, milestone, delivered in (
+        (dict(pit=3), dict(dent=3), [0] * 6 + [3] * 6),
+        (dict(dent=1, pit=2), 3, [3] * 12),
+    ):
+        schedule = dict(type='QuotaScheduleHook', milestones=[(1, milestone)])
+        work_dir = tmp_path / str(delivered[0])
+        cfg = tiny_config(
+            synthetic, work_dir, [MONITOR, schedule], [dict(type='LosesPits')]
+        )
+        cfg.train_dataloader.dataset.ann_file = str(path)
+        cfg.train_dataloader.batch_sampler.quota = quota
+        assert logged(log_of(train(cfg)), 'delivered') == delivered
 
 
 def test_defects_of_other_images_do_not_hide_a_loss(synthetic, defect_ids, tmp_path):
@@ -492,6 +535,65 @@ def test_a_quota_that_does_not_fit_is_refused_before_training(
 def test_the_entry_at_the_start_may_be_written_as_a_share(synthetic, tmp_path):
     schedule = dict(type='QuotaScheduleHook', milestones=[(0, 0.375), (1, 2)])
     train(tiny_config(synthetic, tmp_path, [schedule]), Stop())
+
+
+def test_a_milestone_inside_a_group_waits_for_the_next_and_says_so(
+    synthetic, defect_ids, tmp_path
+):
+    milestones = [(0, 3), (5, 1), (12, None)]
+    schedule = dict(type='QuotaScheduleHook', milestones=milestones, by_epoch=False)
+    cfg = tiny_config(synthetic, tmp_path, [schedule], train_cfg=ITERATIONS)
+    cfg.train_dataloader.batch_size = 2
+    cfg.train_dataloader.batch_sampler.update(over=8, num_batches=12)
+    record = RecordBatches()
+    text = log_of(train(cfg, record))
+    shown = defects_per_batch(record.batches, defect_ids)
+    assert [sum(shown[start : start + 4]) for start in (0, 4, 8)] == [3, 3, 1]
+    assert (
+        'quota 3 to begin with, quota 1 from iteration 8 (5 is inside a group of 8 '
+        'images), no quota from iteration 12'
+    ) in text
+
+
+def test_a_quota_over_several_batches_is_counted_over_them(
+    synthetic, defect_ids, tmp_path
+):
+    cfg = tiny_config(synthetic, tmp_path, [MONITOR])
+    cfg.train_dataloader.batch_size = 2
+    cfg.train_dataloader.batch_sampler.update(over=8, num_batches=8)
+    cfg.default_hooks.logger.interval = 3
+    record = RecordBatches()
+    text = log_of(train(cfg, record))
+    counts = defects_per_batch(record.batches, defect_ids)
+    groups = [sum(counts[start : start + 4]) for start in range(0, 16, 4)]
+    assert groups == [3] * 4
+    lines = [line for line in text.splitlines() if 'Epoch(train)' in line]
+    found = [re.search(r'quota/delivered: ([\d.]+)', line) for line in lines]
+    # of groups that have ended, none of them by the third iteration
+    assert [match and float(match[1]) for match in found] == [None, 3, 3, 3]
+    assert all(line.endswith('quota/min: 3') for line in lines[1:])
+    assert 'optimizer step of 2 images (batch_size=2) holds 0.75 for the quota' in text
+    assert 'Write there: accumulative_counts=4' in text
+
+
+def test_two_milestones_inside_a_group_are_refused(few_defects):
+    sampler = DefectPoolSampler(few_defects, seed=0)
+    batch_sampler = QuotaBatchSampler(sampler, 2, 3, over=8)
+    hook = QuotaScheduleHook([(5, 1), (7, 2)], by_epoch=False)
+    with pytest.raises(ValueError, match=r'\(8, 1\), \(8, 2\)\]: expected steps that'):
+        hook.apply(batch_sampler)
+
+
+def weigh_alike(info):
+    return 1
+
+
+def test_a_schedule_says_where_weights_no_longer_count(synthetic, tmp_path):
+    schedule = dict(type='QuotaScheduleHook', milestones=[(0, 3), (1, None)])
+    cfg = tiny_config(synthetic, tmp_path, [schedule])
+    cfg.train_dataloader.sampler.weights = f'{__name__}.weigh_alike'
+    text = log_of(train(cfg, Stop()))
+    assert 'quota 3 to begin with, no quota and no weights from epoch 1' in text
 
 
 @pytest.mark.parametrize(

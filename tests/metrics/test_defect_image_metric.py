@@ -103,10 +103,13 @@ def test_its_figures_are_those_of_a_count_by_hand():
             'defect/overkill': 1 / 4,
             # no normal image may be flagged: only what exceeds 0.5 is found
             'defect/escape_at_1': 3 / 5,
+            'defect/threshold_at_1': 0.6,
             # one may: what exceeds 0.2
             'defect/escape_at_25': 2 / 5,
+            'defect/threshold_at_25': 0.3,
             # two may: what exceeds 0.1
             'defect/escape_at_50': 1 / 5,
+            'defect/threshold_at_50': 0.2,
             'defect/auroc': wins / (5 * 4),
             'defect/recall_30': 3 / 6,
             'defect/recall_30/crack': 2 / 5,
@@ -126,6 +129,7 @@ def test_with_only_some_defect_classes_the_others_are_no_defects():
             'defect/escape': 0,
             'defect/overkill': 1 / 8,
             'defect/escape_at_20': 0,
+            'defect/threshold_at_20': 0.1,
             'defect/auroc': 7 / 8,
             'defect/recall_30': 1,
             'defect/recall_30/dent': 1,
@@ -188,6 +192,23 @@ def test_escape_at_is_read_off_scikit_learns_roc_curve(defects, normals, rate):
     assert figures[f'defect/escape_at_{100 * rate:g}'] == pytest.approx(expected)
 
 
+@given(SCORES, SCORES, RATES)
+def test_the_threshold_it_logs_gives_the_rates_it_logs_once_it_is_set(
+    defects, normals, rate
+):
+    scenes = images(defects, normals)
+    for one in scenes:  # as a detector gives them
+        one['pred_instances'].scores = one['pred_instances'].scores.float()
+    at = f'at_{100 * rate:g}'
+    figures = evaluate(scenes, overkill_rates=[rate])
+    threshold = figures[f'defect/threshold_{at}']
+    if threshold <= 1:
+        after = evaluate(scenes, overkill_rates=[rate], score_thr=threshold)
+        assert after['defect/escape'] == figures[f'defect/escape_{at}']
+        assert after['defect/overkill'] <= rate + 1e-9
+    assert float(f'{threshold:.4f}') == threshold  # the log shows four digits
+
+
 def test_a_rate_that_floating_point_rounds_down_allows_as_many_as_it_says():
     # 0.29 * 100 is 28.999999999999996: the defect is found once 29 may be flagged.
     scenes = images([0.5], [0.9] * 29 + [0.1] * 71)
@@ -248,11 +269,16 @@ def test_many_images_are_resampled_in_parts_as_all_at_once(monkeypatch):
     assert parts == pytest.approx(whole, abs=0.05)
 
 
+AT, THRESHOLDS = (
+    [f'{key}_at_{rate}' for rate in (1, 5)] for key in ('escape', 'threshold')
+)
+
+
 @pytest.mark.parametrize(
     ('defects', 'normals', 'nan'),
     [
-        ([], [0.1, 0.5], {'escape', 'escape_at_1', 'escape_at_5', 'auroc'}),
-        ([0.1, 0.5], [], {'overkill', 'escape_at_1', 'escape_at_5', 'auroc'}),
+        ([], [0.1, 0.5], {'escape', *AT, 'auroc'}),
+        ([0.1, 0.5], [], {'overkill', *AT, *THRESHOLDS, 'auroc'}),
     ],
     ids=['no defect image', 'no normal image'],
 )

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mmdefect.plan.plan import Plan
-from mmdefect.plan.quotas import share_batch
+from mmdefect.plan.quotas import share_images
 
 # The seeds are fixed, so these tests fail for one reason only: other random numbers
 # than those measured. Some 100 p-values are looked at; the least would be about 0.01.
@@ -280,6 +280,15 @@ def test_equal_weights_draw_uniformly():
     assert stats.chisquare(np.bincount(places.ravel(), minlength=33)).pvalue > ALPHA
 
 
+@pytest.mark.parametrize('scale', [1e308, 1e-300])
+def test_weights_of_any_size_draw_by_their_ratios(scale):
+    weights = np.ones(40_100)
+    weights[LARGE['defect']] = 1 + np.arange(33) % 5 / 5
+    expected = Plan(LARGE, 3, 8, seed=3, weights=weights)
+    found = Plan(LARGE, 3, 8, seed=3, weights=weights * (0.5 * scale))
+    assert (whole_epoch(found, 0) == whole_epoch(expected, 0)).mean() > 0.999
+
+
 def related(one, other, kinds=33):
     table = np.zeros((kinds, kinds), int)
     np.add.at(table, (np.ravel(one), np.ravel(other)), 1)
@@ -495,6 +504,276 @@ def test_an_image_with_two_classes_may_be_drawn_for_either():
     counts = times(batches, np.arange(7))
     expected = np.array([1, 1, 1, 2, 1, 1, 1]) * counts.sum() / 8
     assert stats.chisquare(counts, expected).pvalue > ALPHA
+
+
+# --- a quota over more than one batch ----------------------------------------
+
+
+@st.composite
+def group_cases(draw, **fixed):
+    """Settings in which the quota holds over a part of a step, or over several."""
+    case = draw(cases())
+    batch_size, world_size = draw(st.integers(1, 8)), draw(st.integers(1, 8))
+    step = batch_size * world_size
+    parts = [n * batch_size for n in range(1, world_size) if world_size % n == 0]
+    steps = [n * step for n in range(1, 9)]
+    over = draw(st.sampled_from([n for n in parts + steps if n > 1] or [2 * step]))
+    if len(case.counts) == 2 and not isinstance(case.settings['quota'], dict):
+        quota = draw(st.integers(1, over - 1))
+        counts = {'defect': quota, 'normal': over - quota}
+        if isinstance(case.settings['quota'], float):
+            quota /= over
+    elif case.rest == 'all':
+        quota, counts = None, {'all': over}
+    else:
+        quota, left = {}, over - 1
+        for name in case.settings['quota'] if len(case.counts) > 1 else ():
+            quota[name] = draw(st.integers(0, left))
+            left -= quota[name]
+        counts = {name: n for name, n in quota.items() if n}
+        counts['normal'] = over - sum(counts.values())
+    needed = max(counts.get('normal', 0) * max(step // over, 1), 1)
+    needed = draw(st.integers(needed, 3 * needed + 3))
+    pools = dict(case.settings['pools'])
+    size = len(pools['all'])
+    pools['normal'] = np.concatenate([pools['normal'], np.arange(size, size + needed)])
+    pools['all'] = range(size + max(needed, over * max(step // over, 1)))
+    settings = {**case.settings, **fixed}
+    settings.update(
+        pools=pools,
+        quota=quota,
+        batch_size=batch_size,
+        over=over,
+        world_size=world_size,
+    )
+    if settings['weights'] is not None:
+        settings['weights'] = np.linspace(1, 2, len(pools['all']))
+    if settings['num_batches'] is not None:
+        settings['num_batches'] *= max(over // step, 1)
+    return Case(settings, counts)
+
+
+def groups_of(plan, epoch):
+    """All images of an epoch in the order of the run, a row for each group."""
+    return whole_epoch(plan, epoch).reshape(plan.num_groups, -1)
+
+
+def images_of(plan, epoch):
+    return np.sort(groups_of(plan, epoch), axis=1)
+
+
+@given(case=group_cases(), epoch=epochs)
+def test_every_group_holds_its_quota_and_every_batch_is_full(case, epoch):
+    plan, pools = case.plan, case.settings['pools']
+    groups = groups_of(plan, epoch)
+    assert groups.shape == (plan.num_groups, case.settings['over'])
+    assert groups.dtype == np.int64
+    assert groups.min() >= 0
+    assert len(plan) * plan.step_size == groups.size
+    for group in groups.tolist():
+        assert holds(group, case.counts, pools)
+        if case.rest == 'normal':
+            assert np.isin(group, pools['normal']).sum() == case.counts['normal']
+
+
+@given(case=group_cases(), epoch=epochs)
+def test_the_batches_of_a_group_share_its_quota_up_to_one_image(case, epoch):
+    plan, pools = case.plan, case.settings['pools']
+    groups = groups_of(plan, epoch)
+    found = ~np.isin(groups, pools['normal'])
+    found = found.reshape(len(groups), -1, plan.batch_size).sum(axis=2)
+    if case.rest == 'normal':
+        assert np.ptp(found, axis=1).max() <= 1
+
+
+@given(case=group_cases(), epoch=epochs, data=st.data())
+def test_what_a_batch_has_of_each_pool_is_told_without_drawing_it(case, epoch, data):
+    plan, pools = case.plan, case.settings['pools']
+    rank = data.draw(st.integers(0, plan.world_size - 1))
+    for step, batch in enumerate(plan.batches(epoch, rank, 0, len(plan))):
+        told = plan.images_of(epoch, rank, step)
+        assert sum(told.values()) == len(batch)
+        assert holds(batch.tolist(), told, pools)
+        if case.rest == 'normal':
+            assert np.isin(batch, pools['normal']).sum() == told['normal']
+
+
+@given(case=group_cases(num_batches=None), epoch=epochs)
+def test_groups_go_through_the_normal_images_once_an_epoch(case, epoch):
+    plan, pool = case.plan, case.settings['pools'][case.rest]
+    seen = times(whole_epoch(plan, epoch), pool)
+    at_once = case.counts[case.rest] * max(plan.step_size // plan.group_size, 1)
+    if case.settings['drop_last']:
+        assert case.rest == 'all' or seen.max() <= 1
+        assert seen.sum() == len(pool) // at_once * at_once
+    else:
+        assert set(seen.tolist()) <= {1, 2}
+        assert seen.sum() == -(-len(pool) // at_once) * at_once
+
+
+@given(case=group_cases(), data=st.data())
+def test_groups_of_a_given_number_of_batches_go_on_with_the_pass(case, data):
+    steps = data.draw(st.integers(1, 3)) * case.plan.group_steps
+    plan = Plan(**{**case.settings, 'num_batches': steps})
+    seen = np.zeros(len(case.settings['pools'][case.rest]), int)
+    for epoch in range(4):
+        assert len(plan) == steps
+        for group in groups_of(plan, epoch):
+            seen += times(group, case.settings['pools'][case.rest])
+            assert seen.max() - seen.min() <= 1
+
+
+@given(case=group_cases(), epoch=epochs, data=st.data())
+def test_a_group_holds_the_same_images_in_any_batches_on_any_number_of_ranks(
+    case, epoch, data
+):
+    over = case.settings['over']
+    batch_size = data.draw(st.sampled_from([n for n in range(1, 9) if over % n == 0]))
+    batches = over // batch_size
+    ranks = [n for n in range(1, 9) if batches % n == 0 or n % batches == 0]
+    world_size = data.draw(st.sampled_from(ranks))
+    settings = {**case.settings, 'batch_size': batch_size, 'world_size': world_size}
+    if settings['num_batches'] is not None:
+        # As many groups in an epoch, where that can be.
+        step = batch_size * world_size
+        images = settings['num_batches'] * case.plan.step_size
+        if images % step or images < step:
+            return
+        settings['num_batches'] = images // step
+    try:
+        other = Plan(**settings)
+    except ValueError as error:
+        assert 'images, but one step takes' in str(error)  # noqa: PT017
+        return
+    groups = min(case.plan.num_groups, other.num_groups)
+    if case.plan.num_groups != other.num_groups and not settings['replacement']:
+        epoch = 0  # cycles go on from epoch to epoch, and these have other lengths
+    one, two = (groups_of(plan, epoch)[:groups] for plan in (case.plan, other))
+    # After each step that both have ended, the same images of the group were seen.
+    both = np.lcm(case.plan.step_size, other.step_size)
+    for done in range(both, over, both):
+        for part in (slice(done), slice(done, None)):
+            assert np.array_equal(np.sort(one[:, part]), np.sort(two[:, part]))
+    assert np.array_equal(np.sort(one), np.sort(two))
+
+
+@given(case=cases(), epoch=epochs)
+def test_a_quota_on_every_rank_is_that_of_a_step_with_the_same_images(case, epoch):
+    # So a run begun with batch_size=8 goes on with `over=8` and smaller batches.
+    ranks = case.settings['world_size']
+    quota = {name: ranks * n for name, n in case.counts.items() if name != case.rest}
+    step = ranks * case.settings['batch_size']
+    settings = {**case.settings, 'quota': None if case.rest == 'all' else quota}
+    one = Plan(**settings, over=step)
+    assert np.array_equal(images_of(one, epoch), images_of(case.plan, epoch))
+
+
+@given(case=group_cases(), epoch=epochs, data=st.data())
+def test_a_step_of_a_group_does_not_depend_on_where_the_iteration_started(
+    case, epoch, data
+):
+    plan = case.plan
+    rank = data.draw(st.integers(0, plan.world_size - 1))
+    start = data.draw(st.integers(0, len(plan) - 1))
+    whole = plan.batches(epoch, rank, 0, len(plan))
+    rows = np.concatenate([rows for _, rows in plan.chunks(epoch, rank, start)])
+    assert np.array_equal(rows, whole[start:])
+    for step in range(start, len(plan)):
+        assert np.array_equal(plan.batches(epoch, rank, step, step + 1)[0], whole[step])
+
+
+@given(case=group_cases(num_batches=None), data=st.data())
+def test_a_quota_over_groups_changes_at_their_borders_and_the_passes_go_on(case, data):
+    if case.rest == 'all':
+        return
+    settings = {**case.settings, 'num_batches': len(case.plan)}
+    pools = dict(settings['pools'])
+    step, over = case.plan.step_size, settings['over']
+    enough = over * max(step // over, 1) + 3
+    pools['normal'] = np.arange(5000, 5000 + enough)
+    pools['all'] = range(5000 + enough)
+    if settings['weights'] is not None:
+        settings['weights'] = np.ones(5000 + enough)
+    plans = [(0, Plan(**{**settings, 'pools': pools}))]
+    quotas = data.draw(st.lists(st.integers(0, over - 1), min_size=1, max_size=3))
+    for quota in quotas:
+        step = plans[-1][0] + data.draw(st.integers(1, 4)) * case.plan.group_steps
+        plans.append((step, plans[-1][1].switch(quota, step)))
+    seen = np.zeros(len(pools['normal']), int)
+    group_steps, length = case.plan.group_steps, len(plans[0][1])
+    for first in range(0, plans[-1][0] + 3 * group_steps, group_steps):
+        number = [i for i, (step, _) in enumerate(plans) if step <= first][-1]
+        plan = plans[number][1]
+        assert len(plan) == length
+        epoch, step = divmod(first, length)
+        images = np.stack(
+            [
+                plan.batches(epoch, rank, step, step + group_steps)
+                for rank in range(plan.world_size)
+            ],
+            axis=1,
+        ).reshape(-1, over)
+        normal = np.isin(images, pools['normal'])
+        if number:
+            assert (normal.sum(axis=1) == over - quotas[number - 1]).all()
+        seen += times(images, pools['normal'])
+        assert seen.max() - seen.min() <= 1
+
+
+@pytest.mark.parametrize('options', [dict(batch_size=1, over=8), dict(world_size=8)])
+def test_a_quota_does_not_change_inside_a_group(options):
+    settings = dict(quota=3, batch_size=8, over=64, num_batches=8)
+    plan = Plan(LARGE, **{**settings, **options})
+    plan.switch(1, 8)
+    if plan.group_steps > 1:
+        with pytest.raises(ValueError, match=r'step 5: .* multiple of 8'):
+            plan.switch(1, 5)
+
+
+SPREAD = dict(quota=dict(defect=3, hard=2), over=16, num_batches=8000)
+# Eight batches of two: 5 images that are not normal on 8 batches.
+LAYOUTS = [
+    dict(batch_size=2, world_size=8),
+    dict(batch_size=2, world_size=2),
+    dict(batch_size=1, world_size=1),
+    dict(batch_size=1, world_size=16),
+    dict(batch_size=4, world_size=8),
+]
+
+
+@pytest.mark.parametrize('layout', LAYOUTS, ids=str)
+def test_chance_decides_which_batches_get_one_more_and_where_it_stands(layout):
+    pools = {**LARGE, 'hard': np.arange(1, 99, 3)}
+    plan = Plan(pools, **SPREAD, **layout, seed=5)
+    groups = groups_of(plan, 0)
+    for name, count in SPREAD['quota'].items():
+        inside = np.isin(groups, pools[name])
+        assert (inside.sum(axis=1) == count).all()
+        # each place of the group, and each batch of it, equally often
+        assert stats.chisquare(inside.sum(axis=0)).pvalue > ALPHA
+        in_batch = inside.reshape(len(groups), -1, plan.batch_size).sum(axis=2)
+        assert stats.chisquare(in_batch.sum(axis=0)).pvalue > ALPHA
+        # the place says nothing about the next group
+        first = inside.argmax(axis=1)
+        kinds = first.max() + 1
+        assert related(first[:-1:2], first[1::2], kinds) > ALPHA
+    # which batches get one more says nothing about those of the next epoch
+    inside = ~np.isin(groups, pools['normal'])
+    again = ~np.isin(groups_of(plan, 1), pools['normal'])
+    first, later = (x.argmax(axis=1) for x in (inside, again))
+    assert related(first, later, max(first.max(), later.max()) + 1) > ALPHA
+
+
+def test_draws_over_groups_are_uniform_and_say_nothing_about_each_other():
+    plan = Plan(LARGE, 3, 2, over=8, world_size=4, seed=3)
+    places = np.searchsorted(LARGE['defect'], groups_of(plan, 0))
+    defects = np.isin(groups_of(plan, 0), LARGE['defect'])
+    drawn = places[defects].reshape(-1, 3)
+    assert stats.chisquare(np.bincount(drawn.ravel(), minlength=33)).pvalue > ALPHA
+    assert related(drawn[:, 0], drawn[:, 1]) > ALPHA
+    assert related(drawn[:-1], drawn[1:]) > ALPHA
+    image = groups_of(plan, 0)[~defects].reshape(-1, 5)[:, 0]
+    assert related(drawn[:, 0], (image - 100) * 33 // 40_000) > ALPHA
 
 
 # --- a quota that changes ----------------------------------------------------
@@ -785,20 +1064,32 @@ def refusal(error, call, *args, **kwargs):
         (dict(crack=0.5), 8, TypeError, ["quota['crack']=0.5", 'int', QUOTA]),
         (dict(crack=None), 8, TypeError, ["quota['crack']=None", 'int', QUOTA]),
         (dict(crack=True), 8, TypeError, ["quota['crack']=True", 'bool', QUOTA]),
-        (3, 0, ValueError, ['batch_size=0', 'at least 1', BATCH]),
-        (3, -8, ValueError, ['batch_size=-8', 'at least 1', BATCH]),
-        (3, 8.0, TypeError, ['batch_size=8.0', 'int', 'float', BATCH]),
-        (3, '8', TypeError, ["batch_size='8'", 'int', 'str', BATCH]),
-        (3, True, TypeError, ['batch_size=True', 'int', 'bool', BATCH]),
-        (3, None, TypeError, ['batch_size=None', 'int', 'NoneType', BATCH]),
     ],
     ids=repr,
 )
 def test_a_quota_that_cannot_be_met_is_refused_with_the_line_to_change(
     quota, batch_size, error, words
 ):
-    message = refusal(error, share_batch, quota, batch_size, POOLS)
+    message = refusal(error, share_images, quota, POOLS, batch_size)
     for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ('batch_size', 'error', 'words'),
+    [
+        (0, ValueError, ['batch_size=0', 'at least 1']),
+        (-8, ValueError, ['batch_size=-8', 'at least 1']),
+        (8.0, TypeError, ['batch_size=8.0', 'int', 'float']),
+        ('8', TypeError, ["batch_size='8'", 'int', 'str']),
+        (True, TypeError, ['batch_size=True', 'int', 'bool']),
+        (None, TypeError, ['batch_size=None', 'int', 'NoneType']),
+    ],
+    ids=repr,
+)
+def test_a_batch_without_images_is_refused(batch_size, error, words):
+    message = refusal(error, Plan, POOLS, 3, batch_size)
+    for word in [*words, BATCH]:
         assert word in message
 
 
@@ -807,15 +1098,15 @@ def test_a_refused_share_of_the_batch_suggests_one_that_is_taken():
         for share in (0.01, 0.3, 0.77, 0.999):
             if (Fraction(str(share)) * batch_size).denominator == 1:
                 continue
-            message = refusal(ValueError, share_batch, share, batch_size, POOLS)
+            message = refusal(ValueError, share_images, share, POOLS, batch_size)
             suggested = int(message.rsplit(' ', 1)[1])
-            assert share_batch(suggested, batch_size, POOLS)['defect'] == suggested
+            assert share_images(suggested, POOLS, batch_size)['defect'] == suggested
 
 
 @given(batch_size=st.integers(2, 2000), data=st.data())
 def test_any_share_that_is_a_whole_number_of_images_is_taken(batch_size, data):
     count = data.draw(st.integers(1, batch_size - 1))
-    shares = share_batch(count / batch_size, batch_size, POOLS)
+    shares = share_images(count / batch_size, POOLS, batch_size)
     assert shares == {'defect': count, 'normal': batch_size - count}
 
 
@@ -842,7 +1133,7 @@ def test_too_few_normal_images_for_one_step_of_all_ranks_are_refused(num_batches
     message = refusal(
         ValueError, Plan, POOLS, 3, 8, world_size=21, num_batches=num_batches
     )
-    for word in ('100 normal', '105', '5 on each of 21 ranks', BATCH):
+    for word in ('100 normal', '105', '5 for each of 21 ranks', BATCH):
         assert word in message
 
 

@@ -29,20 +29,24 @@ CASES = {
     'drop_last': dict(drop_last=False),
     'num_batches': dict(num_batches=5),
     'infinite': dict(infinite=True),
+    'over': dict(over=8),
     'replacement': dict(replacement=False),
-    'weights': dict(weights=lambda info: 1 + info['img_id'] % 2),
+    'weights': dict(weights=lambda info: 1 + len(info['instances'])),
     'no defects': dict(images=[[]] * 100),
     'bad seed': dict(seed=-1),
     'bad quota': dict(quota=99),
     'bad flag': dict(drop_last='no'),
+    'unknown argument of the sampler': dict(defects=['dent']),
+    'unknown argument of the batch sampler': dict(droplast=True),
+    'argument that is missing': dict(missing=True),
 }
 
 
-def build(images, seed, batch_size, quota, **options):
-    plan = ('drop_last', 'num_batches', 'infinite')
+def build(images, seed, batch_size, quota, missing=False, **options):
+    plan = ('over', 'drop_last', 'num_batches', 'infinite', 'droplast')
     ours = {key: options.pop(key) for key in plan if key in options}
     sampler = DefectPoolSampler(Annotated(images), seed=seed, **options)
-    return QuotaBatchSampler(sampler, batch_size, quota, **ours)
+    return QuotaBatchSampler(sampler, batch_size, *([] if missing else [quota]), **ours)
 
 
 if __name__ == '__main__':

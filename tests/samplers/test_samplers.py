@@ -128,6 +128,13 @@ def test_two_iterations_at_once_do_not_disturb_each_other(few_defects):
     assert len(pairs) == len(batch_sampler)
 
 
+def test_an_epoch_may_be_set_until_the_first_batch(few_defects):
+    batch_sampler = make(few_defects)
+    batches = iter(batch_sampler)
+    batch_sampler.sampler.set_epoch(2)
+    assert list(batches) == next(epochs(make(few_defects), [2]))
+
+
 def test_what_others_read_from_the_samplers_is_there(few_defects):
     batch_sampler = make(few_defects, seed=None, pools=dict(hard=[9, 4]))
     sampler = batch_sampler.sampler
@@ -235,12 +242,10 @@ def test_a_resumed_iteration_is_the_rest_of_the_uninterrupted_one(
             resumed = fresh()
             resumed.load_state_dict(state)
             assert resumed.state_dict() == save(resumed.state_dict())
-            start = resumed.sampler.epoch
-            if step < len(stopped):
-                assert (state['epoch'], state['step'], start) == (epoch, step, epoch)
-                assert list(resumed) == whole[epoch][step:]
-                start += 1
-            assert list(epochs(resumed, range(start, 4))) == whole[start:]
+            assert (state['epoch'], state['step']) == (epoch, step)
+            assert resumed.sampler.epoch == epoch
+            assert list(resumed) == whole[epoch][step:]
+            assert list(epochs(resumed, range(epoch + 1, 4))) == whole[epoch + 1 :]
 
 
 @given(options=settings, count=st.integers(0, 100))
@@ -260,6 +265,47 @@ def test_saving_at_every_step_changes_nothing(few_defects):
         rows.append(batch)
         assert batch_sampler.state_dict()['step'] == len(rows)
     assert rows == list(make(few_defects))
+
+
+@pytest.mark.parametrize('ended', [False, True])
+def test_what_is_saved_at_the_end_of_an_epoch_goes_on_with_the_next(few_defects, ended):
+    def fresh(epoch):
+        batch_sampler = make(few_defects)
+        batch_sampler.sampler.set_epoch(epoch)
+        return batch_sampler
+
+    stopped, following = fresh(3), list(fresh(4))
+    batches = iter(stopped)
+    assert len(list(islice(batches, len(stopped) + ended))) == len(stopped)
+    state = stopped.state_dict()
+    # A loop that counts the epoch as done may say so before or after it loads.
+    resumed = fresh(4)
+    resumed.load_state_dict(state)
+    assert list(resumed) == following
+    resumed = fresh(0)
+    resumed.load_state_dict(state)
+    resumed.sampler.set_epoch(4)
+    assert list(resumed) == following
+    # One that does not finds nothing left of the epoch.
+    resumed = fresh(3)
+    resumed.load_state_dict(state)
+    assert list(resumed) == []
+    resumed.sampler.set_epoch(4)
+    assert list(resumed) == following
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_nothing_is_left_of_an_epoch_in_a_plain_dataloader_either(few_defects, workers):
+    loader = DataLoader(
+        few_defects,
+        batch_sampler=make(few_defects),
+        num_workers=workers,
+        collate_fn=list,
+    )
+    loader.batch_sampler.start_at(2, len(loader))
+    assert list(loader) == []
+    loader.batch_sampler.sampler.set_epoch(3)
+    assert list(loader) == next(epochs(make(few_defects), [3]))
 
 
 def test_a_state_saved_before_the_first_batch_is_that_of_its_epoch(few_defects):
@@ -331,8 +377,8 @@ BASE = dict(quota=2, batch_size=6, seed=3)
 @pytest.mark.parametrize(
     ('changed', 'words'),
     [
-        (dict(quota=3), ['images per step', "'defect': 2", "'defect': 3"]),
-        (dict(batch_size=8), ['images per step', "'normal': 4", "'normal': 6"]),
+        (dict(quota=3), ['images per group', "'defect': 2", "'defect': 3"]),
+        (dict(batch_size=8), ['images per group', "'normal': 4", "'normal': 6"]),
         (dict(seed=4), ['seed', '3', '4']),
         (dict(drop_last=False), ['drop_last', 'True', 'False']),
         (dict(num_batches=11), ['draws', "'pass'", "'cycles'"]),
@@ -340,7 +386,7 @@ BASE = dict(quota=2, batch_size=6, seed=3)
         (dict(weights=len), ['draws', "'independent'", "'weighted'"]),
         (dict(pools=dict(hard=[1])), ['pools', "'normal': 45", "'normal': 44"]),
         (dict(defect_classes=['dent']), ['pools', "'defect': 7", "'defect': 4"]),
-        (dict(world_size=2), ['images per step', "'defect': 2", "'defect': 4"]),
+        (dict(world_size=2), ['images per group', "'defect': 2", "'defect': 4"]),
     ],
     ids=repr,
 )
@@ -374,13 +420,13 @@ def test_a_state_of_another_schedule_is_refused(few_defects):
     state = make(few_defects, **BASE).state_dict()
     other = make(few_defects, **BASE)
     other.set_schedule([(7, 1)])
-    with pytest.raises(ValueError, match='images per step'):
+    with pytest.raises(ValueError, match='images per group'):
         other.load_state_dict(state)
 
 
 def test_a_state_of_other_weights_is_refused(few_defects):
-    one = make(few_defects, weights=lambda info: info['img_id'])
-    other = make(few_defects, weights=lambda info: 1 + info['img_id'])
+    one = make(few_defects, weights=lambda info: 1 + len(info['instances']))
+    other = make(few_defects, weights=lambda info: 1 + 2 * len(info['instances']))
     with pytest.raises(ValueError, match='checksum'):
         other.load_state_dict(one.state_dict())
 
@@ -396,46 +442,78 @@ def test_what_is_no_state_is_refused(few_defects, state):
 # --- torchdata's StatefulDataLoader ------------------------------------------
 
 
-@pytest.mark.parametrize('workers', [0, 2])
-@pytest.mark.parametrize('infinite', [False, True])
-@pytest.mark.parametrize('stop', [1, 6, 11], ids='after {} batches'.format)
-def test_a_stateful_dataloader_goes_on_where_it_stopped(
-    few_defects, workers, infinite, stop
-):
+def stateful(dataset, workers, every, **options):
     torchdata = pytest.importorskip('torchdata.stateful_dataloader')
+    return torchdata.StatefulDataLoader(
+        dataset,
+        batch_sampler=make(dataset, **options),
+        num_workers=workers,
+        snapshot_every_n_steps=every,
+        collate_fn=list,
+    )
 
-    def fresh():
-        return torchdata.StatefulDataLoader(
-            few_defects,
-            batch_sampler=make(few_defects, infinite=infinite),
-            num_workers=workers,
-            collate_fn=list,
-        )
 
-    def run(loader, first, count):
-        """Batches of ``count`` epochs; of the endless iteration, that many steps."""
-        if infinite:
-            return list(islice(loader, 11 * count))
-        rows = []
-        for epoch in range(first, first + count):
+def trained(loader, first, last, tells_epochs, stop=None):
+    """Batches of epochs ``first … last``, and the loader's state after ``stop``.
+
+    After 11 batches the loop over the first epoch has not ended yet, after 11.5 it has.
+    """
+    rows, state = [], None
+    for epoch in range(first, last + 1):
+        if tells_epochs:
             loader.batch_sampler.sampler.set_epoch(epoch)
-            rows += list(loader)
-        return rows
+        for batch in loader:
+            rows.append(batch)
+            if len(rows) == stop:
+                state = loader.state_dict()
+        if len(rows) + 0.5 == stop:
+            state = loader.state_dict()
+    return rows, state
 
-    whole = run(fresh(), 1, 3) if not infinite else run(fresh(), 0, 3)
-    stopped = fresh()
-    if not infinite:
-        stopped.batch_sampler.sampler.set_epoch(1)
+
+# Workers and the steps between two snapshots: after each batch, two to a remainder,
+# never within an epoch.
+LOADERS = [(0, 1), (2, 1), (2, 4), (2, 100)]
+
+
+@pytest.mark.parametrize('tells_epochs', [False, True])
+@pytest.mark.parametrize(('workers', 'every'), LOADERS)
+@pytest.mark.parametrize('stop', [6, 11, 11.5, 17])
+def test_a_stateful_dataloader_goes_on_where_it_stopped(
+    few_defects, workers, every, stop, tells_epochs
+):
+    loader = stateful(few_defects, workers, every)
+    whole, state = trained(loader, 0, 2, tells_epochs, stop)
+    assert len(whole) == 33
+    resumed = stateful(few_defects, workers, every)
+    resumed.load_state_dict(through_torch(state))
+    epoch_of_the_loop = int((stop - 0.5) // 11)
+    rest, _ = trained(resumed, epoch_of_the_loop, 2, tells_epochs)
+    assert rest == whole[int(stop) :]
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_a_loop_that_counts_an_epoch_as_done_with_its_last_batch_repeats_none(
+    few_defects, workers
+):
+    loader = stateful(few_defects, workers, every=1)
+    whole, state = trained(loader, 0, 2, True, stop=11)
+    resumed = stateful(few_defects, workers, every=1)
+    resumed.load_state_dict(through_torch(state))
+    rest, _ = trained(resumed, 1, 2, True)
+    assert rest == whole[11:]
+
+
+@pytest.mark.parametrize(('workers', 'every'), LOADERS)
+@pytest.mark.parametrize('stop', [6, 11])
+def test_a_stateful_dataloader_goes_on_without_end(few_defects, workers, every, stop):
+    whole = list(islice(make(few_defects, infinite=True), 33))
+    stopped = stateful(few_defects, workers, every, infinite=True)
     assert list(islice(stopped, stop)) == whole[:stop]
     state = stopped.state_dict()
-    del stopped
-
-    resumed = fresh()
+    resumed = stateful(few_defects, workers, every, infinite=True)
     resumed.load_state_dict(through_torch(state))
-    rest = len(whole) - stop
-    first = 2 if stop == len(resumed.batch_sampler) else 1
-    count = 3 if infinite else 4 - first
-    assert run(resumed, first, count)[:rest] == whole[stop:]
+    assert list(islice(resumed, 33 - stop)) == whole[stop:]
 
 
 # --- without a Runner --------------------------------------------------------
@@ -527,7 +605,7 @@ class Dataset(list):
 dataset = Dataset(range(100))
 pools = dict(hard=[1, 3], easy=[5, 9])
 quota = dict(crack=1, easy=1, dent=1, hard=1)
-weigh = lambda info: info['img_id'] % 5 + 0.1
+weigh = lambda info: info['img_id'] % 5 + 0.1 if info['img_id'] % 7 == 0 else 1
 for options in (dict(), dict(replacement=False), dict(weights=weigh)):
     sampler = DefectPoolSampler(dataset, seed=5, pools=pools, **options)
     batches = QuotaBatchSampler(sampler, 8, quota)
@@ -612,6 +690,12 @@ def test_alone_its_order_does_not_gather_the_defects(few_defects):
     # seven defects: 300 * 7 places, uniform over 52
     assert abs(np.mean(places) - 25.5) < 4 * 15 / np.sqrt(len(places))
     assert np.std(places) == pytest.approx(np.sqrt((52**2 - 1) / 12), rel=0.05)
+
+
+def test_alone_it_does_not_ignore_weights_without_a_word(few_defects):
+    sampler = DefectPoolSampler(few_defects, weights=len)
+    with pytest.raises(ValueError, match=r'set train_dataloader\.batch'):
+        next(iter(sampler))
 
 
 @pytest.mark.parametrize(
@@ -740,6 +824,16 @@ def test_a_config_builds_what_python_builds(few_defects, written, options):
             ValueError,
             ['replacement=True', 'weights'],
         ),
+        (
+            dict(sampler__weights=lambda info: float(info['img_id'] != 8986)),
+            ValueError,
+            ['1 of 45 normal images', '0 (image 2)', 'instead of 1', '.sampler.pools'],
+        ),
+        (
+            dict(sampler__weights=len, batch_sampler__quota=None),
+            ValueError,
+            ['quota=None', f'{BATCH_SAMPLER}.quota', 'take train_dataloader.sampler'],
+        ),
     ],
     ids=repr,
 )
@@ -817,3 +911,50 @@ def test_images_that_are_never_drawn_are_told(few_defects, log):
     assert len(log) == 2
     assert '3 dent, 2 hard images' in log[1]
     assert f'{BATCH_SAMPLER}.quota' in log[1]
+
+
+def test_a_further_pool_takes_places_of_normal_images_and_the_pass_goes_on(few_defects):
+    def drawn(contents, milestones=()):
+        sampler = DefectPoolSampler(few_defects, seed=3)
+        batches = QuotaBatchSampler(sampler, batch_size=8, quota=2, num_batches=12)
+        batches.set_schedule(milestones)
+        batches.set_further_pool('hard', 2, contents)
+        rows = []
+        for epoch in range(3):
+            sampler.set_epoch(epoch)
+            rows += list(batches)
+        return sampler.pools, rows
+
+    hard = np.array([1, 2, 3])
+    pools, rows = drawn([(12, hard)])
+    _, before = drawn([])
+    assert rows[:12] == before[:12]  # nothing changes before it is there
+    defect = set(pools['defect'].tolist())
+    for step, batch in enumerate(rows):
+        assert sum(index in defect for index in batch) == 2
+        assert step < 12 or sum(index in hard for index in batch) >= 2
+    # The pass over all normal images goes on, whatever else a batch holds.
+    times = np.bincount(np.concatenate(rows), minlength=len(few_defects))
+    times = times[np.setdiff1d(pools['normal'], hard)]
+    assert times.max() - times.min() <= 1
+    # Other images, and a quota that ends: no hard ones without a quota.
+    other = np.array([4, 5])
+    _, changed = drawn([(12, hard), (24, other)], [(30, None)])
+    assert changed[:24] == rows[:24]
+    for batch in changed[24:30]:
+        assert sum(index in other for index in batch) >= 2
+    _, plain = drawn([], [(30, None)])
+    assert changed[30:] == plain[30:]
+
+
+def test_a_further_pool_that_does_not_fit_leaves_the_batches_as_they_are(few_defects):
+    sampler = DefectPoolSampler(few_defects, seed=3)
+    batches = QuotaBatchSampler(sampler, batch_size=8, quota=2)
+    before = list(batches)
+    for name, images, said in (
+        ('crack', 1, "the pool 'crack' is there already"),
+        ('hard', 6, 'takes 8 of a batch of 8: expected at most 7'),
+    ):
+        with pytest.raises(ValueError, match=said):
+            batches.set_further_pool(name, images, [(2, np.array([1]))])
+    assert list(batches) == before

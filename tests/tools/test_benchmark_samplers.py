@@ -85,7 +85,7 @@ def test_last_lines_give_a_verdict_on_each_target(quick):
     last = shown[shown.index('Ours against torch') :]
     lines = [line for line in report['comparison'] if 'target' in line]
     assert [line['figure'] for line in lines] == [
-        *tool.TARGETS,
+        *(figure for figure in tool.TARGETS if figure != 'many'),
         *tool.PLAN_ONLY_TARGETS,
     ]
     for line in lines:
@@ -153,6 +153,28 @@ def test_contenders_with_a_quota_really_keep_it(name):
     if name == 'multi-source':
         defects = batches >= tool.TwoSources(SETTING.size).cumulative_sizes[0]
     assert (defects.sum(axis=1) == SETTING.quota).all()
+
+
+@pytest.mark.parametrize('name', ['over', 'many'])
+def test_a_rank_of_several_shares_a_quota_over_their_batches(name):
+    epochs = tool.CONTENDERS[name](tool.Setting(size=32_000, batch_size=8, quota=3))
+    defects = np.array(list(epochs.start(0))) % tool.PATTERN < tool.DEFECTS
+    assert set(defects.sum(axis=1).tolist()) == {3, 4}
+
+
+def test_a_rank_of_64_makes_no_batches_of_the_others():
+    setting = SETTING._replace(size=1_000_000)
+    seconds = []
+    for name in ('ours', 'many'):
+        epochs = tool.CONTENDERS[name](setting)
+        times = []
+        for epoch in range(5):
+            begin = time.process_time()
+            for _ in itertools.islice(epochs.start(epoch), 3000):
+                pass
+            times.append(time.process_time() - begin)
+        seconds.append(min(times))
+    assert seconds[1] < 6 * seconds[0]
 
 
 def test_weights_draw_the_quota_on_average():

@@ -1,4 +1,4 @@
-"""What the README says is true: its commands, programs, links and tables."""
+"""What the READMEs say is true: their commands, programs, links and tables."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import inspect
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -17,25 +18,42 @@ from runner_configs import ROOT, RecordBatches
 
 import mmdefect
 
-README = (ROOT / 'README.md').read_text(encoding='utf-8')
 SCRIPT = ROOT / 'tools/check_readme.py'
 spec = importlib.util.spec_from_file_location('check_readme', SCRIPT)
 tool = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tool)
 
-COMMANDS = tool.commands(README)
-PYTHON = dict(tool.blocks(README, 'python'))
-PROSE = re.sub(r'^```.*?^```$', '', README, flags=re.M | re.S)
+TEXTS = {name: tool.read(name) for name in tool.READMES}
+COMMANDS = [c for name, text in TEXTS.items() for c in tool.commands(name, text)]
+PYTHON = {
+    f'{name}:{line}': code
+    for name, text in TEXTS.items()
+    for line, code in tool.blocks(text, 'python')
+}
+PROSE = {
+    name: re.sub(r'^```.*?^```$', '', text, flags=re.M | re.S)
+    for name, text in TEXTS.items()
+}
 
 
-@pytest.mark.parametrize('command', COMMANDS, ids=lambda c: f'line {c.line}')
+def place(command):
+    return f'{command.readme}:{command.line}'
+
+
+def test_every_readme_is_read():
+    found = {path.relative_to(ROOT).as_posix() for path in ROOT.glob('[!.]*/README.md')}
+    assert {'README.md', *found} == set(tool.READMES)
+    assert set(tool.READMES) == {command.readme for command in COMMANDS}
+
+
+@pytest.mark.parametrize('command', COMMANDS, ids=place)
 def test_it_is_known_how_each_command_is_checked(command):
     assert tool.find_check(command.text), (
         f'{command.text!r}: add how to check it to CHECKS of tools/check_readme.py'
     )
 
 
-@pytest.mark.parametrize('command', COMMANDS, ids=lambda c: f'line {c.line}')
+@pytest.mark.parametrize('command', COMMANDS, ids=place)
 def test_each_file_that_a_command_names_is_there(command):
     for name in re.findall(r'(?<![\w/])(?:tools|configs)/\w+\.\w+', command.text):
         assert (ROOT / name).is_file()
@@ -45,19 +63,47 @@ def test_every_way_in_which_a_reader_meets_a_command_is_found():
     text = (
         'Run `pip install\n.` or `x = 1`:\n```bash\n# first\nbash tools/a.sh  # now\n'
         'mim train \\\n    --gpus 1\n```\n`mim train b`, not `other`\n'
+        '| `mmdefect check CONFIG` | checks |\n'
     )
-    assert tool.commands(text) == [
-        (1, 'pip install .'),
-        (5, 'bash tools/a.sh'),
-        (6, 'mim train --gpus 1'),
-        (9, 'mim train b'),
+    assert tool.commands('README.md', text) == [
+        ('README.md', 1, 'pip install .'),
+        ('README.md', 5, 'bash tools/a.sh'),
+        ('README.md', 6, 'mim train --gpus 1'),
+        ('README.md', 9, 'mim train b'),
+        ('README.md', 10, 'mmdefect check CONFIG'),
     ]
 
 
 def test_a_command_that_nobody_listed_fails(tmp_path):
     assert tool.find_check('python elsewhere.py') is None
-    error = tool.check(tool.Command(1, 'python elsewhere.py'), tmp_path)
+    error = tool.check(tool.Command('README.md', 1, 'python elsewhere.py'), tmp_path)
     assert 'CHECKS' in error
+
+
+@pytest.mark.parametrize(
+    ('command', 'lacking'),
+    [
+        ('mmdefect check CONFIG --batches 2', None),
+        ('mmdefect check CONFIG --bathces 2', '--bathces: not in the help'),
+        ('mmdefect chek CONFIG', 'there is no command chek'),
+    ],
+)
+def test_a_command_with_something_to_fill_in_is_held_against_its_help(
+    command, lacking, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tool, 'environment', with_the_command(tmp_path))
+    error = tool.check(tool.Command('README.md', 1, command), tmp_path)
+    assert error is None if lacking is None else lacking in error
+
+
+def with_the_command(folder):
+    """The environment of the tool, with a command ``mmdefect`` of this checkout."""
+    script = folder / '.venv/bin/mmdefect'
+    script.parent.mkdir(parents=True)
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m mmdefect "$@"\n')
+    script.chmod(0o755)
+    environment = tool.environment(folder)
+    return lambda _: {**environment, 'PYTHONPATH': str(ROOT)}
 
 
 @pytest.mark.parametrize(
@@ -80,16 +126,16 @@ def test_an_option_that_a_program_lacks_is_found(tmp_path):
     )
 
 
-@pytest.mark.parametrize('line', PYTHON)
-def test_python_in_it_is_python(line):
+@pytest.mark.parametrize('place', PYTHON)
+def test_python_in_it_is_python(place):
     # `dict(type='Name', ...)` stands for what the reader has there.
-    ast.parse(PYTHON[line].replace(', ...)', ', **etc)'))
+    ast.parse(PYTHON[place].replace(', ...)', ', **etc)'))
 
 
 def test_each_type_in_its_configs_exists():
     from mmengine import registry
 
-    names = set(re.findall(r"type='(\w+)'", README))
+    names = set(re.findall(r"type='(\w+)'", ''.join(TEXTS.values())))
     assert names
     from mmdet.utils import register_all_modules
 
@@ -149,22 +195,24 @@ def anchors(text):
     return {re.sub(r'[^\w\- ]', '', t.lower()).replace(' ', '-') for t in titles}
 
 
-def test_each_local_link_leads_somewhere():
-    links = re.findall(r'\]\((?!https?:)([^)\s]+)\)', PROSE)
-    links += re.findall(r'src="(?!https?:)([^"]+)"', PROSE)
+@pytest.mark.parametrize('name', tool.READMES)
+def test_each_local_link_leads_somewhere(name):
+    links = re.findall(r'\]\((?!https?:)([^)\s]+)\)', PROSE[name])
+    links += re.findall(r'src="(?!https?:)([^"]+)"', PROSE[name])
     assert links
     for link in links:
         path, _, anchor = link.partition('#')
-        assert not path or (ROOT / path).exists(), link
+        target = (ROOT / name).parent / path if path else ROOT / name
+        assert target.exists(), link
         if anchor:
-            assert anchor in anchors(PROSE if not path else (ROOT / path).read_text())
+            assert anchor in anchors(target.read_text(encoding='utf-8')), link
 
 
 def tables():
     """By class, the arguments that the tables list with their defaults."""
     found = {}
     owner = None
-    for line in PROSE.splitlines():
+    for line in PROSE['README.md'].splitlines():
         named = re.match(r'(?:#+ )?`(\w+)`', line)
         if named and hasattr(mmdefect, named[1]):
             owner = named[1]
@@ -200,7 +248,7 @@ def test_every_argument_of_every_class_is_in_a_table_with_its_default(name):
     assert optional - UNLISTED <= set(listed) <= set(given)
 
 
-CALLS = re.findall(r'`(\w+)\(([^`]*)\)`', PROSE)
+CALLS = re.findall(r'`(\w+)\(([^`]*)\)`', ''.join(PROSE.values()))
 CALLS = [(name, text) for name, text in CALLS if hasattr(mmdefect, name)]
 
 
@@ -213,7 +261,8 @@ def test_a_call_in_the_text_names_arguments_that_exist(name, arguments):
 def test_what_would_be_done_can_be_listed(capsys):
     assert tool.main(['--list']) == 0
     out = capsys.readouterr().out
-    assert len(out.splitlines()) == len(COMMANDS) + len(tool.programs(README))
+    texts = {command.text for command in COMMANDS}
+    assert len(out.splitlines()) == len(texts) + len(tool.programs())
     assert 'UNKNOWN' not in out
 
 
@@ -225,6 +274,6 @@ def test_wrong_use_is_told_in_one_line(capsys):
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_readme_work(capsys):
+def test_the_commands_of_the_readmes_work(capsys):
     status = tool.main([])
     assert status == 0, capsys.readouterr().out

@@ -51,6 +51,9 @@ def clone(tmp_path):
         'build-backend = "setuptools.build_meta"\n'
         '[tool.setuptools]\npackages = ["mmdefect"]\n'
         '[tool.mypy]\nfiles = ["mmdefect"]\n'
+        '[tool.importlinter]\nroot_package = "mmdefect"\n'
+        '[[tool.importlinter.contracts]]\nname = "Any"\ntype = "independence"\n'
+        'modules = ["mmdefect"]\n'
     )
     return clone
 
@@ -432,8 +435,10 @@ def test_ci_ends_with_the_closing_line_of_pytest(clone, source, closing, succeed
         (clone / folder).mkdir()
     for environment in ('.venv', '.venv-onedl'):
         (clone / environment).symlink_to(sys.prefix)
-    for name in ('package', 'samplers', 'runner'):
-        path = clone / 'tests' / f'test_{name}.py'
+    (clone / 'tests' / 'samplers').mkdir()
+    for name in ('package', 'samplers/samplers', 'runner'):
+        folder, _, name = name.rpartition('/')
+        path = clone / 'tests' / folder / f'test_{name}.py'
         path.write_text(f'def test_{name}():\n    pass\n')
     (clone / 'tests' / 'test_it.py').write_text(source)
     run = subprocess.run(

@@ -10,7 +10,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmdefect import registered as _  # noqa: F401
-from mmdefect.analysis.comparison import PLAIN
+from mmdefect.analysis.comparison import PLAIN, split_name
+from mmdefect.analysis.comparison.fewer import with_share
 from mmdefect.analysis.comparison.samplers import with_labels
 from mmdefect.analysis.errors import UnusableError
 
@@ -94,7 +95,8 @@ def use_sampler(cfg: Config, name: str, facts: dict, schedule: Any = None) -> Co
 
     Args:
         cfg (Config): What ``shared_config`` returned.
-        name (str): Name of the sampler.
+        name (str): Name of the sampler, and behind ``@`` the share of the defect
+            images that stay.
         facts (dict): What ``look_at`` returned.
         schedule (list, optional): Pairs of a share of the iterations and a quota.
 
@@ -102,7 +104,11 @@ def use_sampler(cfg: Config, name: str, facts: dict, schedule: Any = None) -> Co
         Config: The config to train.
     """
     cfg = deepcopy(cfg)
+    name, share = split_name(name)
     loader, hooks = cfg.train_dataloader, cfg.custom_hooks
+    if share < 1:
+        classes = loader.sampler.get('defect_classes')
+        loader.dataset = with_share(loader.dataset, share, classes)
     drop = QUOTA_HOOKS if name in PLAIN else ('QuotaScheduleHook',)
     cfg.custom_hooks = [hook for hook in hooks if kind(hook) not in drop]
     if name in PLAIN or name == 'quota_unpreserved':
@@ -159,8 +165,9 @@ def class_balanced(dataset: Any, threshold: float) -> dict:
 
 def one_pass(plan: Any) -> int:
     """Whole batches in which the quota shows each normal image once."""
-    images = sum(s.images for s in plan.shares if s.pool in ('normal', 'all'))
-    return max(len(plan.pools['normal']) // max(images, 1), 1)
+    images = sum(s.in_group for s in plan.shares if s.pool in ('normal', 'all'))
+    groups = len(plan.pools['normal']) // max(images, 1)
+    return max(groups * plan.group_size // plan.batch_size, 1)
 
 
 def look_at(cfg: Config) -> dict:
@@ -169,10 +176,10 @@ def look_at(cfg: Config) -> dict:
     sampler, plan = loader.batch_sampler.sampler, loader.batch_sampler.plan
     defects = sampler.pools['defect']
     share = sum(
-        s.images * float(np.isin(plan.pools[s.pool], defects).mean())
+        s.in_group * float(np.isin(plan.pools[s.pool], defects).mean())
         for s in plan.shares
     )
-    share /= plan.batch_size
+    share /= plan.group_size
     dataset = with_labels(loader.dataset)
     labels = [set(dataset.get_cat_ids(i)) for i in range(len(dataset))]
     names, counts = np.unique([n for one in labels for n in one], return_counts=True)
@@ -193,6 +200,7 @@ def look_at(cfg: Config) -> dict:
         defect_images=len(defects),
         share=share,
         one_pass=one_pass(plan),
+        together=(plan.over or plan.batch_size) // plan.batch_size,
         oversample_thr=best,
         oversample_share=reached(best),
     )

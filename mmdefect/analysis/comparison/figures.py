@@ -10,7 +10,9 @@ from mmdefect.hooks.schedule import QuotaScheduleHook
 from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
 
 
-def draw_figures(cfg: Config, pools: dict, batches: int, one_pass: int) -> dict:
+def draw_figures(
+    cfg: Config, pools: dict, batches: int, one_pass: int, together: int
+) -> dict:
     """Count what a sampler draws, without loading an image.
 
     Args:
@@ -18,11 +20,18 @@ def draw_figures(cfg: Config, pools: dict, batches: int, one_pass: int) -> dict:
         pools (dict): Arguments of ``DefectPoolSampler``, which knows the defects.
         batches (int): Batches to draw.
         one_pass (int): Batches that the quota needs for one pass over normal images.
+        together (int): Batches over which the quota holds.
 
     Returns:
-        dict: ``without_defect`` (share of batches), ``mean`` and ``variance`` of the
-        defect images in a batch, ``normals_seen`` (share, in ``one_pass`` batches),
-        ``most_draws`` and ``fewest_draws`` of one defect image.
+<<<<<<< HEAD
+        dict: ``defect_images``, ``without_defect`` (share of batches), ``mean`` and
+        ``variance`` of the defect images in a batch, ``normals_seen`` (share, in
+        ``one_pass`` batches), ``most_draws`` and ``fewest_draws`` of one defect image.
+=======
+        dict: Of so many batches each time, ``without_defect`` (share), ``mean`` and
+        ``variance`` of the defect images; ``normals_seen`` (share, in ``one_pass``
+        batches), ``most_draws`` and ``fewest_draws`` of one defect image.
+>>>>>>> plan
     """
     loader = build_loader(cfg.train_dataloader, seed=0)
     batch_sampler = loader.batch_sampler
@@ -34,18 +43,22 @@ def draw_figures(cfg: Config, pools: dict, batches: int, one_pass: int) -> dict:
     info = loader.dataset.get_data_info
     paths = [info(i).get('img_path', i) for i in range(len(loader.dataset))]
     image = np.unique(paths, return_inverse=True)[1]
-    drawn = [b for b, _ in zip(batch_sampler, range(max(batches, one_pass)))]
+    wanted = range(max(batches, one_pass, together))
+    drawn = [batch for batch, _ in zip(batch_sampler, wanted)]
     is_defect = np.zeros(len(image), bool)
     is_defect[found['defect']] = True
-    per_batch = np.array([is_defect[batch].sum() for batch in drawn[:batches]])
+    whole = max(batches // together, 1) * together
+    counts = np.array([is_defect[batch].sum() for batch in drawn[:whole]])
+    counts = counts.reshape(-1, together).sum(axis=1)
     draws = np.bincount(image[np.concatenate(drawn[:batches])], minlength=len(image))
     draws = draws[np.unique(image[found['defect']])]
     early = set(image[np.concatenate(drawn[:one_pass])].tolist())
     normal = set(image[found['normal']].tolist())
     return dict(
-        without_defect=float((per_batch == 0).mean()),
-        mean=float(per_batch.mean()),
-        variance=float(per_batch.var()),
+        defect_images=len(draws),
+        without_defect=float((counts == 0).mean()),
+        mean=float(counts.mean()),
+        variance=float(counts.var()),
         normals_seen=len(normal & early) / len(normal),
         fewest_draws=int(draws.min()),
         most_draws=int(draws.max()),

@@ -13,6 +13,7 @@ import torch
 from mmengine.config import Config
 
 from mmdefect.analysis.comparison import training
+from mmdefect.analysis.comparison.fewer import set_seed
 from mmdefect.analysis.comparison.training import curve_of, read_curve, write
 from mmdefect.analysis.errors import UnusableError
 
@@ -64,6 +65,7 @@ def write_configs(configs: dict[str, Config], work_dir: str, seeds: int) -> list
     for seed in range(seeds):
         for name, cfg in configs.items():
             cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
+            set_seed(cfg.train_dataloader.dataset, seed)
             runs.append(Run(name, seed, Path(work_dir, name, f'seed_{seed}')))
             texts.append(cfg.pretty_text)
     for run, text in zip(runs, texts):

@@ -17,8 +17,9 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 # registers what the configs of a comparison name
-from mmdefect.analysis.comparison import samplers as _  # noqa: F401
-from mmdefect.hooks.checkpoints import allow_checkpoint_types
+from mmdefect.analysis.comparison import fewer, samplers  # noqa: F401
+from mmdefect.hooks.checkpoints import message_hub_allowed
+from mmdefect.hooks.resume import QuotaResumeHook
 
 COUNTS = ('images', 'with_boxes')  # that the model got
 
@@ -41,7 +42,11 @@ class RecordRunHook(Hook):
             for tensor in state:
                 checksum = zlib.crc32(tensor.cpu().numpy().tobytes(), checksum)
             self.path.write_text(json.dumps(dict(iter=0, weights=checksum)) + '\n')
-        elif not any(line['iter'] == runner.iter for line in read_curve(self.path)):
+        elif not (
+            # This one does it itself.
+            any(isinstance(hook, QuotaResumeHook) for hook in runner.hooks)
+            or any(line['iter'] == runner.iter for line in read_curve(self.path))
+        ):
             # Interrupted after the checkpoint, before its validation was done.
             runner.val_loop.run()
 
@@ -92,8 +97,8 @@ def train(config: str) -> None:
     cfg.work_dir = str(folder)
     if (folder / 'last_checkpoint').is_file():
         cfg.resume, cfg.load_from = True, None
-    allow_checkpoint_types()
-    Runner.from_cfg(cfg).train()
+    with message_hub_allowed():
+        Runner.from_cfg(cfg).train()
     write(folder / 'result.json', json.dumps(dict(curve=read_curve(curve_of(folder)))))
     for path in sorted(folder.glob('iter_*.pth'), key=os.path.getmtime)[:-1]:
         path.unlink()

@@ -1,0 +1,26 @@
+"""Files that are there wholly or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Iterator
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Write a file, all of it or nothing.
+
+    Args:
+        path (Path): Where the file goes.
+
+    Yields:
+        Path: What to write. It takes the place of ``path`` when all went well.
+    """
+    part = path.with_name(f'.{path.stem}.{os.getpid()}.part{path.suffix}')
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,139 @@
+"""The detector of a checkpoint, checked against the config that is said to be its."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any, Sequence
+
+from mmdefect.analysis.config import running
+from mmdefect.analysis.errors import UnusableError
+
+
+def find_detector(work_dir: Path) -> tuple[Path, Path]:
+    """What a training run left behind.
+
+    Args:
+        work_dir (Path): Where it wrote.
+
+    Returns:
+        tuple[Path, Path]: Its config, and its best checkpoint; the last where none is
+        best.
+
+    Raises:
+        UnusableError: If one is missing.
+    """
+
+    def newest(pattern: str) -> Path | None:
+        found = work_dir.glob(pattern)
+        return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+    config, checkpoint = newest('*.py'), newest('best_*.pth') or newest('*_*.pth')
+    if config is None or checkpoint is None:
+        raise UnusableError(
+            f'{work_dir} is not where a training run wrote: expected its config, and '
+            'epoch_N.pth or iter_N.pth'
+        )
+    return config, checkpoint
+
+
+def load_detector(
+    cfg: Any, checkpoint: str, device: str, classes: Sequence[str]
+) -> Any:
+    """Build the detector of a config, with the weights of a checkpoint.
+
+    Args:
+        cfg (Config): The config.
+        checkpoint (str): File of the checkpoint.
+        device (str): Where it is to run, such as ``cuda:0``.
+        classes (Sequence[str]): Class names of the dataset, by label.
+
+    Returns:
+        nn.Module: The detector, ready to predict.
+
+    Raises:
+        UnusableError: If the checkpoint cannot be read, is of other classes, or of
+            another model.
+    """
+    from mmengine.model import revert_sync_batchnorm
+    from mmengine.registry import MODELS
+
+    content = read_checkpoint(checkpoint)
+    meta = content.get('meta') or {}
+    trained = (meta.get('dataset_meta') or {}).get('classes') or meta.get('CLASSES')
+    if trained and tuple(trained) != tuple(classes):
+        raise UnusableError(
+            f'{checkpoint} was trained on the classes {", ".join(trained)}, and the '
+            f'config names {", ".join(classes)}: give the config it was trained with'
+        )
+    with running('the detector cannot be built'):
+        settings = copy.deepcopy(cfg.model)
+        # The checkpoint has all weights: none are to be fetched for the backbone.
+        settings.get('backbone', {}).pop('init_cfg', None)
+        model = revert_sync_batchnorm(MODELS.build(settings))
+    check_weights(model, content.get('state_dict', content), checkpoint)
+    return model.to(device).eval()
+
+
+def read_checkpoint(path: str) -> dict:
+    """What a checkpoint holds.
+
+    Args:
+        path (str): The file.
+
+    Returns:
+        dict: Its content.
+
+    Raises:
+        UnusableError: If it cannot be read.
+    """
+    from mmengine.runner import CheckpointLoader
+
+    from mmdefect.hooks.checkpoints import message_hub_allowed
+
+    try:
+        with message_hub_allowed():
+            content = CheckpointLoader.load_checkpoint(path, 'cpu', 'silent')
+    except Exception as error:  # whatever torch raises for a file that was cut off
+        said = f'{type(error).__name__}: {str(error).splitlines()[0]}'
+        raise UnusableError(f'{path} cannot be read: {said}') from error
+    if not isinstance(content, dict):
+        raise UnusableError(f'{path} holds a {type(content).__name__}: no checkpoint')
+    return content
+
+
+def check_weights(model: Any, weights: dict, checkpoint: str) -> None:
+    """Load weights, all of them or none.
+
+    Args:
+        model (nn.Module): The detector.
+        weights (dict): Its state.
+        checkpoint (str): Where they are from.
+
+    Raises:
+        UnusableError: If they are another model's.
+    """
+    wanted = model.state_dict()
+    lacking = [name for name in wanted if name not in weights]
+    shaped = [
+        name
+        for name in wanted
+        if name in weights and wanted[name].shape != weights[name].shape
+    ]
+    left = [name for name in weights if name not in wanted]
+    if not lacking and not shaped and not left:
+        model.load_state_dict(weights)
+        return
+    said = [
+        f'{len(names)} weights {how}, such as {names[0]}'
+        for names, how in (
+            (lacking, 'are missing'),
+            (left, 'are of no use'),
+            (shaped, 'have another shape'),
+        )
+        if names
+    ]
+    raise UnusableError(
+        f'{checkpoint} does not fit the model of the config: {"; ".join(said)}: give '
+        'the config it was trained with'
+    )

@@ -1,0 +1,292 @@
+"""Escape against overkill: each threshold, how sure it is, and what cannot be known.
+
+A threshold is a cut between two scores that were seen: images that reach it are
+flagged. Intervals of one threshold are exact (Clopper and Pearson, "The use of
+confidence or fiducial limits illustrated in the case of the binomial", Biometrika 26,
+1934). The band of the curve is a bootstrap's.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmdefect.metrics.thresholds import shortest_between
+
+RATES = (0.001, 0.005, 0.01, 0.02, 0.05)
+CONFIDENCE = 0.95
+ROUNDS = 1000  # resampled sets of a bootstrap
+CHUNK = 2_000_000  # resampled counts held in memory at once
+
+
+class Curve(NamedTuple):
+    """All thresholds of a set of images, from the lowest to the highest.
+
+    Args:
+        levels (np.ndarray): Scores that were seen, rising, (k,). At the n-th threshold
+            the images up to the n-th score pass as normal.
+        defects (np.ndarray): Defect images with each score, (k,).
+        normals (np.ndarray): Normal images with each score, (k,).
+    """
+
+    levels: np.ndarray
+    defects: np.ndarray
+    normals: np.ndarray
+
+    @property
+    def missed(self) -> np.ndarray:
+        """np.ndarray: Defect images that pass as normal, at each threshold, (k,)."""
+        return self.defects.cumsum()
+
+    @property
+    def flagged(self) -> np.ndarray:
+        """np.ndarray: Normal images that are flagged, at each threshold, (k,)."""
+        return self.normals.sum() - self.normals.cumsum()
+
+
+class Point(NamedTuple):
+    """What happens at one threshold.
+
+    Args:
+        threshold (float): The score to set: a box that reaches it flags its image.
+        missed (int): Defect images that pass.
+        defects (int): Defect images, in all.
+        flagged (int): Normal images that do not pass.
+        normals (int): Normal images, in all.
+    """
+
+    threshold: float
+    missed: int
+    defects: int
+    flagged: int
+    normals: int
+
+    @property
+    def escape(self) -> float:
+        """float: Share of the defect images that pass."""
+        return self.missed / self.defects
+
+    @property
+    def overkill(self) -> float:
+        """float: Share of the normal images that do not pass."""
+        return self.flagged / self.normals
+
+    @property
+    def escape_interval(self) -> tuple[float, float]:
+        """tuple[float, float]: Where the escape rate of new images lies, 95 %."""
+        return interval(self.missed, self.defects)
+
+    @property
+    def overkill_interval(self) -> tuple[float, float]:
+        """tuple[float, float]: Where the overkill rate of new images lies, 95 %."""
+        return interval(self.flagged, self.normals)
+
+
+def make_curve(scores: np.ndarray, is_defect: np.ndarray) -> Curve:
+    """Count images by score.
+
+    Args:
+        scores (np.ndarray): Of each image, 0 without a box, (n,).
+        is_defect (np.ndarray): Of each image, (n,).
+
+    Returns:
+        Curve: All thresholds that sort the images in another way. There is none at
+        which an image without a box is flagged.
+    """
+    # The lowest threshold is above 0, whether or not an image has that score.
+    levels, level = np.unique(
+        np.append(scores, scores.dtype.type(0)), return_inverse=True
+    )
+    level = level[:-1]
+    kinds = (is_defect, ~is_defect)
+    counts = [np.bincount(level[kind], minlength=len(levels)) for kind in kinds]
+    return Curve(levels, *counts)
+
+
+def point_at(curve: Curve, number: int) -> Point:
+    """What happens at the n-th threshold."""
+    above = np.append(curve.levels, np.inf)[number + 1]
+    return Point(
+        shortest_between(curve.levels[number], above),
+        int(curve.missed[number]),
+        int(curve.defects.sum()),
+        int(curve.flagged[number]),
+        int(curve.normals.sum()),
+    )
+
+
+def at_overkill(curve: Curve, rate: float) -> Point:
+    """The lowest threshold that flags at most a share of the normal images.
+
+    Args:
+        curve (Curve): All thresholds.
+        rate (float): The share.
+
+    Returns:
+        Point: What happens there. No other keeps the rate and misses fewer defects.
+    """
+    return point_at(
+        curve, int((curve.flagged <= allowed(rate, curve.normals)).argmax())
+    )
+
+
+def at_threshold(curve: Curve, threshold: float) -> Point:
+    """What happens at a threshold of the user's own.
+
+    Args:
+        curve (Curve): All thresholds that sort the images in another way.
+        threshold (float): A score above 0.
+
+    Returns:
+        Point: What happens there.
+    """
+    reached = curve.levels >= threshold  # in the type of the scores
+    number = len(curve.levels) - int(reached.sum()) - 1
+    return point_at(curve, number)._replace(threshold=threshold)
+
+
+def allowed(rate: float, counts: np.ndarray) -> int:
+    """How many images a rate allows."""
+    return math.floor(rate * counts.sum() + 1e-9)  # 0.29 * 100 is below 29
+
+
+def interval(count: int, total: int) -> tuple[float, float]:
+    """Where a share lies with 95 %, seen ``count`` times in ``total``."""
+    tail = (1 - CONFIDENCE) / 2
+    low, high = lower_bound(count, total, 1 - tail), upper_bound(count, total, 1 - tail)
+    return low, float(high)
+
+
+def upper_bound(counts: Any, total: int, confidence: float) -> Any:
+    """What a share does not exceed with a confidence, seen ``counts`` times."""
+    from scipy.stats import beta
+
+    counts = np.asarray(counts)
+    # All of them: nothing is above 1.
+    bound = beta.ppf(confidence, counts + 1, np.maximum(total - counts, 1e-9))
+    return np.where(counts == total, 1.0, bound)[()]
+
+
+def lower_bound(count: int, total: int, confidence: float) -> float:
+    """What a share does not fall below with a confidence, seen ``count`` times."""
+    return float(1 - upper_bound(total - count, total, confidence))
+
+
+def smallest_provable(total: int) -> float:
+    """The smallest rate that so many images can prove: none of them must count."""
+    return 1 - (1 - CONFIDENCE) ** (1 / total)
+
+
+def images_to_prove(rate: float) -> int:
+    """How many images, none of which must count, prove a rate."""
+    return math.ceil(math.log(1 - CONFIDENCE) / math.log1p(-rate) - 1e-9)
+
+
+def band(curve: Curve, rates: np.ndarray) -> np.ndarray:
+    """How far the curve would move with other images of the same kind.
+
+    Args:
+        curve (Curve): All thresholds.
+        rates (np.ndarray): Overkill rates, (r,).
+
+    Returns:
+        np.ndarray: Lower and upper end of the escape rate at each, (2, r).
+    """
+    rng = np.random.default_rng(0)  # the same scores, the same band
+    drawn = []
+    size = max(CHUNK // len(curve.levels), 1)
+    for start in range(0, ROUNDS, size):
+        rounds = min(size, ROUNDS - start)
+        defects, normals = (
+            _redraw(rng, counts, rounds) for counts in (curve.defects, curve.normals)
+        )
+        drawn.append(escapes(defects, normals, rates))
+    tail = (1 - CONFIDENCE) / 2
+    return np.quantile(np.concatenate(drawn), [tail, 1 - tail], axis=0)
+
+
+def escapes(defects: np.ndarray, normals: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """Escape rates at overkill rates, of many sets of images.
+
+    Args:
+        defects (np.ndarray): Defect images by score, a row for each set, (n, k).
+        normals (np.ndarray): Normal images by score, (n, k).
+        rates (np.ndarray): Overkill rates, (r,).
+
+    Returns:
+        np.ndarray: Escape rate of each set at each, (n, r).
+    """
+    total = int(normals[0].sum())
+    passing = total - np.floor(rates * total + 1e-9)
+    passed, missed = normals.cumsum(1), defects.cumsum(1)
+    number = np.array([np.searchsorted(row, passing) for row in passed])
+    return np.take_along_axis(missed, number, 1) / defects[0].sum()
+
+
+def _redraw(rng: np.random.Generator, counts: np.ndarray, rounds: int) -> np.ndarray:
+    return rng.multinomial(counts.sum(), counts / counts.sum(), rounds)
+
+
+class Difference(NamedTuple):
+    """How much less of the defects one detector misses than another.
+
+    Args:
+        overkill (float): Overkill rate, the same for both.
+        mean (float): Escape rate of the one less that of the other.
+        low (float): Lower end of its interval, from images drawn for both at once.
+        high (float): Upper end.
+    """
+
+    overkill: float
+    mean: float
+    low: float
+    high: float
+
+
+def differences(
+    scores: np.ndarray, others: np.ndarray, is_defect: np.ndarray
+) -> list[Difference]:
+    """Compare two detectors on the same images.
+
+    Args:
+        scores (np.ndarray): Of each image, (n,).
+        others (np.ndarray): Of the other detector, (n,).
+        is_defect (np.ndarray): Of each image, (n,).
+
+    Returns:
+        list[Difference]: One at each of ``RATES``.
+    """
+    rates = np.array(RATES)
+    rng = np.random.default_rng(0)
+    both = [np.unique(one, return_inverse=True) for one in (scores, others)]
+    kinds = [np.flatnonzero(kind) for kind in (is_defect, ~is_defect)]
+
+    def difference(weights: list[np.ndarray]) -> np.ndarray:
+        rows = []
+        for levels, level in both:
+            defects, normals = (
+                _sum(w, level[kind], len(levels)) for w, kind in zip(weights, kinds)
+            )
+            rows.append(escapes(defects, normals, rates))
+        return rows[0] - rows[1]
+
+    drawn, size = [], max(CHUNK // len(scores), 1)
+    for start in range(0, ROUNDS, size):
+        rounds = min(size, ROUNDS - start)
+        drawn.append(
+            difference([_redraw(rng, np.ones(len(k), int), rounds) for k in kinds])
+        )
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(np.concatenate(drawn), [tail, 1 - tail], axis=0)
+    (mean,) = difference([np.ones((1, len(kind)), int) for kind in kinds])
+    return [Difference(*map(float, row)) for row in zip(rates, mean, low, high)]
+
+
+def _sum(weights: np.ndarray, level: np.ndarray, size: int) -> np.ndarray:
+    # How often each score was drawn, from how often each image was.
+    from scipy.sparse import csr_matrix
+
+    places = (np.arange(len(level)), level)
+    return weights @ csr_matrix((np.ones(len(level), int), places), (len(level), size))

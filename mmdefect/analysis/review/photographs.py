@@ -1,0 +1,184 @@
+"""The photographs to be judged, and what their annotations say."""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple, Sequence
+
+import numpy as np
+
+from mmdefect.analysis.config import running
+from mmdefect.analysis.errors import UnusableError
+from mmdefect.delivery.testing import test_transforms
+
+SPLITS = ('val', 'test', 'train')
+
+
+class Photograph(NamedTuple):
+    """One image file, with what its annotations say.
+
+    Args:
+        path (str): The file.
+        boxes (np.ndarray): Of its defects, (n, 4): left, top, right, bottom in pixels.
+        labels (np.ndarray): Of its defects, (n,).
+        others (np.ndarray): Boxes that are neither defect nor normal: ignored ones,
+            and those of other classes, (m, 4).
+        info (dict): What the pipeline takes.
+    """
+
+    path: str
+    boxes: np.ndarray
+    labels: np.ndarray
+    others: np.ndarray
+    info: dict
+
+    @property
+    def is_defect(self) -> bool:
+        """bool: Whether it shows a defect, by its annotations."""
+        return len(self.labels) > 0
+
+
+class Photographs(NamedTuple):
+    """What a detector is judged on.
+
+    Args:
+        images (list[Photograph]): The photographs, each once.
+        classes (tuple[str, ...]): Class names, by label.
+        defect_labels (list[int]): Labels of the classes that count as defects.
+        pipeline (list[dict]): How a photograph gets to the model.
+        dataset: Where they are from; None for a folder.
+    """
+
+    images: list[Photograph]
+    classes: tuple[str, ...]
+    defect_labels: list[int]
+    pipeline: list[dict]
+    dataset: Any = None
+
+
+def read_split(cfg: Any, split: str) -> Photographs:
+    """The photographs of a part of the data.
+
+    Args:
+        cfg (Config): The config.
+        split (str): Name of the part: ``train``, ``val`` or ``test``.
+
+    Returns:
+        Photographs: What it holds.
+
+    Raises:
+        UnusableError: If the config has no such part, or it cannot be read.
+    """
+    from mmengine.registry import DATASETS
+
+    from mmdefect.pools.wrappers import class_names, unwrap
+
+    loader: Any = cfg.get(f'{split}_dataloader') or {}
+    if 'dataset' not in loader:
+        raise UnusableError(f'the config has no {split}_dataloader.dataset')
+    with running(f'the images of {split} cannot be listed'):
+        dataset = DATASETS.build(loader.dataset)
+        leaves, origin = unwrap(dataset)
+        names = {class_names(leaf) for leaf in leaves}
+        if len(names) > 1:
+            raise UnusableError(
+                f'the parts of {split} name different classes: set the same metainfo'
+            )
+        (classes,) = names
+        labels = defect_labels(cfg, classes)
+        infos = list(
+            chain.from_iterable(
+                (leaf.get_data_info(n) for n in range(len(leaf))) for leaf in leaves
+            )
+        )
+        images = {
+            infos[position]['img_path']: photograph(infos[position], labels)
+            for position in np.unique(origin).tolist()
+        }
+    return Photographs(
+        list(images.values()),
+        classes,
+        labels,
+        pipeline_for(cfg, split),
+        dataset,
+    )
+
+
+def read_folder(cfg: Any, folder: Path) -> Photographs:
+    """The photographs of a folder, without annotations.
+
+    Args:
+        cfg (Config): The config.
+        folder (Path): Where they are, at any depth.
+
+    Returns:
+        Photographs: What it holds, in the order of their names.
+
+    Raises:
+        UnusableError: If there is none.
+    """
+    from PIL import Image
+
+    Image.init()
+    paths = [path for path in sorted(folder.rglob('*')) if path.is_file()]
+    paths = [path for path in paths if path.suffix.lower() in Image.EXTENSION]
+    if not paths:
+        raise UnusableError(f'--images {folder}: there is no image in it')
+    with running('the classes cannot be read'):
+        classes = classes_of(cfg)
+    images = [
+        photograph(dict(img_path=str(path), img_id=number, instances=[]), [])
+        for number, path in enumerate(paths)
+    ]
+    labels = defect_labels(cfg, classes)
+    return Photographs(images, classes, labels, pipeline_for(cfg, 'val'))
+
+
+def photograph(info: dict, labels: Sequence[int]) -> Photograph:
+    """A photograph, from what a dataset knows of it."""
+    parts: tuple[list, list, list] = ([], [], [])
+    for instance in info.get('instances') or ():
+        counts = not instance.get('ignore_flag', 0)
+        if counts and instance['bbox_label'] in labels:
+            parts[0].append(instance['bbox'])
+            parts[1].append(instance['bbox_label'])
+        else:
+            parts[2].append(instance['bbox'])
+    boxes, others = (np.array(part, float).reshape(-1, 4) for part in parts[::2])
+    return Photograph(info['img_path'], boxes, np.array(parts[1], int), others, info)
+
+
+def defect_labels(cfg: Any, classes: Sequence[str]) -> list[int]:
+    """Labels of the classes that count as defects for the config's sampler."""
+    sampler = (cfg.get('train_dataloader') or {}).get('sampler') or {}
+    names = sampler.get('defect_classes') or classes
+    return [label for label, name in enumerate(classes) if name in names]
+
+
+def classes_of(cfg: Any) -> tuple[str, ...]:
+    """Class names of the validation set."""
+    from mmengine.registry import DATASETS
+
+    from mmdefect.pools.wrappers import class_names, unwrap
+
+    return class_names(unwrap(DATASETS.build(cfg.val_dataloader.dataset))[0][0])
+
+
+def pipeline_for(cfg: Any, split: str) -> list[dict]:
+    """The pipeline of a part of the data, without what reads annotations.
+
+    Args:
+        cfg (Config): The config.
+        split (str): The part. That of ``val`` stands in for ``train``, which augments.
+
+    Returns:
+        list[dict]: Its transforms.
+
+    Raises:
+        UnusableError: If the config has none.
+    """
+    loader = cfg.get(f'{"val" if split == "train" else split}_dataloader')
+    if not loader:
+        raise UnusableError('the config has no val_dataloader, whose pipeline is used')
+    return test_transforms(loader.dataset)

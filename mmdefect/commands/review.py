@@ -1,0 +1,225 @@
+"""Judge a trained detector: may we ship it?
+
+Runs the detector over the validation set and writes a page that a colleague can open:
+which score to set, how many defects escape there and how many good parts are stopped,
+how sure that is, which images they are, and which labels look wrong. The scores are
+kept: what was interrupted goes on, and a second look takes seconds.
+
+With --split train it lists training images for the sampler: suspects.txt to be looked
+through, hard.txt of what was struck out of it, missed.txt with weights.
+
+Exit status: 0 all went well, 1 something that --require names is not met, 2 it cannot
+be judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Sequence
+
+from mmdefect.commands.command_line import Parser, add_cfg_options, progress
+
+if TYPE_CHECKING:
+    from mmdefect.analysis.review.judging import Outcome
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = Parser(
+        prog='mmdefect review',
+        usage='%(prog)s CONFIG CHECKPOINT [options]\n'
+        '       %(prog)s WORK_DIR [options]',
+        description=__doc__,
+        epilog='examples:\n'
+        '  mmdefect review work_dirs/defect_yolox\n'
+        '  mmdefect review configs/defect_yolox.py best.pth \\\n'
+        "      --require 'escape<=0.05@overkill<=0.01'\n"
+        '  mmdefect review work_dirs/defect_yolox --split train',
+    )
+    add = parser.add_argument
+    add(
+        'detector',
+        nargs='+',
+        type=Path,
+        metavar='CONFIG CHECKPOINT',
+        help='a config and a checkpoint; or where a training run wrote, whose best '
+        'checkpoint is taken',
+    )
+    images = parser.add_mutually_exclusive_group()
+    images.add_argument(
+        '--split',
+        choices=['train', 'val', 'test'],
+        default='val',
+        help='which images of the config (default: %(default)s)',
+    )
+    images.add_argument(
+        '--images', type=Path, metavar='DIR', help='images without annotations instead'
+    )
+    at = parser.add_mutually_exclusive_group()
+    at.add_argument(
+        '--overkill',
+        type=float,
+        default=0.01,
+        metavar='RATE',
+        help='share of good parts that may be stopped (default: %(default)s)',
+    )
+    at.add_argument(
+        '--threshold', type=float, metavar='SCORE', help='judge the score that is set'
+    )
+    add(
+        '--require',
+        nargs='+',
+        default=[],
+        metavar='WHAT',
+        help="such as 'escape<=0.05@overkill<=0.01'; exit status 1 where it is not met",
+    )
+    add(
+        '--confident',
+        action='store_true',
+        help='require it of the upper 95 %% bounds, and not of the rates seen',
+    )
+    add(
+        '--against',
+        type=Path,
+        metavar='OTHER',
+        help='another checkpoint, or where another run wrote',
+    )
+    add('--against-config', type=Path, metavar='CONFIG', help='its config, if another')
+    add('--out', type=Path, metavar='DIR', help='default: review_val by the checkpoint')
+    add(
+        '--num',
+        type=int,
+        default=12,
+        metavar='N',
+        help='pictures of each kind (default: %(default)s)',
+    )
+    add(
+        '--suspects',
+        type=int,
+        default=60,
+        metavar='N',
+        help='normal training images listed (default: %(default)s)',
+    )
+    add('--device', help='such as cuda:1 or cpu (default: a GPU if there is one)')
+    add('--json', action='store_true', help='print JSON')
+    add_cfg_options(parser)
+    args = parser.parse_args(argv)
+    if len(args.detector) > 2 or (
+        len(args.detector) == 1 and not args.detector[0].is_dir()
+    ):
+        parser.error('expected CONFIG CHECKPOINT, or the directory of a training run')
+    if not 0 < args.overkill < 1:
+        parser.error(f'--overkill {args.overkill}: expected a number between 0 and 1')
+    if args.threshold is not None and not 0 < args.threshold <= 1:
+        parser.error(f'--threshold {args.threshold}: expected above 0, up to 1')
+    for name in ('num', 'suspects'):
+        if getattr(args, name) < 1:
+            parser.error(f'--{name} {getattr(args, name)}: expected 1 or more')
+    if args.images and (args.require or args.against):
+        parser.error('--images have no annotations: leave out --require and --against')
+    if args.images and not args.images.is_dir():
+        parser.error(f'--images {args.images}: expected a directory')
+    if args.confident and not args.require:
+        parser.error('--confident says how --require is judged: give both')
+    return args
+
+
+def show(outcome: Outcome, folder: Path) -> None:
+    """Print what a review says."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from mmdefect.analysis.review.page import interval, percent, sentence
+
+    review = outcome.review
+    console = Console(highlight=False)
+    table = Table(title=f'{review.name} on {review.split}')
+    for name in ('good parts\nstopped', 'score\nto set'):
+        table.add_column(name, justify='right')
+    for name in ('defects that escape', 'of new parts'):
+        table.add_column(name)
+    for rate, one in review.points.items():
+        table.add_row(
+            f'<= {percent(rate)}',
+            f'{one.threshold}',
+            f'{percent(one.escape)} ({one.missed:,} of {one.defects:,})',
+            interval(one.escape_interval),
+        )
+    console.print(table)
+    if not any(one.score for one in review.found):
+        console.print('The detector puts no box on any image: is it trained enough?')
+    for verdict in review.verdicts:
+        console.print(str(verdict), markup=False, soft_wrap=True)
+    if outcome.against:
+        console.print(sentence(review, outcome.against), markup=False)
+    for file, lines in outcome.lists.items():
+        if lines:
+            print(f'{folder / file}: {len(lines):,} images')
+
+
+def find(paths: Sequence[Path]) -> tuple[Path, Path]:
+    """The config and the checkpoint that paths name.
+
+    Args:
+        paths (Sequence[Path]): Both, or the directory of a training run.
+
+    Returns:
+        tuple[Path, Path]: Both.
+    """
+    from mmdefect.analysis.review.detector import find_detector
+
+    if paths[-1].is_dir():
+        return find_detector(paths[-1])
+    return paths[0], paths[-1]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge a detector.
+
+    Returns:
+        int: 0, or 1 where a requirement is not met.
+    """
+    from mmdefect.analysis.review.judging import (
+        Detector,
+        Settings,
+        review_images,
+        review_split,
+    )
+    from mmdefect.analysis.review.page import PAGE
+    from mmdefect.analysis.review.requirement import parse
+
+    requirements = [parse(text) for text in args.require]
+    config, checkpoint = find(args.detector)
+    where = Path(args.images or args.split).resolve().name
+    out = args.out or checkpoint.parent / f'review_{where}'
+    settings = Settings(
+        args.overkill,
+        args.threshold,
+        requirements,
+        args.confident,
+        args.num,
+        args.suspects,
+    )
+    options = (args.cfg_options, args.device)
+    detector = Detector(config, checkpoint, *options)
+    if args.images:
+        figures = review_images(detector, args.images, out, settings, progress)
+        said = '{flagged:,} of {images:,} images reach a score of {threshold}'
+        print(json.dumps(figures) if args.json else said.format(**figures))
+        met = True
+    else:
+        other = None
+        if args.against:
+            found = find([args.against_config or config, args.against])
+            other = Detector(*found, *options)
+        outcome = review_split(detector, args.split, out, settings, other, progress)
+        if args.json:
+            print(json.dumps(outcome.figures, indent=1))
+        else:
+            show(outcome, out)
+        met = all(verdict.met for verdict in outcome.review.verdicts)
+    if not args.json:
+        print(out / PAGE)
+    return 0 if met else 1

@@ -1,0 +1,105 @@
+"""What is said where a file of the dataset is missing or broken."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import Any, Iterator
+
+from mmdefect.delivery.steps import reads_file, steps_of
+from mmdefect.pools.unreadable import explain
+
+
+def check_image_directory(leaf: Any) -> None:
+    """Check before training begins, once and not for each image, that it is there.
+
+    Args:
+        leaf: A dataset that is no wrapper. Only if it reads from the disk.
+
+    Raises:
+        FileNotFoundError: If the directory of its first image is missing.
+    """
+    path = leaf.get_data_info(0).get('img_path') or '' if len(leaf) else ''
+    directory = os.path.dirname(path)
+    on_disk = any(
+        reads_file(step)
+        and getattr(step, 'backend_args', None) is None
+        and getattr(step, 'file_client_args', None) is None
+        for step in (steps_of(leaf) if hasattr(leaf, 'pipeline') else ())
+    )
+    if on_disk and directory and '://' not in path and not os.path.isdir(directory):
+        raise FileNotFoundError(_missing(directory, 'data_prefix'))
+
+
+@contextmanager
+def missing_files() -> Iterator[None]:
+    """Say of a missing annotation file which line of the config names it.
+
+    Raises:
+        FileNotFoundError: Where the code inside raises it.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        path = error.filename
+        message = _missing(path, 'ann_file') if path else str(error)
+        raise FileNotFoundError(message) from None
+
+
+@contextmanager
+def broken_files(config: dict) -> Iterator[None]:
+    """Say of a dataset that cannot be built what it was reading, and what is wrong.
+
+    Args:
+        config (dict): The config of the dataset.
+
+    Raises:
+        FileNotFoundError: Where the code inside raises it.
+        ValueError: Where it raises anything else while it reads annotations.
+    """
+    try:
+        yield
+    except Exception as error:
+        leaves = list(_leaves(config))
+        causes = (explain(error, path, classes) for path, classes in leaves)
+        files = ' or '.join(path for path, _ in leaves)
+        missing = isinstance(error, FileNotFoundError)
+        said = next(filter(None, causes), None)
+        if said is None:
+            if missing or not files or files in str(error) or not _reading(error):
+                raise
+            said = (
+                f'{files} cannot be read, or leaves no image: {type(error).__name__}: '
+                f'{error}; mend the file, or set ann_file and filter_cfg of the '
+                'dataset in train_dataloader, the innermost one'
+            )
+        raise (FileNotFoundError if missing else ValueError)(said) from error
+
+
+def _reading(error: Exception) -> bool:
+    # Whether annotations were being read.
+    trace, names = error.__traceback__, set()
+    while trace:
+        names.add(trace.tb_frame.f_code.co_name)
+        trace = trace.tb_next
+    return 'full_init' in names
+
+
+def _leaves(config: Any) -> Iterator[tuple[str, Any]]:
+    # Annotation file and class names of each dataset that is no wrapper.
+    if isinstance(config, (list, tuple)):
+        for part in config:
+            yield from _leaves(part)
+    elif isinstance(config, dict):
+        path = config.get('ann_file')
+        if isinstance(path, str):
+            classes = (config.get('metainfo') or {}).get('classes')
+            yield os.path.join(config.get('data_root') or '', path), classes
+        yield from _leaves([config.get('dataset'), config.get('datasets')])
+
+
+def _missing(path: str, key: str) -> str:
+    return (
+        f'{path} does not exist; set data_root and {key} of the dataset in '
+        'train_dataloader, the innermost one'
+    )

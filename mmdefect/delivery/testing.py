@@ -1,0 +1,98 @@
+"""Photographs as a trained model gets them: whole, through the test pipeline."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Iterator, NamedTuple, Sequence
+
+
+class Unreadable(NamedTuple):
+    """Why a photograph did not get to the model."""
+
+    path: str
+    why: str
+
+
+def test_transforms(dataset: Any) -> list[dict]:
+    """The transforms of a dataset for testing, but for what reads annotations.
+
+    Args:
+        dataset (dict): Config of the dataset, or of wrappers around it.
+
+    Returns:
+        list[dict]: Configs of the transforms.
+    """
+    transforms = next(_leaves(dataset)).get('pipeline') or ()
+    kept = [dict(transform) for transform in transforms]
+    return [one for one in kept if 'Annotations' not in str(one['type'])]
+
+
+def _leaves(dataset: Any) -> Iterator[Any]:
+    if 'datasets' in dataset:
+        for part in dataset['datasets']:
+            yield from _leaves(part)
+    elif 'dataset' in dataset:
+        yield from _leaves(dataset['dataset'])
+    else:
+        yield dataset
+
+
+def load_for_test(
+    batches: Sequence[Sequence[dict]], transforms: Sequence[dict], workers: int = 0
+) -> Any:
+    """Load photographs, batch after batch.
+
+    Args:
+        batches (Sequence[Sequence[dict]]): What a dataset knows of each photograph.
+        transforms (Sequence[dict]): The pipeline.
+        workers (int): Processes that load. Defaults to 0, this one.
+
+    Returns:
+        DataLoader: Its batches are lists of what the pipeline gave, or ``Unreadable``.
+    """
+    from mmengine.dataset import Compose
+    from torch.utils.data import DataLoader
+
+    pipeline = Compose(copy.deepcopy(list(transforms)))
+    loaded: Any = _Loaded(batches, pipeline)
+    return DataLoader(loaded, batch_size=None, num_workers=workers)
+
+
+class _Loaded:
+    """Batches of photographs, loaded when they are asked for."""
+
+    def __init__(self, batches: Sequence[Sequence[dict]], pipeline: Any) -> None:
+        self.batches = batches
+        self.pipeline = pipeline
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, number: int) -> list:
+        return [self.load(info) for info in self.batches[number]]
+
+    def load(self, info: dict) -> Any:
+        try:
+            return self.pipeline(copy.deepcopy(info))
+        except Exception as error:  # whatever a transform raises for a broken file
+            said = str(error).strip().splitlines() or ['no reason given']
+            return Unreadable(info['img_path'], f'{type(error).__name__}: {said[0]}')
+
+
+def predict(model: Any, items: Sequence[dict]) -> list[Any]:
+    """Predictions on some loaded photographs.
+
+    Args:
+        model (nn.Module): The detector.
+        items (Sequence[dict]): What the pipeline gave.
+
+    Returns:
+        list[DetDataSample]: One for each.
+    """
+    import torch
+    from mmengine.dataset import pseudo_collate
+
+    if not items:
+        return []
+    with torch.no_grad():
+        return model.test_step(pseudo_collate(items))

@@ -1,0 +1,1 @@
+"""What a ready config needs and no library has."""

@@ -1,0 +1,119 @@
+"""How the images of a pool's share are drawn.
+
+A draw is a pure function: from the groups of an epoch and places of the pool's share in
+them to places in the pool. It never depends on what was drawn before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Union
+
+import numpy as np
+
+from mmdefect.plan.permutation import below, random_words, shuffled, shuffled_once
+
+if TYPE_CHECKING:
+    from mmdefect.plan.plan import Plan, Share
+
+Pool = Union[np.ndarray, range]
+
+
+def _independent(
+    plan: Plan, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
+) -> np.ndarray:
+    words = _slot_words(plan, share, epoch, groups, slots)
+    return below(words, len(plan.pools[share.pool]))
+
+
+def _weighted(
+    plan: Plan, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
+) -> np.ndarray:
+    words = _slot_words(plan, share, epoch, groups, slots)
+    unit = (words >> np.uint64(11)) * 2.0**-53
+    return plan.odds[share.pool].searchsorted(unit, side='right')
+
+
+def _cycles(
+    plan: Plan, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
+) -> np.ndarray:
+    groups = groups + (epoch * plan.num_groups - plan.first_group)
+    places = groups * share.in_group + slots
+    places += plan.used.get(share.pool, 0)
+    size, purpose = len(plan.pools[share.pool]), f'pass {share.pool}'
+    return shuffled(places, size, plan.seed, purpose)
+
+
+def _one_pass(
+    plan: Plan, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
+) -> np.ndarray:
+    size = len(plan.pools[share.pool])
+    places = groups * share.in_group + slots
+    if (int(groups[-1]) + 1) * share.in_group > size:  # the last without drop_last
+        places %= size
+    return shuffled_once(places, size, plan.seed, f'pass {share.pool}', epoch)
+
+
+# Places in the pool, of shape (images, batches), for the group of each batch and its
+# slots in the pool's share of that group, 0 … share.in_group - 1: of the same shape, or
+# (images, 1) where all batches have the same.
+DRAWS = {
+    'independent': _independent,
+    'weighted': _weighted,
+    'cycles': _cycles,
+    'pass': _one_pass,
+}
+
+
+def _slot_words(
+    plan: Plan, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
+) -> np.ndarray:
+    # A stream of words for each slot of a group, one word a group.
+    group, slot = int(groups[0]), int(slots.min())
+    count = int(groups[-1]) + 1 - group
+    words = np.array(
+        [
+            random_words(plan.seed, f'draw {share.pool}', group, count, lane, epoch)
+            for lane in range(slot, int(slots.max()) + 1)
+        ]
+    )
+    if count == len(groups) and words[:, :1].shape == slots.shape:
+        return words  # of each group the same slots
+    return words.take((slots - slot) * count + (groups - group))
+
+
+def make_odds(weights: np.ndarray, pool: str) -> np.ndarray:
+    """Cumulative odds of the images of a pool, as weighted draws need them.
+
+    Args:
+        weights (np.ndarray): Their weights, float64, 0 or more.
+        pool (str): Name of the pool.
+
+    Returns:
+        np.ndarray: float64, rising to 1.
+
+    Raises:
+        ValueError: If all weights are 0.
+    """
+    # So that no sum overflows; a power of two changes no ratio.
+    total = np.ldexp(weights, -np.frexp(weights.max())[1]).cumsum(dtype=np.float64)
+    if not total[-1] > 0:
+        raise ValueError(
+            f'the weights of all images of the pool {pool!r} are 0: expected one '
+            'above 0; set train_dataloader.sampler.weights'
+        )
+    return total / total[-1]
+
+
+def take(pool: Pool, places: np.ndarray) -> np.ndarray:
+    """The images at places of a pool.
+
+    Args:
+        pool (np.ndarray | range): The pool.
+        places (np.ndarray): int64, any shape.
+
+    Returns:
+        np.ndarray: int64 indices, same shape.
+    """
+    if isinstance(pool, range):
+        return pool.start + places * pool.step
+    return pool.take(places)

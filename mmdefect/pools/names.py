@@ -1,0 +1,40 @@
+"""Names by which a text file lists images, as ``pools`` and ``weights`` read them."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from itertools import chain
+from typing import Any
+
+from mmdefect.pools.scan import infos_of
+from mmdefect.pools.wrappers import unwrap
+
+
+def image_names(dataset: Any) -> dict[str, str]:
+    """Short names of all images of a dataset, which ``find_images`` finds.
+
+    Args:
+        dataset: The outermost dataset.
+
+    Returns:
+        dict[str, str]: By path, its shortest end in whole parts that is the end of no
+        other path, and no image id; its own image id where there is none.
+    """
+    leaves, _ = unwrap(dataset)
+    infos = chain.from_iterable(map(infos_of, leaves))
+    by_path = {info['img_path']: str(info.get('img_id', '')) for info in infos}
+    ends = {path: _ends(path) for path in by_path}
+    taken = Counter(chain.from_iterable(ends.values()))
+    taken.update(by_path.values())
+    return {
+        path: next((end for end in ends[path] if taken[end] == 1), by_path[path])
+        for path in by_path
+    }
+
+
+def _ends(path: str) -> list[str]:
+    parts = path.replace(os.sep, '/').split('/')
+    ends = ['/'.join(parts[start:]) for start in range(len(parts))][::-1]
+    # A line that begins so is a comment.
+    return [end for end in ends if not end.startswith('#')]
