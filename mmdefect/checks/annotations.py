@@ -19,7 +19,7 @@ from mmdefect.checks.names import check_names, coco_names, is_no_defect, xml_nam
 from mmdefect.checks.pools import check_defect_classes
 from mmdefect.checks.xml_files import reads_xml, xml_images, xml_losses
 from mmdefect.pools.coco import is_coco
-from mmdefect.pools.photographs import count_photographs, photographs
+from mmdefect.pools.photographs import Photographs
 from mmdefect.pools.scan import Part, Scan, scan, union
 from mmdefect.pools.wrappers import class_names, describe
 
@@ -45,7 +45,7 @@ def examine(dataset: Any, defect_classes: Sequence[str] | None = None) -> list[F
         findings = check_labels(dataset, files)
         if any(finding.refused for finding in findings):
             return findings
-        scanned, shots = scan(dataset), photographs(dataset)
+        scanned, shots = scan(dataset), Photographs(dataset)
         return findings + check_annotations(
             dataset, defect_classes, scanned, shots, files
         )
@@ -55,7 +55,7 @@ def check_annotations(
     dataset: Any,
     defect_classes: Sequence[str] | None,
     scanned: Scan,
-    shots: np.ndarray,
+    shots: Photographs,
     files: CocoFiles,
 ) -> list[Finding]:
     """Check that what the annotation files call a defect is drawn as one.
@@ -65,7 +65,7 @@ def check_annotations(
         defect_classes (Sequence[str] | None): Names of the classes that count as
             defects. None is every class.
         scanned (Scan): What :func:`scan` found in it.
-        shots (np.ndarray): What :func:`photographs` says of it.
+        shots (Photographs): Its photographs.
         files (CocoFiles): The files of its parts.
 
     Returns:
@@ -89,21 +89,20 @@ class _Seen:
         dataset: Any,
         defect_classes: Sequence[str] | None,
         scanned: Scan,
-        shots: np.ndarray,
+        shots: Photographs,
     ) -> None:
         wanted = check_defect_classes(defect_classes, scanned)
         self.dataset = dataset
         self.chosen = defect_classes is not None
         self.classes = {name: scanned.classes[name] for name in wanted}
         self.is_defect = union(self.classes.values(), scanned.length)
-        self.photographs = shots
-        self.shown = {name: self._count(self.classes[name]) for name in wanted}
-        self.defects = self._count(self.is_defect)
-        self.normal = self._count(~self.is_defect)
+        self.shots = shots
+        self.normal_images = np.flatnonzero(~self.is_defect)
+        self.defect_images = np.flatnonzero(self.is_defect)
+        self.shown = {name: shots.count(self.classes[name]) for name in wanted}
+        self.defects = shots.count(self.defect_images)
+        self.normal = shots.count(self.normal_images)
         self.keys = keys_of(dataset)
-
-    def _count(self, images: np.ndarray) -> int:
-        return count_photographs(self.photographs, images)
 
     def check_part(self, part: Part, files: CocoFiles) -> Iterable[Finding]:
         leaf, names, wanted = part.leaf, [], list(self.shown)
@@ -150,26 +149,25 @@ class _Seen:
             if name not in others and len(alone):
                 yield Finding(
                     'train_dataloader.sampler',
-                    f'images that show nothing but {name!r}: {self._count(alone):,}, '
-                    f'such as {image_name(self.dataset, alone[0])}',
+                    f'images that show nothing but {name!r}: '
+                    f'{self.shots.count(alone):,}, such as '
+                    f'{image_name(self.dataset, alone[0])}',
                     'they are drawn as defects, while the class is called like none',
                     f'defect_classes={others}',
-                    refused=self._count(alone) > self.normal,
+                    refused=self.shots.count(alone) > self.normal,
                 )
 
     def check_photographs(self) -> Iterable[Finding]:
         # The same photograph with a defect and without.
-        twice = np.intersect1d(
-            self.photographs[self.is_defect], self.photographs[~self.is_defect]
-        )
-        if len(twice):
-            listed = np.isin(self.photographs, twice) & self.is_defect
+        twice = self.shots.in_both(self.defect_images, self.normal_images)
+        number = self.shots.count(twice)
+        if number:
             yield Finding(
                 'train_dataloader.dataset',
                 'photographs with a defect that are listed once more without one: '
-                f'{len(twice):,} of {self.defects:,}, such as '
-                f'{image_name(self.dataset, np.flatnonzero(listed)[0])}',
+                f'{number:,} of {self.defects:,}, such as '
+                f'{image_name(self.dataset, twice[0])}',
                 'they are drawn as defects and as normal images',
                 'one ann_file that lists each photograph once, with all its boxes',
-                refused=2 * len(twice) > self.defects,
+                refused=2 * number > self.defects,
             )

@@ -30,10 +30,10 @@ class Name(NamedTuple):
 
     Args:
         name (str): The name.
-        images (int): Number of images that show it.
-        alone (int): Of these, how many show none of the dataset's classes. Counted
-            for a name that is none of them.
-        example (str): One of these images.
+        images (int): Number of images that show it, at least of a name that is none of
+            the dataset's classes: of the others, 0 is none.
+        alone (int): Of these, how many show none of the dataset's classes.
+        example (str): One of them.
     """
 
     name: str
@@ -47,14 +47,15 @@ def coco_names(part: Part, file: CocoFile) -> list[Name]:
     leaf, found = part.leaf, []
     normal = image_ids(leaf)[part.left_out] if len(part.left_out) else part.left_out
     for category, called in file.categories():
-        images = np.unique(keys(leaf.cat_img_map.get(category, [])))
-        name = Name(called, len(images))
-        if category not in leaf.cat2label and len(images):
+        listed = leaf.cat_img_map.get(category, ())
+        name = Name(called, len(listed))
+        if category not in leaf.cat2label and listed:
+            images = np.unique(keys(listed))
             alone = part.left_out[np.isin(normal, images)]
-            example = f'that with the id {images[0]}'
+            example = f'that with the id {listed[0]}'
             if len(alone):
                 example = leaf.get_data_info(int(alone[0]))['img_path']
-            name = name._replace(alone=len(alone), example=example)
+            name = Name(called, len(images), len(alone), example)
         found.append(name)
     return found
 

@@ -15,31 +15,48 @@ from mmdefect.pools.wrappers import unwrap
 SEPARATOR = os.sep.encode()
 
 
-def photographs(dataset: Any) -> np.ndarray:
-    """Tell which images of a dataset are the same photograph.
+class Photographs:
+    """The photographs of a dataset: several of its images may be one of them.
+
+    An image that a wrapper repeats is one photograph, and so is one that two annotation
+    files list, or one file twice. They are told apart by their paths.
 
     Args:
         dataset: The outermost dataset.
-
-    Returns:
-        np.ndarray: Of each image a number that stands for its photograph, int64 of
-        shape (len(dataset),): the same for an image that a wrapper repeats, and for
-        one that two files of annotations list, or one file twice. The numbers differ
-        from process to process.
     """
-    leaves, origin = unwrap(dataset)
-    key = _key_of_paths()
-    return np.concatenate([_keys(leaf, key) for leaf in leaves])[origin]
 
+    def __init__(self, dataset: Any) -> None:
+        leaves, origin = unwrap(dataset)
+        key = _key_of_paths()
+        # Of each image, what stands for its photograph in this process.
+        self._keys = np.concatenate([_keys(leaf, key) for leaf in leaves])[origin]
+        ordered = np.sort(self._keys)
+        self._all_differ = bool((ordered[1:] != ordered[:-1]).all())
 
-def count_photographs(photographs: np.ndarray, pool: np.ndarray) -> int:
-    """The number of different photographs in a pool.
+    def count(self, images: np.ndarray) -> int:
+        """The number of photographs among images.
 
-    Args:
-        photographs (np.ndarray): What :func:`photographs` returned.
-        pool (np.ndarray): Indices.
-    """
-    return len(np.unique(photographs[pool]))
+        Args:
+            images (np.ndarray): Their indices.
+
+        Returns:
+            int: At most ``len(images)``.
+        """
+        return len(images if self._all_differ else np.unique(self._keys[images]))
+
+    def in_both(self, images: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """The images of which the photographs are among others, too.
+
+        Args:
+            images (np.ndarray): Their indices.
+            others (np.ndarray): The indices of the others.
+
+        Returns:
+            np.ndarray: Indices, of ``images``.
+        """
+        if self._all_differ:
+            return images[:0]
+        return images[np.isin(self._keys[images], self._keys[others])]
 
 
 def _keys(leaf: Any, key: Callable[[bytes | None], int]) -> np.ndarray:

@@ -23,7 +23,7 @@ from mmdefect.checks.pools import (
     check_weights,
 )
 from mmdefect.plan.plan import Plan
-from mmdefect.pools.photographs import count_photographs, photographs
+from mmdefect.pools.photographs import Photographs
 from mmdefect.pools.pools import annotated_normals, make_pools, read_pool
 from mmdefect.pools.scan import scan
 from mmdefect.pools.weights import read_weights
@@ -130,7 +130,7 @@ class DefectPoolSampler(Sampler):
             # They are read once, by the first rank: all fail with it.
             if self.rank == 0:
                 tell(check_labels(dataset, files))
-            scanned, shots = scan(dataset), photographs(dataset)
+            scanned, shots = scan(dataset), Photographs(dataset)
             self.defect_classes = check_defect_classes(defect_classes, scanned)
             if self.rank == 0:
                 tell(check_annotations(dataset, defect_classes, scanned, shots, files))
@@ -139,7 +139,7 @@ class DefectPoolSampler(Sampler):
         self.pools = make_pools(scanned, self.defect_classes, extra)
         check_pools(self.pools, self.defect_classes, dataset)
         self.photographs = {
-            name: count_photographs(shots, pool)
+            name: shots.count(pool)
             for name, pool in {**self.pools, 'all': np.arange(len(dataset))}.items()
         }
         if hasattr(dataset, 'know_pools'):  # what it replaces stays in its pools
