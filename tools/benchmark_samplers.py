@@ -74,6 +74,7 @@ TARGETS = {
     'memory': {30_000: 1.0, 1_000_000: 0.3, 10_000_000: 0.3},
     'resume': {30_000: 1.2, 1_000_000: 1.2, 10_000_000: 1.2},
     'over': {30_000: 1.0, 1_000_000: 0.8, 10_000_000: 0.8},
+    'uneven': {},
     'many': {1_000_000: 3.0, 10_000_000: 3.0},
 }
 PLAN_ONLY_TARGETS = {'first': 1000, 'memory': 1000}
@@ -91,9 +92,10 @@ resume  to the next batch when {RESUME_AT:.0%} of an epoch are done: ours loads 
 build   making the sampler, once a run, for a data set that answers at once.
         Finding the defects is not in it, except for ClassAwareSampler, which
         asks for each image by itself: see the table of the scan
-over    ours with a quota over {OVER} batches that these cannot share evenly, on one
-        of {OVER} ranks: cost per batch
-many    the same over {MANY} batches, on one of {MANY} ranks, beside ours on one
+over    ours with the same quota over {OVER} batches, on one of {OVER} ranks: cost per
+        batch
+uneven  the same with one image more, which the batches cannot share evenly
+many    that over {MANY} batches, on one of {MANY} ranks, beside ours on one
 Times are of the processor, so that other work on the machine hardly counts:
 medians of rounds in which they take turns, each in a process of its own."""
 EXAMPLE = """\
@@ -289,7 +291,7 @@ def two_iterators(setting: Setting) -> Epochs:
     return Epochs(start, batches)
 
 
-def quota_sampler(setting: Setting, ranks: int = 1) -> Epochs:
+def quota_sampler(setting: Setting, ranks: int = 1, more: int = 0) -> Epochs:
     """Ours, with a quota over a batch of every rank."""
     # Scanned on a few images; the pools of all of them are laid over that.
     sampler = DefectPoolSampler(Images(PATTERN), seed=0)
@@ -298,7 +300,7 @@ def quota_sampler(setting: Setting, ranks: int = 1) -> Epochs:
     sampler.rank, sampler.world_size = ranks // 2, ranks
     quota, over = setting.quota, None
     if ranks > 1:
-        quota, over = ranks * quota + 1, ranks * setting.batch_size
+        quota, over = ranks * quota + more, ranks * setting.batch_size
     batches = QuotaBatchSampler(sampler, setting.batch_size, quota, over)
 
     def start(epoch: int) -> Iterator[list[int]]:
@@ -324,7 +326,8 @@ CONTENDERS: dict[str, Callable[[Setting], Epochs]] = {
     'two-iterators': two_iterators,
     'ours': quota_sampler,
     'over': partial(quota_sampler, ranks=OVER),
-    'many': partial(quota_sampler, ranks=MANY),
+    'uneven': partial(quota_sampler, ranks=OVER, more=1),
+    'many': partial(quota_sampler, ranks=MANY, more=1),
 }
 LABELS = {
     'torch': 'torch Random',
@@ -336,6 +339,7 @@ LABELS = {
     'two-iterators': 'next() from two lists',
     'ours': 'QuotaBatchSampler (ours)',
     'over': f'ours over {OVER} batches',
+    'uneven': f'ours over {OVER}, uneven',
     'many': f'ours, 1 of {MANY} ranks',
 }
 
@@ -624,7 +628,7 @@ def compare(results: Sequence[dict], plan: dict | None) -> list[dict]:
                 value, of = paired_ratio(ours, ours, figure, 'first'), 'our first'
             elif figure == 'many' and other:
                 value, of = paired_ratio(other, ours, 'batch', 'batch'), 'our batch'
-            elif figure == 'over' and other and torchs:
+            elif figure in ('over', 'uneven') and other and torchs:
                 value, of = paired_ratio(other, torchs, 'batch', 'batch'), 'torch'
             elif figure in UNITS and torchs:
                 value, of = paired_ratio(ours, torchs, figure, figure), 'torch'

@@ -27,8 +27,8 @@ from mmdefect.plan.permutation import MAX_SIZE, below, random_words
 from mmdefect.plan.quotas import Quota, at_least_one, share_images
 
 # Images planned at once: few to begin with, since somebody waits for the first batch,
-# then as many as keep the arrays in the processor's cache.
-FIRST_CHUNK, LAST_CHUNK = 2048, 24576
+# then more, up to where the arrays would leave the processor's caches.
+FIRST_CHUNK, LAST_CHUNK = 2048, 65536
 LOWER = np.uint64(0xFFFFFFFF)
 
 
@@ -332,4 +332,4 @@ class Plan:
         while start < stop:
             end = min(start + -(-images // self.batch_size), stop)
             yield end, self.batches(epoch, rank, start, end)
-            start, images = end, min(16 * images, LAST_CHUNK)
+            start, images = end, min(12 * images, LAST_CHUNK)
