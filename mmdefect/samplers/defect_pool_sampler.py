@@ -72,6 +72,7 @@ class DefectPoolSampler(Sampler):
             ``defect``, each defect class, each further pool.
         photographs (dict[str, int]): Number of different photographs by pool name, and
             of ``all``: an image that a wrapper repeats is one.
+        count_photographs (Callable): See :meth:`Photographs.count`.
         rank (int): This process's rank.
         world_size (int): Number of ranks.
         seed (int): The seed in use.
@@ -138,6 +139,7 @@ class DefectPoolSampler(Sampler):
         extra = {name: read_pool(name, x, dataset) for name, x in (pools or {}).items()}
         self.pools = make_pools(scanned, self.defect_classes, extra)
         check_pools(self.pools, self.defect_classes, dataset)
+        self.count_photographs = shots.count
         self.photographs = {
             name: shots.count(pool)
             for name, pool in {**self.pools, 'all': np.arange(len(dataset))}.items()
