@@ -200,8 +200,8 @@ def show_figures(figures: dict, facts: dict, args: argparse.Namespace) -> None:
         )
     console.print(table)
     console.print(
-        f'{facts["defect_images"]:,} of {facts["images"]:,} images show a defect; the '
-        f"quota's share of {unit} is {percent(facts['share'])}. One pass: the "
+        f'{facts["defect_images"]:,} of {facts["images"]:,} images show a defect; of '
+        f'those that the quota draws, {percent(facts["share"])}. One pass: the '
         f'{facts["one_pass"]:,} whole batches in which the quota goes through the '
         'normal images once.'
     )

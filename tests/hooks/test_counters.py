@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from mmdefect.hooks.counters import Interval
 
@@ -38,3 +39,17 @@ def test_what_is_left_of_a_group_after_resuming_is_not_taken_for_all_of_it():
 def test_each_batch_counts_for_itself_where_each_has_its_quota():
     figures = count(Interval([]), 5, 3, 2, 3, 3).figures()
     assert (figures['delivered'], figures['min']) == (2.75, 2)
+
+
+def test_groups_are_counted_over_the_ranks_that_share_them(monkeypatch):
+    # Two ranks, three steps: groups of four batches in two steps each.
+    other = [1, 0, 5]
+    monkeypatch.setattr(
+        'mmdefect.hooks.counters.all_gather',
+        lambda own: [own, torch.tensor(other[: len(own)])],
+    )
+    figures = count(Interval([], batches=4, steps=2), 0, 2, 0, 7).figures()
+    assert (figures['delivered'], figures['min']) == (3, 3)
+    # And groups of two batches side by side.
+    figures = count(Interval([], batches=2, steps=1), 0, 2, 0, 7).figures()
+    assert (figures['delivered'], figures['min']) == (5, 0)

@@ -23,15 +23,10 @@ def draw_figures(
         together (int): Batches over which the quota holds.
 
     Returns:
-    <<<<<<< HEAD
-        dict: ``defect_images``, ``without_defect`` (share of batches), ``mean`` and
-        ``variance`` of the defect images in a batch, ``normals_seen`` (share, in
-        ``one_pass`` batches), ``most_draws`` and ``fewest_draws`` of one defect image.
-    =======
-        dict: Of so many batches each time, ``without_defect`` (share), ``mean`` and
-        ``variance`` of the defect images; ``normals_seen`` (share, in ``one_pass``
-        batches), ``most_draws`` and ``fewest_draws`` of one defect image.
-    >>>>>>> plan
+        dict: ``defect_images``; of so many batches each time, ``without_defect``
+        (share), ``mean`` and ``variance`` of the defect images; ``normals_seen``
+        (share, in ``one_pass`` batches), ``most_draws`` and ``fewest_draws`` of one
+        defect image.
     """
     loader = build_loader(cfg.train_dataloader, seed=0)
     batch_sampler = loader.batch_sampler
