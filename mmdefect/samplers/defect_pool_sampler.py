@@ -146,9 +146,14 @@ class DefectPoolSampler(Sampler):
         }
         if hasattr(dataset, 'know_pools'):  # what it replaces stays in its pools
             dataset.know_pools(self.pools)
-        self.annotated_normals = annotated_normals(
+        annotated = annotated_normals(
             scanned, self.pools['normal'], self.defect_classes
         )
+        self.annotated_normals = {
+            what: shots.count(images)
+            for what, images in annotated.items()
+            if len(images)
+        }
         self.weights = None
         if weights is not None:
             classes = {name: scanned.classes[name] for name in self.defect_classes}
