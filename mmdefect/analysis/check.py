@@ -7,15 +7,18 @@ from itertools import islice
 from typing import Any, Iterable, Mapping
 
 import mmdefect
-from mmdefect.analysis.config import is_ours, read_config, running
+from mmdefect.analysis.config import is_ours, is_pure_python, read_config, running
 from mmdefect.analysis.dataloader import (
+    build_dataset,
     build_hook,
     build_loader,
     load_batches,
     schedules,
 )
 from mmdefect.analysis.errors import UnusableError
+from mmdefect.analysis.failures import why_replaced
 from mmdefect.analysis.tracking import Track, untracked
+from mmdefect.checks.annotations import examine
 from mmdefect.checks.config import check_config
 from mmdefect.checks.finding import Finding
 from mmdefect.checks.optimizer_step import (
@@ -56,7 +59,16 @@ def check(
     Raises:
         UnusableError: If there is no dataset to check, or it cannot be loaded.
     """
-    from mmengine.registry import DATASETS, init_default_scope
+    findings, delivery = _check(config, options, batches, track)
+    if is_pure_python(config):
+        findings = [finding.in_pure_python() for finding in findings]
+    return findings, delivery
+
+
+def _check(
+    config: str, options: dict | None, batches: int, track: Track
+) -> tuple[list[Finding], Delivery | None]:
+    from mmengine.registry import init_default_scope
 
     before = set(sys.modules)
     cfg = read_config(config, options)
@@ -85,14 +97,17 @@ def check(
 
     try:
         with running('the training dataset cannot be built'):
-            dataset = DATASETS.build(cfg.train_dataloader.dataset)
-            if hasattr(dataset, 'full_init'):
-                dataset.full_init()
+            dataset = build_dataset(cfg)
     except UnusableError as error:
         return [*findings, refusal('train_dataloader.dataset', error)], None
     with running('the hooks of the config cannot be checked'):
         findings += check_config(cfg, dataset)
-    if any(finding.where in NEEDED for finding in findings):
+    try:
+        with running('the annotations cannot be checked'):
+            findings += examine(dataset, _defect_classes(cfg))
+    except UnusableError as error:
+        return [*findings, refusal('train_dataloader', error)], None
+    if any(finding.where in NEEDED or finding.refused for finding in findings):
         return findings, None
     try:
         with running('the training dataloader cannot be built'):
@@ -122,7 +137,11 @@ def check(
     delivery = delivery._replace(
         optimizer_step=describe_optimizer_step(plan, accumulated)
     )
-    return findings + judge(delivery, findings), delivery
+    return findings + judge(delivery, findings, dataset), delivery
+
+
+def _defect_classes(cfg: Mapping[str, Any]) -> Any:
+    return (cfg['train_dataloader'].get('sampler') or {}).get('defect_classes')
 
 
 def _imports_mmdefect(cfg: Mapping[str, Any], loaded: Iterable[str]) -> bool:
@@ -152,23 +171,39 @@ NEEDED = (
 )
 
 
-def judge(delivery: Delivery, findings: list) -> list:
-    """Findings of a delivery that nothing found before explains."""
+def judge(delivery: Delivery, findings: list[Finding], dataset: Any) -> list[Finding]:
+    """Findings of a delivery that nothing found before explains.
+
+    Args:
+        delivery (Delivery): What came of the batches.
+        findings (list[Finding]): What was found before.
+        dataset: The outermost dataset.
+
+    Returns:
+        list[Finding]: Pools of which too many images lost what they were drawn for, or
+        gave way to another image.
+    """
     if any(finding.breaks for finding in findings):
         return []
     where, fix = 'train_dataloader.dataset', 'pipeline=[...]  # take the cause out'
     judged = []
     for count in delivery.counts:
-        lost = count.drawn - count.delivered
-        if count.pool == 'normal' or not count.quota:
+        if not count.quota:
             continue
-        if lost > TOLERANCE * count.drawn:
+        lost = count.drawn - count.delivered
+        replaced, index = (delivery.replaced_in or {}).get(count.pool, (0, 0))
+        if replaced > TOLERANCE * count.drawn:
+            what = (
+                f'in the place of {replaced:,} of {count.drawn:,} drawn {count.pool} '
+                'images another one arrived'
+            )
+            with running('the images cannot be loaded'):
+                cause = why_replaced(dataset, index) or 'a transform returns None'
+            other = 'another of the pool' if hasattr(dataset, 'know_pools') else 'any'
+            why = f'{cause}; {other} is taken in its place'
+            judged.append(Finding(where, what, why, fix))
+        elif count.pool != 'normal' and lost > TOLERANCE * count.drawn:
             what = f'{lost:,} of {count.drawn:,} drawn {count.pool} images show none'
             why = 'a transform cuts it away: take them out one by one'
             judged.append(Finding(where, what, why, fix))
-    images = sum(c.drawn for c in delivery.counts if c.pool in ('normal', 'defect'))
-    if delivery.replaced > TOLERANCE * images:
-        what = f'in the place of {delivery.replaced:,} images another one arrived'
-        why = 'a transform returns None, and MMDetection takes any other image'
-        judged.append(Finding(where, what, why, fix))
     return judged

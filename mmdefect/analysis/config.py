@@ -93,6 +93,15 @@ def load_config(path: str, options: dict | None) -> Config:
     return cfg
 
 
+def is_pure_python(path: str) -> bool:
+    """Whether a config is of MMEngine's pure-Python style."""
+    from mmengine.config import Config
+
+    # MMEngine decides by what a config imports, and keeps the decision to itself.
+    decide = getattr(Config, '_is_lazy_import', None)
+    return bool(decide and decide(path))
+
+
 def has_quota(cfg: Config) -> bool:
     """Whether a config's batches come from ``QuotaBatchSampler``."""
     batch_sampler = cfg.train_dataloader.get('batch_sampler') or {}

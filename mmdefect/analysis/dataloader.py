@@ -5,6 +5,10 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any, Iterator
 
+from mmdefect.analysis.errors import UnusableError
+from mmdefect.analysis.failures import what_fails
+from mmdefect.delivery.files import broken_files, missing_files
+
 if TYPE_CHECKING:
     from mmengine.config import Config
 
@@ -16,6 +20,29 @@ def build_loader(cfg: Config, dataset: Any) -> Any:
     seed = (cfg.get('randomness') or {}).get('seed') or 0
     set_random_seed(seed)  # the same config, the same findings
     return Runner.build_dataloader({**cfg.train_dataloader, 'dataset': dataset}, seed)
+
+
+def build_dataset(cfg: Config) -> Any:
+    """Build the training dataset of a config.
+
+    Args:
+        cfg (Config): The config.
+
+    Returns:
+        Dataset: It, with its annotations read.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If its annotations cannot be read.
+    """
+    from mmengine.registry import DATASETS
+
+    config = cfg.train_dataloader.dataset
+    with missing_files(), broken_files(config):
+        dataset = DATASETS.build(config)
+        if hasattr(dataset, 'full_init'):
+            dataset.full_init()
+    return dataset
 
 
 def schedules(cfg: Config) -> Iterator[tuple[str, dict]]:
@@ -40,9 +67,20 @@ def load_batches(loader: Any) -> Iterator[tuple[int, int, list, dict]]:
 
     Yields:
         tuple: Epoch, step, the indices that were drawn and the batch that arrived.
+
+    Raises:
+        UnusableError: If a transform fails, with its name and the image.
     """
     for epoch in count():
         loader.batch_sampler.sampler.set_epoch(epoch)
         # The plan is a pure function: iterated twice, it says what was drawn.
-        for step, (indices, batch) in enumerate(zip(loader.batch_sampler, loader)):
+        batches = iter(loader)
+        for step, indices in enumerate(loader.batch_sampler):
+            try:
+                batch = next(batches)
+            except Exception as error:
+                told = what_fails(error, loader.dataset, indices)
+                if told is None:
+                    raise
+                raise UnusableError(f'the batches cannot be loaded: {told}') from error
             yield epoch, step, indices, batch

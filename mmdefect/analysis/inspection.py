@@ -70,19 +70,21 @@ class Inspection(NamedTuple):
         return self.batches.sampler.pools
 
     @property
-    def images(self) -> int:
-        """int: Images in the dataset."""
-        return len(self.batches.sampler.dataset)
+    def images(self) -> dict[str, int]:
+        """dict[str, int]: Number of photographs by pool name, and of ``all``."""
+        return self.batches.sampler.photographs
 
     def overlap(self) -> dict[str, dict[str, int]]:
-        """Count the images that show two classes, for each pair of them."""
+        """Count the photographs that show two classes, for each pair of them."""
         names = [n for n in self.batches.sampler.defect_classes if n in self.pools]
-        defects = self.pools['defect']
-        shown = np.zeros((len(names), len(defects)), np.float32)
-        for row, name in zip(shown, names):
-            row[np.searchsorted(defects, self.pools[name])] = 1
-        counts = (shown @ shown.T).astype(int).tolist()
-        return {name: dict(zip(names, row)) for name, row in zip(names, counts)}
+        count = self.batches.sampler.count_photographs
+        return {
+            one: {
+                other: count(np.intersect1d(self.pools[one], self.pools[other]))
+                for other in names
+            }
+            for one in names
+        }
 
     def own_quota(self) -> int | None:
         """The config's own quota, where it is one number for all defects."""
@@ -96,8 +98,9 @@ class Inspection(NamedTuple):
         Exact: they are drawn without replacement, so the number of defects in them is
         hypergeometric.
         """
-        size, defects = self.size, len(self.pools['defect'])
-        return comb(self.images - defects, size) / comb(self.images, size)
+        # Where a wrapper repeats images, they are drawn as often.
+        images, defects = len(self.batches.sampler.dataset), len(self.pools['defect'])
+        return comb(images - defects, self.size) / comb(images, self.size)
 
 
 def inspect(config: str, options: dict | None) -> Inspection:

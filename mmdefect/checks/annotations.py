@@ -7,6 +7,7 @@ from typing import Any, Iterable, Sequence
 import numpy as np
 
 from mmdefect.checks.coco_files import CocoFiles, check_ids, coco_losses
+from mmdefect.checks.dataset import DATASET
 from mmdefect.checks.finding import Finding
 from mmdefect.checks.labels import check_labels, keys_of
 from mmdefect.checks.losses import (
@@ -73,11 +74,17 @@ def check_annotations(
         or has others drawn as such.
     """
     seen = _Seen(dataset, defect_classes, scanned, shots)
-    lost = [each for part in scanned.parts for each in seen.check_part(part, files)]
+    lost: list[Finding] = []
+    others: list[Finding] = []
+    for part in scanned.parts:
+        try:
+            lost += seen.check_part(part, files)
+        except Exception as error:  # of whatever kind a file and its backend raise
+            others.append(seen.unchecked(part.leaf, error))
     if not seen.defects:
         told = [finding for finding in lost if finding.breaks] or lost
         lost = [finding._replace(breaks=True, refused=True) for finding in told]
-    others = [*seen.check_meaning(), *seen.check_photographs()]
+    others += [*seen.check_meaning(), *seen.check_photographs()]
     return list(dict.fromkeys(lost + others))
 
 
@@ -106,18 +113,9 @@ class _Seen:
 
     def check_part(self, part: Part, files: CocoFiles) -> Iterable[Finding]:
         leaf, names, wanted = part.leaf, [], list(self.shown)
-        where = self.keys[id(leaf)]
+        where = self.keys.get(id(leaf), DATASET)
         losses = ignored_losses(part, wanted)
         file = files.of(leaf)
-        source = getattr(leaf, 'ann_file', None) or describe(leaf)
-        error = files.unread.get(source)
-        if error is not None:
-            yield Finding(
-                f'{where}.ann_file',
-                f'{source} cannot be read again: {type(error).__name__}: {error}',
-                'whether its defects are drawn as such was not checked',
-                'ann_file=...  # a file on this machine',
-            )
         if file is not None:
             names = coco_names(part, file)
             if is_coco(leaf):
@@ -125,7 +123,7 @@ class _Seen:
                 losses = losses if found is None else found
                 yield from check_ids(leaf, file)
         elif reads_xml(leaf):
-            images = list(xml_images(leaf))
+            images = [image for image in xml_images(leaf) if image.objects]
             names = xml_names(images, class_names(leaf))
             losses += xml_losses(images, wanted)
         else:
@@ -133,6 +131,15 @@ class _Seen:
         yield from check_names(leaf, where, names, self.shown, self.chosen)
         yield from check_losses(
             leaf, where, losses, self.shown, self.defects, self.normal
+        )
+
+    def unchecked(self, leaf: Any, error: Exception) -> Finding:
+        """What is said where the files of a dataset cannot be read again."""
+        return Finding(
+            f'{self.keys.get(id(leaf), DATASET)}.ann_file',
+            f'{describe(leaf)} cannot be read again: {type(error).__name__}: {error}',
+            'whether its defects are drawn as such was not checked',
+            'ann_file=...  # a file on this machine',
         )
 
     def check_meaning(self) -> Iterable[Finding]:
@@ -163,7 +170,7 @@ class _Seen:
         number = self.shots.count(twice)
         if number:
             yield Finding(
-                'train_dataloader.dataset',
+                DATASET,
                 'photographs with a defect that are listed once more without one: '
                 f'{number:,} of {self.defects:,}, such as '
                 f'{image_name(self.dataset, twice[0])}',

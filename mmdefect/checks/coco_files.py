@@ -30,15 +30,11 @@ class CocoFiles(ExitStack):
     """The COCO files of datasets: ``with CocoFiles() as files: ...``.
 
     A file that is not on this machine is fetched once.
-
-    Attributes:
-        unread (dict[str, Exception]): Files that cannot be read again, and why.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._files: dict[str, CocoFile] = {}
-        self.unread: dict[str, Exception] = {}
 
     def of(self, leaf: Any) -> CocoFile | None:
         """The file that a dataset read.
@@ -47,22 +43,21 @@ class CocoFiles(ExitStack):
             leaf: A dataset that is no wrapper.
 
         Returns:
-            CocoFile | None: None where it read no COCO file, or it is ``unread``.
+            CocoFile | None: None where it read no COCO file.
+
+        Raises:
+            Exception: If it cannot be read again, of the kind that its backend raises.
         """
         path = getattr(leaf, 'ann_file', None)
         if not path or not hasattr(leaf, 'cat_img_map'):
             return None
-        if path not in self._files and path not in self.unread:
+        if path not in self._files:
             options = getattr(leaf, 'backend_args', None)
-            try:
-                local = self.enter_context(get_local_path(path, backend_args=options))
-                with open(local, 'rb') as file:
-                    data = mmap(file.fileno(), 0, access=ACCESS_READ)
-            except Exception as error:  # of whatever kind its backend raises
-                self.unread[path] = error
-            else:
-                self._files[path] = CocoFile(path, self.enter_context(data))
-        return self._files.get(path)
+            local = self.enter_context(get_local_path(path, backend_args=options))
+            with open(local, 'rb') as file:
+                data = mmap(file.fileno(), 0, access=ACCESS_READ)
+            self._files[path] = CocoFile(path, self.enter_context(data))
+        return self._files[path]
 
 
 class CocoFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Iterable, NamedTuple
 
 from mmengine.logging import print_log
@@ -31,6 +32,22 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         return f'{self.where}: {self.what}; {self.why}. Write there: {self.fix}'
+
+    def in_pure_python(self) -> Finding:
+        """The same for a config of MMEngine's pure-Python style.
+
+        Returns:
+            Finding: Such a config knows no ``_delete_``. What takes the place of
+            something is assigned.
+        """
+        key, _, value = self.fix.partition('=')
+        merged = value.startswith(('dict(', '[')) and 'type=' not in value
+        if merged or not self.where.endswith(f'.{key}'):
+            return self
+        first, *inner = self.where.split('.')
+        place = first + ''.join(re.sub(r'^(\w+)', r"['\1']", name) for name in inner)
+        value = value.replace('_delete_=True, ', '').replace('=...', f'={place}')
+        return self._replace(fix=f'{place} = {value}')
 
 
 def tell(findings: Iterable[Finding]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import Any, Iterable, Sequence
 
 from mmdefect.checks.coco_files import CocoFile, CocoFiles
-from mmdefect.checks.dataset import walk_datasets
+from mmdefect.checks.dataset import DATASET, walk_datasets
 from mmdefect.checks.finding import Finding
 from mmdefect.checks.spelling import nearest, shorten
 from mmdefect.pools.wrappers import class_names, describe, unwrap
@@ -29,9 +30,11 @@ def check_labels(dataset: Any, files: CocoFiles) -> list[Finding]:
     keys = keys_of(dataset)
     findings: list[Finding] = []
     for leaf in leaves:
-        file = files.of(leaf)
+        file = None
+        with suppress(Exception):  # that it cannot be read again is told later
+            file = files.of(leaf)
         if file is not None:
-            findings += _check_file(leaf, file, keys[id(leaf)])
+            findings += _check_file(leaf, file, keys.get(id(leaf), DATASET))
     # With return_classes=True the names go into the model with each image.
     named = [leaf for leaf in leaves if not getattr(leaf, 'return_classes', False)]
     return list(dict.fromkeys([*findings, *_check_parts(named)]))

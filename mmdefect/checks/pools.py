@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -158,13 +158,17 @@ def check_weights(weights: np.ndarray, normal: np.ndarray) -> None:
 
 
 def missing_pools(
-    pools: Mapping[str, Any], shares: Mapping[str, int]
+    pools: Mapping[str, Any],
+    shares: Mapping[str, int],
+    count: Callable[[np.ndarray], int] = len,
 ) -> dict[str, int]:
     """Images that a quota never draws.
 
     Args:
         pools (dict[str, np.ndarray]): The pools.
         shares (dict[str, int]): Images a batch by pool name.
+        count (Callable): Counts the photographs among images. Defaults to each image
+            being one.
 
     Returns:
         dict[str, int]: Of each pool that has them, their number.
@@ -176,7 +180,7 @@ def missing_pools(
     for name in shares:
         drawn[pools[name]] = True
     left = {
-        name: int(np.count_nonzero(~drawn[pool]))
+        name: count(pool[~drawn[pool]])
         for name, pool in pools.items()
         if name not in ('all', 'defect')
     }

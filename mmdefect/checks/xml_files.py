@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 from mmengine.fileio import get, list_from_file
 
 from mmdefect.checks.losses import Loss, box_fault, grouped, overlap
+from mmdefect.pools.progress import Progress
 from mmdefect.pools.scan import infos_of
 
 
@@ -63,7 +64,9 @@ def xml_images(leaf: Any) -> Iterator[XmlImage]:
     known, path = next(iter(paths.items()))
     folder = path[: -len(f'{known}.xml')]
     least = (leaf.filter_cfg or {}).get('min_size', 0)
-    for name in list_from_file(leaf.ann_file, backend_args=options):
+    names = list_from_file(leaf.ann_file, backend_args=options)
+    progress = Progress(len(names), 'checking the annotations')
+    for _, name in progress.track(enumerate(names), len(names)):
         path = paths.get(name) or f'{folder}{name}.xml'
         root = ElementTree.fromstring(get(path, backend_args=options))
         size = tuple(

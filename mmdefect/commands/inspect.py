@@ -61,14 +61,17 @@ def show(found: Inspection) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    sampler, defects = found.batches.sampler, len(found.pools['defect'])
-    normals = f'{len(found.pools["normal"]):,} normal'
+    sampler, images = found.batches.sampler, found.images
+    normals = f'{images["normal"]:,} normal'
     for what, number in sampler.annotated_normals.items():
         normals += f' ({number:,} of them with {what})'
     console.print(f'[bold]{found.config}[/]')
     console.print(
-        f'{found.images:,} images: {normals}, {defects:,} with a defect '
-        f'({percent(defects / found.images)})\n'
+        f'{images["all"]:,} images: {normals}, {images["defect"]:,} with a defect '
+        f'({percent(images["defect"] / images["all"])})'
+        + f', repeated to {len(sampler.dataset):,}'
+        * (images['all'] < len(sampler.dataset))
+        + '\n'
     )
     show_pools(console, found)
     console.print(
@@ -86,7 +89,7 @@ def show(found: Inspection) -> None:
                 'the run.'
             )
     if found.balance:
-        show_balance(console, found.balance, found.pools)
+        show_balance(console, found.balance, found.images)
     advice = found.advice
     over = f', over={found.size}' if found.batches.over else ''
     console.print(f'[bold]Recommended: quota={advice.quota}{over}[/]: {advice.reason}.')
@@ -99,7 +102,7 @@ def show(found: Inspection) -> None:
         console.print(f'[dim]Source: {found.balance.source}.[/]')
 
 
-def show_balance(console: Console, found: Balance, pools: dict) -> None:
+def show_balance(console: Console, found: Balance, images: dict) -> None:
     """Print how often each class is drawn with each choice of weights."""
     from rich.table import Table
 
@@ -111,7 +114,7 @@ def show_balance(console: Console, found: Balance, pools: dict) -> None:
     names = list(found.draws['None'])
     for name in names[:LINES]:
         draws = [f'{drawn[name]:,.0f}' for drawn in found.draws.values()]
-        table.add_row(name, f'{len(pools[name]):,}', *draws)
+        table.add_row(name, f'{images[name]:,}', *draws)
     table.add_section()
     most = [f'{number:,.0f}' for number in found.most.values()]
     table.add_row('of the image drawn most', '', *most)
@@ -138,8 +141,8 @@ def show_pools(console: Console, found: Inspection) -> None:
         shared = ', '.join(f'{other} {-n:,}' for n, other in others[:4])
         if len(others) > 4:
             shared += f', {len(others) - 4} more'
-        count = len(found.pools[name])
-        table.add_row(name, f'{count:,}', percent(count / found.images), shared)
+        count = found.images[name]
+        table.add_row(name, f'{count:,}', percent(count / found.images['all']), shared)
     console.print(table)
     if len(names) > LINES:
         console.print(f'and {len(names) - LINES:,} more: --json has them all')
@@ -188,10 +191,10 @@ def as_json(found: Inspection) -> str:
     length, unit = found.run
     said = {
         'config': found.config,
-        'images': found.images,
-        'pools': {name: len(pool) for name, pool in found.pools.items()},
+        'images': found.images['all'],
+        'pools': {name: found.images[name] for name in found.pools},
         'overlap': found.overlap(),
-        'defect_share': len(found.pools['defect']) / found.images,
+        'defect_share': found.images['defect'] / found.images['all'],
         'batch_size': found.batches.batch_size,
         'over': found.batches.over,
         'stock_batches_without_defect': found.empty_share(),
@@ -260,10 +263,10 @@ def draw(found: Inspection, path: Path) -> None:
         axis = figure.add_subplot(grid[row, 2])
         axis.set_title(title, fontsize=11, loc='left')
         draw_curve(axis, values, found, limit)
-    defects = len(found.pools['defect'])
+    total, defects = found.images['all'], found.images['defect']
     figure.suptitle(
-        f'{found.images:,} images, {defects:,} with a defect '
-        f'({percent(defects / found.images)}): {percent(found.empty_share())} of stock '
+        f'{total:,} images, {defects:,} with a defect '
+        f'({percent(defects / total)}): {percent(found.empty_share())} of stock '
         f'{found.unit} hold none',
         fontsize=13,
     )

@@ -73,6 +73,7 @@ class Delivery(NamedTuple):
     replaced: int  # images in whose place another image arrived
     over: int | None  # images over which the quota holds, if not a batch
     optimizer_step: str = ''  # what one holds
+    replaced_in: dict | None = None  # by pool: how many of these, and one of them
 
 
 def arrives_as_itself(dataset: Any, index: int, sample: Any) -> bool:
@@ -106,6 +107,7 @@ def count_delivery(loader: Any, batches: Iterable[tuple[list, list]]) -> Deliver
     members = {name: set(pool.tolist()) for name, pool in pools.items()}
     drawn = dict.fromkeys(pools, 0)
     arrived = dict.fromkeys(pools, 0)
+    replaced_in: dict[str, tuple[int, int]] = {}
     number = replaced = 0
     for indices, samples in batches:
         number += 1
@@ -117,6 +119,9 @@ def count_delivery(loader: Any, batches: Iterable[tuple[list, list]]) -> Deliver
                 if index not in pool:
                     continue
                 drawn[name] += 1
+                if not itself:
+                    times, first = replaced_in.get(name, (0, index))
+                    replaced_in[name] = (times + 1, first)
                 if name == 'defect':
                     arrived[name] += bool(shown)
                 elif name == 'normal':
@@ -129,4 +134,5 @@ def count_delivery(loader: Any, batches: Iterable[tuple[list, list]]) -> Deliver
         for name in pools
         if drawn[name]
     ]
-    return Delivery(number, counts, replaced, batch_sampler.over)
+    over = batch_sampler.over
+    return Delivery(number, counts, replaced, over, replaced_in=replaced_in)

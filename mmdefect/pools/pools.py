@@ -25,8 +25,8 @@ RESERVED = ('normal', 'defect', 'all')
 
 def annotated_normals(
     scanned: Scan, normal: np.ndarray, defect_classes: Sequence[str]
-) -> dict[str, int]:
-    """Count the normal images that have instances, none of which is a defect.
+) -> dict[str, np.ndarray]:
+    """Find the normal images that have instances, none of which is a defect.
 
     Args:
         scanned (Scan): The dataset.
@@ -34,7 +34,7 @@ def annotated_normals(
         defect_classes (Sequence[str]): The classes that count as defects.
 
     Returns:
-        dict[str, int]: By what those instances are, the number of images.
+        dict[str, np.ndarray]: By what those instances are, the indices of the images.
     """
     others = [scanned.classes[n] for n in scanned.classes if n not in defect_classes]
     kinds = {
@@ -42,11 +42,10 @@ def annotated_normals(
         'other classes': np.concatenate([*others, scanned.left_out]),
     }
     is_normal = mask(normal, scanned.length)
-    counts = {
-        name: int((is_normal & mask(indices, scanned.length)).sum())
+    return {
+        name: np.flatnonzero(is_normal & mask(indices, scanned.length))
         for name, indices in kinds.items()
     }
-    return {name: count for name, count in counts.items() if count}
 
 
 def make_pools(
@@ -229,5 +228,6 @@ def find_images(
 
 
 def _composed(name: str) -> str:
-    # Some systems write é or 한 as several characters: names have two spellings.
+    # Some systems write é or 한 as several characters, and paths with backslashes.
+    name = name.replace('\\', '/')
     return name if name.isascii() else normalize('NFC', name)

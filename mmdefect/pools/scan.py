@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from time import monotonic
 from typing import (
     Any,
     Callable,
@@ -16,15 +15,13 @@ from typing import (
 )
 
 import numpy as np
-from mmengine.logging import print_log
 
 from mmdefect.pools.coco import Listed, is_coco
+from mmdefect.pools.progress import Progress
 from mmdefect.pools.serialized import Serialized, is_plain, is_serialized
 from mmdefect.pools.wrappers import class_names, describe, unwrap
 
 NONE = np.empty(0, np.int64)
-# Images read between two looks at the clock.
-BLOCK = 256
 
 
 class Part(NamedTuple):
@@ -109,7 +106,7 @@ def scan(dataset: Any) -> Scan:
         ValueError: If an instance has no class, or there are no classes or images.
     """
     leaves, origin = unwrap(dataset)
-    progress = _Progress(sum(map(len, leaves)))
+    progress = Progress(sum(map(len, leaves)))
     scans = [_scan_leaf(leaf, progress) for leaf in leaves]
     return _select(_concatenate(scans), origin)
 
@@ -122,7 +119,7 @@ class _Found(NamedTuple):
     flat: dict[Any, array]
 
 
-def _scan_leaf(leaf: Any, progress: _Progress) -> Scan:
+def _scan_leaf(leaf: Any, progress: Progress) -> Scan:
     size = len(leaf)
     if not size:
         raise ValueError(
@@ -227,33 +224,6 @@ def infos_of(leaf: Any) -> Iterator[Mapping[str, Any]]:
     else:
         read: Callable[[int], Any] = getattr(leaf, 'get_data_info', lambda index: {})
         yield from map(read, range(len(leaf)))
-
-
-class _Progress:
-    # Says how far the reading is after 2, 4, 8, ... seconds.
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done = total, 0
-        self.start, self.due = monotonic(), 2
-
-    def track(
-        self, infos: Iterable[tuple[int, Any]], size: int
-    ) -> Iterator[tuple[int, Any]]:
-        for number, (index, info) in enumerate(infos):
-            yield index, info
-            if not number % BLOCK:
-                self._report(self.done + index + 1)
-        self.done += size
-
-    def _report(self, done: int) -> None:
-        seconds = monotonic() - self.start
-        if seconds >= self.due:
-            self.due *= 2
-            print_log(
-                f'reading the annotations: {done:,} of {self.total:,} images, about '
-                f'{seconds * (self.total - done) / done:.0f} s left',
-                logger='current',
-            )
 
 
 def _concatenate(parts: Sequence[Scan]) -> Scan:

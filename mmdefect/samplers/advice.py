@@ -68,7 +68,7 @@ def describe_quota(batches: Any, draws: Callable[[Any], dict]) -> Row:
     return Row(
         batches.quota,
         len(batches),
-        min(places, len(plan.pools['normal'])),
+        min(places, batches.sampler.photographs['normal']),
         draws_per_image(batches, len(batches))['defect'],
         draws(batches)['defect'],
     )

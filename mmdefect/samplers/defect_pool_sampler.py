@@ -72,6 +72,7 @@ class DefectPoolSampler(Sampler):
             ``defect``, each defect class, each further pool.
         photographs (dict[str, int]): Number of different photographs by pool name, and
             of ``all``: an image that a wrapper repeats is one.
+        count_photographs (Callable): See :meth:`Photographs.count`.
         rank (int): This process's rank.
         world_size (int): Number of ranks.
         seed (int): The seed in use.
@@ -138,15 +139,21 @@ class DefectPoolSampler(Sampler):
         extra = {name: read_pool(name, x, dataset) for name, x in (pools or {}).items()}
         self.pools = make_pools(scanned, self.defect_classes, extra)
         check_pools(self.pools, self.defect_classes, dataset)
+        self.count_photographs = shots.count
         self.photographs = {
             name: shots.count(pool)
             for name, pool in {**self.pools, 'all': np.arange(len(dataset))}.items()
         }
         if hasattr(dataset, 'know_pools'):  # what it replaces stays in its pools
             dataset.know_pools(self.pools)
-        self.annotated_normals = annotated_normals(
+        annotated = annotated_normals(
             scanned, self.pools['normal'], self.defect_classes
         )
+        self.annotated_normals = {
+            what: shots.count(images)
+            for what, images in annotated.items()
+            if len(images)
+        }
         self.weights = None
         if weights is not None:
             classes = {name: scanned.classes[name] for name in self.defect_classes}

@@ -398,7 +398,8 @@ class QuotaBatchSampler(Sampler):
         counts = {s.pool: s.images for s in self.plan.shares}
         if self.quota is None or len(counts) == 1:
             return
-        missing = missing_pools(self.sampler.pools, counts)
+        photographs = self.sampler.count_photographs
+        missing = missing_pools(self.sampler.pools, counts, photographs)
         if missing:
             print_log(
                 'never drawn, because no quota reaches them: '

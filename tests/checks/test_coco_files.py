@@ -113,5 +113,15 @@ def test_a_file_that_is_gone_again_is_told_to_be_unchecked(served, tmp_path, war
     (tmp_path / 'train.json').unlink()
     made, (message,) = warnings(dataset)
     assert drawn(made) == names(DEFECT)
-    assert 'train.json cannot be read again: HTTPError' in message
+    assert 'train.json) cannot be read again: HTTPError' in message
     assert 'was not checked' in message
+
+
+def test_the_first_rank_alone_reads_the_file_again(tmp_path, warnings, monkeypatch):
+    dataset = coco(tmp_path, editing('area'), SECOND_HALF)
+    sampler_module = 'mmdefect.samplers.defect_pool_sampler'
+    for rank, number in ((0, 1), (1, 0)):
+        monkeypatch.setattr(f'{sampler_module}.get_dist_info', lambda r=rank: (r, 2))
+        made, said = warnings(dataset)
+        assert len(said) == number
+        assert drawn(made) == names(DEFECT[:4])

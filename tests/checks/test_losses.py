@@ -224,3 +224,13 @@ def test_boxes_below_bbox_min_size_are_told_as_such(tmp_path):
     message = refusal(xml(tmp_path, filter_cfg=filtered))
     assert 'filter_cfg.bbox_min_size' in message
     assert 'filter_cfg=dict(bbox_min_size=None)' in message
+
+
+def test_what_cannot_be_compared_stops_no_training(tmp_path, warnings, monkeypatch):
+    def fail(*args):
+        raise KeyError('odd')
+
+    monkeypatch.setattr('mmdefect.checks.annotations.coco_losses', fail)
+    made, (message,) = warnings(coco(tmp_path))
+    assert drawn(made) == names(DEFECT)
+    assert "KeyError: 'odd'; whether its defects are drawn as such was not" in message

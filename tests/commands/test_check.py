@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
 import pytest
+import torch
+from mmdet.registry import TRANSFORMS
 from mmengine.config import Config
 from runner_configs import ROOT
 from user_configs import BROKEN, PRESERVED, SOUND, config, new, preserved
@@ -303,6 +306,166 @@ from mmdefect import DefectPoolSampler, QuotaBatchSampler
 train_dataloader['sampler'] = dict(type=DefectPoolSampler)
 train_dataloader['batch_sampler'] = dict(type=QuotaBatchSampler, quota=1)
 """
+
+
+# --- Annotations ------------------------------------------------------------------
+
+
+def edited(synthetic, path, change, share=1.0):
+    """The options that put an edited annotation file in the place of the config's."""
+    content = json.loads((synthetic / 'annotations/train.json').read_text())
+    images = sorted({a['image_id'] for a in content['annotations']})
+    some = images[: round(share * len(images))]
+    for annotation in content['annotations']:
+        if annotation['image_id'] in some:
+            annotation.update(change)
+    path.write_text(json.dumps(content))
+    return '--cfg-options', f'train_dataloader.dataset.ann_file={path}'
+
+
+def test_defects_that_the_loader_drops_are_a_finding(check, synthetic, tmp_path):
+    text, path = config('retinanet', new('plain')), tmp_path / 'edited.json'
+    for share, run in ((0.4, True), (1, False)):
+        options = edited(synthetic, path, dict(area=0), share)
+        status, said, _ = check(text, '--json', '--batches', '1', *options)
+        assert status == 1
+        (finding,) = broken(said)
+        assert finding['where'] == str(path)
+        assert 'defect images that are not drawn as such' in finding['what']
+        assert finding['fix'] == '"area": width * height of the bbox'
+        assert (said['delivery'] is not None) == run
+
+
+def test_what_hides_nothing_is_a_note(check, synthetic, tmp_path):
+    content = json.loads((synthetic / 'annotations/train.json').read_text())
+    shown = {annotation['image_id'] for annotation in content['annotations']}
+    for number, image in enumerate(content['images']):
+        if image['id'] not in shown:
+            dummy = dict(id=10**6 + number, image_id=image['id'], category_id=1)
+            content['annotations'].append(dict(dummy, bbox=[0] * 4, area=0, iscrowd=0))
+    path = tmp_path / 'edited.json'
+    path.write_text(json.dumps(content))
+    option = f'train_dataloader.dataset.ann_file={path}'
+    text = config('retinanet', new('plain'))
+    status, out, _ = check(text, '--batches', '0', '--cfg-options', option)
+    assert status == 0
+    assert 'they are normal' in ' '.join(out.split())
+
+
+@pytest.mark.parametrize('wrapped', [False, True])
+def test_a_file_that_cannot_be_read_is_told_by_its_cause(
+    check, synthetic, tmp_path, wrapped
+):
+    text = config('retinanet', preserved('plain') if wrapped else new('plain'))
+    path = tmp_path / 'edited.json'
+    _, option = edited(synthetic, path, dict(bbox=[]))
+    option = option.replace('dataset.', 'dataset.dataset.') if wrapped else option
+    status, said, _ = check(text, '--json', '--cfg-options', option)
+    assert status == 1
+    (finding,) = broken(said)
+    assert f'annotations of {path} have no "bbox"' in finding['what']
+
+
+# --- What arrives -----------------------------------------------------------------
+
+
+@TRANSFORMS.register_module(force=True)
+class Refuses:
+    """Returns None for a share of the images with a box, or raises an error."""
+
+    def __init__(self, share=1.0, fails=False):
+        self.share, self.fails = share, fails
+
+    def __call__(self, results):
+        if len(results['gt_bboxes']) and torch.rand(()) < self.share:
+            if self.fails:
+                raise AssertionError
+            return None
+        return results
+
+
+def refusing(**options):
+    step = dict(type='Refuses', **options)
+    steps = f'load + small + [{step}] + pack'
+    return config('retinanet', new(f'dict(leaf, pipeline={steps})'))
+
+
+ONE = 'train_dataloader.batch_sampler.quota=1', 'randomness.seed=0'
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_few_defect_images_that_give_way_break_a_small_quota(check, workers):
+    """They are 5 % of all images, and two fifths of the defect images."""
+    options = ('--cfg-options', *ONE, f'train_dataloader.num_workers={workers}')
+    status, said, _ = check(refusing(share=0.4), '--batches', '50', '--json', *options)
+    assert status == 1
+    (finding,) = broken(said)
+    assert re.match(
+        r'in the place of \d\d of 50 drawn defect images another', finding['what']
+    )
+    assert finding['why'].startswith('Refuses returned None')
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_an_error_without_a_reason_names_the_transform_and_the_image(
+    check, synthetic, workers
+):
+    options = ('--cfg-options', *ONE, f'train_dataloader.num_workers={workers}')
+    status, out, err = check(refusing(fails=True), '--batches', '2', *options)
+    assert (status, out) == (2, '')
+    assert f'Refuses fails for {synthetic}/train/' in err
+    assert 'AssertionError: no reason given' in err
+    assert err.count('\n') == 1
+
+
+@pytest.mark.parametrize('wrapped', [False, True])
+def test_a_missing_image_is_named_as_training_names_it(
+    check, synthetic, tmp_path, wrapped
+):
+    for name in ('annotations', 'train'):
+        shutil.copytree(synthetic / name, tmp_path / name)
+    content = json.loads((tmp_path / 'annotations/train.json').read_text())
+    shown = {a['image_id'] for a in content['annotations']}
+    for image in content['images']:
+        if image['id'] in shown and image['id'] % 2:
+            (tmp_path / 'train' / image['file_name']).unlink()
+    text = config('retinanet', preserved('plain') if wrapped else new('plain'))
+    text = text.replace('{data}', str(tmp_path))
+    status, said, err = check(text, '--batches', '20', '--json')
+    if wrapped:
+        assert status == 1
+        (finding,) = broken(said)
+        assert f'{tmp_path}/train/' in finding['why']
+        assert 'cannot be read: FileNotFoundError' in finding['why']
+    else:
+        assert status == 2
+        assert f'LoadImageFromFile fails for {tmp_path}/train/' in err
+
+
+# --- Pure-Python configs ----------------------------------------------------------
+
+
+def test_the_fix_for_a_pure_python_config_can_be_pasted_into_it(synthetic, tmp_path):
+    text = config('yolox', new('mosaic')).replace('{data}', str(synthetic))
+    plain = '\n'.join(x for x in text.splitlines() if 'custom_imports' not in x)
+    (tmp_path / 'plain.py').write_text(plain)
+    cfg = Config.fromfile(str(tmp_path / 'plain.py'))
+    cfg.train_dataloader.sampler = dict(type='DefaultSampler', shuffle=True)
+    cfg.train_dataloader.pop('batch_sampler')
+    cfg.dump(str(tmp_path / 'base.py'))
+    path = tmp_path / 'config.py'
+    pure = PURE_PYTHON[: PURE_PYTHON.index('train_dataloader')]
+    for _ in range(2):  # the dataset is looked at when the samplers are there
+        path.write_text(pure)
+        result = run_script(path, '--json', '--batches', '1')
+        found = broken(json.loads(result.stdout))
+        assert not [x for x in found if '_delete_' in x['fix']]
+        pure += '\n'.join(finding['fix'] for finding in found) + '\n'
+    path.write_text(pure)
+    result = run_script(path, '--json', '--batches', '1')
+    assert broken(json.loads(result.stdout)) == [], pure
+    assert result.returncode == 0
+    assert "train_dataloader['dataset'] = dict(type='DefectPreservingDataset'" in pure
 
 
 def test_help_shows_an_example_and_a_wrong_option_takes_one_line(capsys):

@@ -400,3 +400,22 @@ def test_it_runs_from_anywhere_as_the_help_says(synthetic, tmp_path):
     assert (run.returncode, run.stderr) == (0, '')
     assert 'plan.png: the plan as a picture' in run.stdout
     assert (tmp_path / 'plan.png').is_file()
+
+
+def test_images_that_a_wrapper_repeats_are_counted_once(inspect):
+    def told(dataset):
+        _, said, _ = inspect('--json', text=config('retinanet', new(dataset)))
+        return said
+
+    once = told('plain')
+    ten = told("dict(type='RepeatDataset', times=10, dataset=plain)")
+    for key in ('images', 'pools', 'overlap', 'defect_share'):
+        assert ten[key] == once[key]
+    # Ten times as many batches draw ten times as often.
+    assert ten['quotas'][0]['batches'] // 10 == once['quotas'][0]['batches']
+    drawn = [x['quotas'][0]['draws_epoch'] for x in (ten, once)]
+    assert drawn[0] == pytest.approx(10 * drawn[1], rel=0.05)
+    text = config(
+        'retinanet', new("dict(type='RepeatDataset', times=10, dataset=plain)")
+    )
+    assert ', repeated to 3,000' in ' '.join(inspect(text=text)[1].split())

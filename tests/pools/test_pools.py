@@ -363,7 +363,7 @@ def test_a_list_in_another_encoding_is_told_so(few_defects, tmp_path, encoding, 
         assert word in message
 
 
-@pytest.mark.parametrize('name', ['한글/é.png', 'ば é.png'])
+@pytest.mark.parametrize('name', ['한글/é.png', 'ば é.png', '한글\\é.png'])
 @pytest.mark.parametrize('forms', [('NFC', 'NFD'), ('NFD', 'NFC')])
 def test_a_name_with_letters_taken_apart_is_found(annotated, tmp_path, name, forms):
     """As macOS writes them, and as a spreadsheet does."""
@@ -372,7 +372,8 @@ def test_a_name_with_letters_taken_apart_is_found(annotated, tmp_path, name, for
     class Named(annotated):
         def get_data_info(self, index):
             info = super().get_data_info(index)
-            return {**info, 'img_path': f'line{index}/{stored}'} if index else info
+            path = f'line{index}/{stored}'.replace('\\', '/')
+            return {**info, 'img_path': path} if index else info
 
     path = tmp_path / 'hard.txt'
     path.write_text(listed, encoding='utf-8')

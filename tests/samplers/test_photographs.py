@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from faulty_files import (
-    coco,
-    sampler,
-)
+from dataset_files import Image
+from faulty_files import IMAGES, coco, sampler
 from mmengine.dataset import ClassBalancedDataset, RepeatDataset
 from mmengine.registry import DATASETS
 
@@ -44,3 +42,17 @@ def test_what_balances_classes_repeats_photographs_too(tmp_path):
     made = sampler(ClassBalancedDataset(coco(tmp_path), 0.9))
     assert len(made.pools['defect']) > 8
     assert made.photographs['defect'] == 8
+
+
+def test_normal_images_with_ignored_instances_are_counted_once(tmp_path, log):
+    crowd = [Image(f'c{i}', (), ('crack',)) for i in range(3)]
+    dataset = coco(tmp_path, images=IMAGES + crowd)
+    QuotaBatchSampler(sampler(RepeatDataset(dataset, 10)), batch_size=8, quota=3)
+    line = next(m for m in log if 'batches per epoch' in m)
+    assert ', 3 normal with ignored instances only' in line
+
+
+def test_images_that_no_quota_reaches_are_counted_once(tmp_path, log):
+    made = sampler(RepeatDataset(coco(tmp_path), 10))
+    QuotaBatchSampler(made, batch_size=8, quota=dict(dent=3))
+    assert [m for m in log if 'no quota reaches them: 4 crack images' in m]

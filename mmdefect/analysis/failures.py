@@ -1,0 +1,76 @@
+"""Which transform fails, and for which image."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable
+
+from mmdefect.analysis.config import is_ours
+from mmdefect.delivery.attempts import Attempts, RejectedError
+
+# How often an image is tried again: what fails at random fails soon.
+TRIES = 10
+
+
+def what_fails(error: Exception, dataset: Any, indices: Iterable[int]) -> str | None:
+    """Say what an error in a batch does not say.
+
+    Args:
+        error (Exception): What was raised.
+        dataset: The outermost dataset.
+        indices (Iterable[int]): The images of the batch.
+
+    Returns:
+        str | None: The transform, the image and the reason; None where it is not to be
+        found out, or mmdefect itself has said it.
+    """
+    if is_ours(error):
+        return None
+    told = _told(error)
+    if told is None:  # it was raised in a worker process, which keeps the trace
+        for index in indices:
+            told = _told(_failure(dataset, index))
+            if told is not None:
+                break
+    return told
+
+
+def why_replaced(dataset: Any, index: int) -> str | None:
+    """Say why another image arrives in the place of one that was drawn.
+
+    Args:
+        dataset: The outermost dataset.
+        index (int): The image.
+
+    Returns:
+        str | None: Which transform did what. None where that is not to be found out.
+    """
+    failure = _failure(dataset, index)
+    return str(failure) if isinstance(failure, RejectedError) else _told(failure)
+
+
+def _failure(dataset: Any, index: int) -> Exception | None:
+    inside = dataset.dataset if hasattr(dataset, 'know_pools') else dataset
+    for _ in range(TRIES):
+        try:
+            Attempts().run(inside, index)
+        except Exception as error:
+            return error
+    return None
+
+
+def _told(error: Exception | None) -> str | None:
+    # Of the transforms that were at work the innermost one, and its image.
+    transform = path = None
+    trace = error.__traceback__ if error else None
+    while trace:
+        held = trace.tb_frame.f_locals
+        if trace.tb_frame.f_code.co_name in ('__call__', 'transform'):
+            transform = type(held.get('self')).__name__
+        for value in held.values():
+            if isinstance(value, dict) and isinstance(value.get('img_path'), str):
+                path = value['img_path']
+        trace = trace.tb_next
+    if transform is None or path is None:
+        return None
+    reason = next(iter(str(error).strip().splitlines()), 'no reason given')
+    return f'{transform} fails for {path}: {type(error).__name__}: {reason}'

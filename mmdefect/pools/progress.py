@@ -1,0 +1,53 @@
+"""How far a long reading is."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any, Iterable, Iterator
+
+from mmengine.logging import print_log
+
+# Images read between two looks at the clock.
+BLOCK = 256
+
+
+class Progress:
+    """Says in the log how far a reading is, after 2, 4, 8, ... seconds.
+
+    Args:
+        total (int): Number of images.
+        what (str): What is done. Defaults to ``reading the annotations``.
+    """
+
+    def __init__(self, total: int, what: str = 'reading the annotations') -> None:
+        self._total, self._what, self._done = total, what, 0
+        self._start, self._due = monotonic(), 2
+
+    def track(
+        self, images: Iterable[tuple[int, Any]], size: int
+    ) -> Iterator[tuple[int, Any]]:
+        """Hand on what is read.
+
+        Args:
+            images (Iterable[tuple]): Pairs of an image's index in its part of the
+                whole, and whatever belongs to it. Not every image need be among them.
+            size (int): Number of images in this part.
+
+        Yields:
+            tuple: The pairs.
+        """
+        for number, (index, image) in enumerate(images):
+            yield index, image
+            if not number % BLOCK:
+                self._report(self._done + index + 1)
+        self._done += size
+
+    def _report(self, done: int) -> None:
+        seconds = monotonic() - self._start
+        if seconds >= self._due:
+            self._due *= 2
+            print_log(
+                f'{self._what}: {done:,} of {self._total:,} images, about '
+                f'{seconds * (self._total - done) / done:.0f} s left',
+                logger='current',
+            )
