@@ -92,7 +92,9 @@ def check_dataloader(cfg: Mapping[str, Any]) -> list[Finding]:
                 'batch_sampler=dict('
                 # With a base config's `batch_sampler=None` no dict can be merged.
                 + ('_delete_=True, ' if 'batch_sampler' in loader else '')
-                + "type='QuotaBatchSampler', quota=1)",
+                + "type='QuotaBatchSampler', quota=1"
+                # One image has no place for both.
+                + (', over=8)' if loader.get('batch_size') == 1 else ')'),
             )
         )
     elif 'batch_size' not in loader:

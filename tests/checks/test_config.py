@@ -141,3 +141,10 @@ def test_a_transform_that_never_runs_is_no_finding(load):
     assert check_dataset(build(cfg))
     cfg.train_dataloader.dataset.dataset.pipeline[3].prob = 0.0
     assert check_dataset(build(cfg)) == []
+
+
+def test_a_batch_of_one_image_is_advised_a_quota_over_several(load):
+    cfg = load(SOUND['SSD with its own crop'])
+    cfg.train_dataloader.update(batch_size=1, batch_sampler=None)
+    (finding,) = breaks(cfg)
+    assert "type='QuotaBatchSampler', quota=1, over=8)" in finding.fix

@@ -73,6 +73,18 @@ def test_every_rank_yields_full_batches_and_every_group_its_quota(
         assert quota is None or len(drawn) == count
 
 
+@given(options=settings, layout=layouts, epoch=st.integers(0, 9))
+def test_infinite_is_the_epochs_in_a_row(dataset, options, layout, epoch):
+    rows = [
+        list(chain(*epochs(rank, range(epoch, epoch + 2))))
+        for rank in ranks_of(dataset, *layout, **options)
+    ]
+    endless = list(ranks_of(dataset, *layout, infinite=True, **options))
+    for rank in endless:
+        rank.sampler.set_epoch(epoch)
+    assert [list(islice(r, len(row))) for r, row in zip(endless, rows)] == rows
+
+
 @given(
     options=settings,
     layout=layouts,
