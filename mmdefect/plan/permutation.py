@@ -83,7 +83,9 @@ def below(words: np.ndarray, bound: int) -> np.ndarray:
         np.ndarray: int64, same shape.
     """
     high = words >> np.uint64(32)
-    return ((high * np.uint64(bound)) >> np.uint64(32)).view(np.int64)
+    high *= np.uint64(bound)
+    high >>= np.uint64(32)
+    return high.view(np.int64)
 
 
 def shuffled(positions: np.ndarray, size: int, seed: int, purpose: str) -> np.ndarray:

@@ -145,6 +145,7 @@ class Plan:
         ]
         in_group = [share.in_group for share in self.shares]
         self.alike = sum(most_in_batch(self.batch_size, in_group)) == self.batch_size
+        self._slots_at: dict[int, list[Slots]] = {}
         self.odds = {
             share.pool: make_odds(self.weights[self.pools[share.pool]], share.pool)
             for share in self.shares
@@ -266,16 +267,21 @@ class Plan:
         # Of each batch, the group and what it takes of that: it depends on where the
         # batch begins in the group.
         steps, first = np.arange(start, stop), rank * self.batch_size
-        if self.group_steps == 1:
-            groups = steps * (self.step_size // self.group_size)
-            groups += first // self.group_size
-            places = np.array([first % self.group_size])
-        else:
+        size, counts = self.batch_size, [share.in_group for share in self.shares]
+        if self.group_steps > 1:
             groups = steps // self.group_steps
             places = (steps - groups * self.group_steps) * self.step_size + first
-        counts = [share.in_group for share in self.shares]
+        else:
+            group, place = divmod(first, self.group_size)
+            groups = steps * (self.step_size // self.group_size) + group
+            places = np.array([place])
+            if self.alike:  # always the same
+                if place not in self._slots_at:
+                    slots = slots_of_batches(places, size, counts, None)
+                    self._slots_at[place] = slots
+                return groups, self._slots_at[place]
         phases = None if self.alike else self._phases(epoch, groups, counts)
-        return groups, slots_of_batches(places, self.batch_size, counts, phases)
+        return groups, slots_of_batches(places, size, counts, phases)
 
     def _draw(
         self, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
