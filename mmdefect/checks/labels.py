@@ -50,16 +50,31 @@ def _check_file(leaf: Any, file: CocoFile, where: str) -> Iterable[Finding]:
     # leave out those without a name in metainfo; they never look at metainfo's order.
     listed, names = file.categories(), class_names(leaf)
     categories = dict(listed)
+    why = (
+        'MMDetection makes a label of each, so that the labels after them belong to '
+        'other classes'
+    )
     for name, times in Counter(name for _, name in listed).items():
         if times > 1 and name in names:
             ids = [category for category, other in listed if other == name]
             yield Finding(
                 file.path,
                 f'{times} categories are named {name!r}, those with the ids {ids}',
-                'MMDetection makes a label of each, so that the labels after them '
-                'belong to other classes',
+                why,
                 f'one category {name!r}, with "category_id": {ids[0]} in the '
                 'annotations of all',
+                refused=True,
+            )
+            return
+    for category, times in Counter(category for category, _ in listed).items():
+        if times > 1:
+            same = [name for other, name in listed if other == category]
+            yield Finding(
+                file.path,
+                f'{times} categories have the id {category!r}: {shorten(same)}',
+                why,
+                'another "id" for each, and the same as "category_id" of its '
+                'annotations',
                 refused=True,
             )
             return

@@ -17,7 +17,8 @@ def plain(name: str) -> str:
     Returns:
         str: It without case, spaces and punctuation, and with letters composed.
     """
-    return re.sub(r'[\W_]+', '', normalize('NFKC', name).casefold())
+    name = normalize('NFKC', name).casefold()
+    return re.sub(r'[\W_]+', '', name) or name
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

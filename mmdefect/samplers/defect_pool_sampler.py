@@ -43,6 +43,11 @@ class DefectPoolSampler(Sampler):
     MMEngine's ``DefaultSampler``. ``QuotaBatchSampler`` does not iterate it: it draws
     from its ``pools``.
 
+    When it is built, the first rank compares the pools with the annotation files. It
+    warns of images that a file gives a defect and that are in no pool for it, of images
+    in a pool that show none, and of what could not be compared; it refuses where most
+    of a class is lost so. ``mmdefect check`` finds the same.
+
     Args:
         dataset (Sized): The dataset, or the outermost wrapper around it.
         seed (int, optional): Seed of all draws, the same on all ranks. None is agreed
@@ -81,7 +86,8 @@ class DefectPoolSampler(Sampler):
 
     Raises:
         TypeError: If an argument is of another type than said here.
-        ValueError: If a class or image is unknown, or a pool without images.
+        ValueError: If a class or image is unknown, or a pool without images, or the
+            pools are not what the annotation files say.
         FileNotFoundError: If a file of ``pools`` or ``weights`` is missing.
         RuntimeError: If one of these is raised on another rank only.
     """

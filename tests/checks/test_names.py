@@ -107,6 +107,16 @@ def test_two_categories_of_one_name_are_refused_with_another_cure_than_a_list(tm
     assert 'classes=' not in message
 
 
+def test_two_categories_of_one_id_are_refused(tmp_path):
+    def change(content):
+        content['categories'][1]['id'] = content['categories'][0]['id']
+        for annotation in content['annotations']:
+            annotation['category_id'] = content['categories'][0]['id']
+
+    message = refusal(edited_coco(tmp_path, change))
+    assert "2 categories have the id 3: ('crack', 'dent')" in message
+
+
 @pytest.mark.parametrize('kind', ['coco', 'xml'])
 @pytest.mark.parametrize('wrapped', [False, True])
 def test_classes_that_are_text_do_not_make_a_class_of_each_letter(
