@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
@@ -60,6 +61,12 @@ def one_run_a_second(monkeypatch):
         SECONDS.append(int(time.time()))
 
     monkeypatch.setattr(Runner, '__init__', build_in_a_second_of_its_own)
+
+
+@pytest.fixture(autouse=True)
+def subsets_of_their_own():
+    """MMEngine's get_subset keeps one memo for all calls, by ids that are gone."""
+    BaseDataset._copy_without_annotation.__defaults__[0].clear()
 
 
 class Annotated:
