@@ -65,8 +65,10 @@ def one_run_a_second(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def subsets_of_their_own():
-    """MMEngine's get_subset keeps one memo for all calls, by ids that are gone."""
-    BaseDataset._copy_without_annotation.__defaults__[0].clear()
+    """MMEngine 0.10's get_subset keeps one memo for all calls, by ids that are gone."""
+    (memo,) = BaseDataset._copy_without_annotation.__defaults__
+    if memo is not None:
+        memo.clear()
 
 
 class Annotated:
