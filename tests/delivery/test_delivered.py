@@ -19,7 +19,6 @@ CLASSES = ('crack', 'dent', 'normal')
         (['normal'], set(CLASSES)),
         (['all'], set(CLASSES)),
     ],
-    ids=str,
 )
 def test_an_image_counts_as_delivered_by_what_the_quota_names(drawn, counted):
     assert counted_classes(drawn, CLASSES) == counted

@@ -835,7 +835,7 @@ def test_a_config_builds_what_python_builds(few_defects, written, options):
             ['quota=None', f'{BATCH_SAMPLER}.quota', 'take train_dataloader.sampler'],
         ),
     ],
-    ids=repr,
+    ids=lambda value: repr(value).partition(' at 0x')[0],
 )
 def test_a_bad_setting_is_refused_when_the_dataloader_is_built(
     few_defects, written, error, words
