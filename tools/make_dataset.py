@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mmdefect.commands.command_line import Parser, progress
+from mmdefect.commands.command_line import Parser, progress, quiet_interruptions
 
 try:
     import fcntl
@@ -539,4 +539,5 @@ example:
 
 
 if __name__ == '__main__':
+    quiet_interruptions()
     sys.exit(main())
