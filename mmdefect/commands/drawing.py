@@ -70,19 +70,20 @@ def settle_names(figure: Any) -> None:
     Args:
         figure (matplotlib.figure.Figure): The figure, with all that stands in it.
     """
+    import numpy as np
     from matplotlib.text import Annotation, Text
 
     figure.draw_without_rendering()  # before, nothing has its place
+    axis: Any
     for axis in figure.axes:
         frames = [patch.get_window_extent().extents for patch in axis.patches]
-        names = [text for text in axis.texts if isinstance(text, Annotation)]
+        names: list[Any] = [t for t in axis.texts if isinstance(t, Annotation)]
+        image = axis.get_window_extent().extents
         taken: list = []
         for name in names:
             box = Text.get_window_extent(name).padded(GAP * figure.dpi / 72)
             own = name.arrow_patch.patchB.get_window_extent().extents
-            spot, away = find_spot(
-                box.size, own, axis.get_window_extent().extents, taken, frames
-            )
+            spot, away = find_spot(np.array(box.size), own, image, taken, frames)
             taken.append(spot)
             name.arrow_patch.set_visible(away > box.height / 2)
             place = axis.transData.transform(name.get_position()) + spot[:2] - box.min

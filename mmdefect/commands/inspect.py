@@ -339,19 +339,27 @@ def draw_curve(axis: Any, values: list, found: Inspection, limit: int | None) ->
     if limit:
         high = min(high, BEYOND * limit)
     axis.set_yscale('log')
-    axis.set_ylim(low / 2, high * 1.3)
+    top = high * 1.3
+    axis.set_ylim(low / 2, top)
     axis.plot(range(1, len(values) + 1), values, color='0.5', marker='.', zorder=1)
-    for quota, value in enumerate(values, 1):
-        if value > high * 1.3:
-            mark_beyond(axis, quota, value)
+    for place, value in enumerate(values, 1):
+        if value > top:
+            mark_beyond(axis, place, value)
     own, best = found.own_quota(), found.advice.quota
     for quota, label, size in ((best, 'recommended', 11), (own, 'this config', 6)):
         if quota:
             colour = COLOURS[0] if quota == best and size > 6 else COLOURS[1]
             value = values[quota - 1]
             text = f'{label}: quota {quota}, {value:,.0f}'
-            place = dict(color=colour, markersize=size, label=text, clip_on=False)
-            axis.plot(quota, min(value, high * 1.3), 'o', **place)
+            axis.plot(
+                quota,
+                min(value, top),
+                'o',
+                color=colour,
+                markersize=size,
+                label=text,
+                clip_on=False,
+            )
     if limit:
         text = f'{limit}: beyond, likely learned by heart'
         axis.axhline(limit, color='0.3', linestyle='dashed', linewidth=1, label=text)
@@ -360,9 +368,8 @@ def draw_curve(axis: Any, values: list, found: Inspection, limit: int | None) ->
     axis.yaxis.set_minor_formatter(axis.yaxis.get_major_formatter())
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_xlabel(f'quota: defect images in {len(values) + 1}')
-    axis.legend(
-        loc='upper left', bbox_to_anchor=(0, -0.24), fontsize=9, frameon=False
-    ).set_in_layout(True)
+    below = dict(loc='upper left', bbox_to_anchor=(0, -0.24))
+    axis.legend(**below, fontsize=9, frameon=False)
     axis.grid(color='0.9', linewidth=0.8)
     axis.set_axisbelow(True)
     axis.spines[['top', 'right']].set_visible(False)

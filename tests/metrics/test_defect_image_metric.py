@@ -158,15 +158,15 @@ def test_a_validation_says_in_one_line_what_escapes(log):
     normals = scenes(np.linspace(0.01, 0.4, 40), [])
     defects = scenes([0.395, 0.2, 0.39, 0.5, 0.9], [(BOX, CRACK)])
     found = evaluate([*normals, *defects], num_bootstrap=200)
-    low, high = (found[f'escape_at_5_{end}'] for end in ('low', 'high'))
-    assert low < 0.4 < high
+    low, high = (found[f'defect/escape_at_5_{end}'] for end in ('low', 'high'))
+    assert low < 0.2 < high
     assert log[0] == (
-        f'at 5 % overkill, threshold {found["threshold_at_5"]}: 20 % missed '
+        f'at 5 % overkill, threshold {found["defect/threshold_at_5"]}: 20 % missed '
         f'({100 * low:.0f}-{100 * high:.0f})'
     )
     log.clear()
     evaluate([*normals, *defects], overkill_rates=[0.5, 0.1], num_bootstrap=0)
-    assert re.fullmatch(r'at 50 % overkill, threshold 0\.\d+: 0 % missed', log[0])
+    assert re.fullmatch(r'at 50 % overkill, threshold 0\.\d+: 20 % missed', log[0])
 
 
 @pytest.mark.parametrize(
