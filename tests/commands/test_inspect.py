@@ -19,8 +19,8 @@ from runner_configs import ROOT, small_config
 from user_configs import config, new
 
 from mmdefect.analysis.batches import pool_numbers
-from mmdefect.commands.inspect import draw_curve
 from mmdefect.commands.main import main
+from mmdefect.commands.plan_picture import draw_curve
 
 CONFIG = ROOT / 'configs/defect_yolox.py'
 LEAF = 'train_dataloader.dataset.dataset'
