@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.console import Console
 
+    from mmdefect.analysis.box_sizes import BoxSizes
     from mmdefect.analysis.inspection import Inspection
     from mmdefect.samplers.balance import Balance
 
@@ -74,6 +75,7 @@ def show(found: Inspection) -> None:
         + '\n'
     )
     show_pools(console, found)
+    show_boxes(console, found.boxes)
     console.print(
         f'With stock sampling [bold]{percent(found.empty_share())}[/] of the '
         f'{found.unit} would hold no defect\n(exact: hypergeometric, as they are drawn '
@@ -88,6 +90,13 @@ def show(found: Inspection) -> None:
                 f'This config draws each {name} image about {number:,.0f} times in '
                 'the run.'
             )
+    if found.has_quota and found.batches.never_drawn():
+        missing = found.batches.never_drawn().items()
+        console.print(
+            '[bold]Never drawn, because no quota reaches them[/]: '
+            + ', '.join(f'{number:,} {name}' for name, number in missing)
+            + ' images.'
+        )
     if found.balance:
         show_balance(console, found.balance, found.images)
     advice = found.advice
@@ -128,10 +137,14 @@ def show_pools(console: Console, found: Inspection) -> None:
     """Print the pools, and which classes share images."""
     from rich.table import Table
 
+    from mmdefect.analysis.inspection import FEW
+
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column('pool')
     for name in ('images', 'share'):
         table.add_column(name, justify='right')
+    if found.validation:
+        table.add_column('to validate', justify='right')
     table.add_column('of these also show')
     overlap = found.overlap()
     names = [name for name in found.pools if name not in ('normal', 'defect')]
@@ -142,10 +155,54 @@ def show_pools(console: Console, found: Inspection) -> None:
         if len(others) > 4:
             shared += f', {len(others) - 4} more'
         count = found.images[name]
-        table.add_row(name, f'{count:,}', percent(count / found.images['all']), shared)
+        cells = [name, f'{count:,}', percent(count / found.images['all'])]
+        if found.validation:
+            cells.append(f'{found.validation.get(name, 0):,}')
+        table.add_row(*cells, shared)
     console.print(table)
     if len(names) > LINES:
         console.print(f'and {len(names) - LINES:,} more: --json has them all')
+    few = [('images to learn from', found.too_few(found.images))]
+    if found.validation:
+        few.append(('images to validate with', found.too_few(found.validation)))
+    for what, classes in few:
+        if classes:
+            told = ', '.join(f'{name} {number}' for name, number in classes.items())
+            console.print(f'[bold]Too few {what}[/], {FEW} or less: {told}.')
+    if found.validation and not found.validation['normal']:
+        console.print(
+            '[bold]No normal image to validate with[/]: nothing tells how many good '
+            'parts are flagged.'
+        )
+    console.print()
+
+
+def show_boxes(console: Console, found: BoxSizes | None) -> None:
+    """Print how large the model sees the defects."""
+    import numpy as np
+    from rich.table import Table
+
+    if found is None:
+        return
+    width, height = found.scale
+    what = 'resized' if found.split == 'training' else 'validation resizes'
+    table = Table(title=f'Short sides of boxes in pixels, {what} to {width} x {height}')
+    table.add_column('class')
+    for name in ('boxes', '25 %', 'median', '75 %', 'under 8', 'under 16'):
+        table.add_column(name, justify='right')
+    rows = [*list(found.sides.items())[:LINES], ('all', found.all)]
+    for name, sides in rows if len(found.sides) > 1 else rows[:1]:
+        quartiles = [f'{q:.1f}' for q in np.quantile(sides, (0.25, 0.5, 0.75))]
+        shares = [percent(float((sides < limit).mean())) for limit in (8, 16)]
+        table.add_row(name, f'{len(sides):,}', *quartiles, *shares)
+    console.print(table)
+    if found.advised:
+        width, height = found.advised
+        console.print(
+            f'[bold]Recommended: img_scale=({width}, {height})[/]: '
+            f'{found.too_small:,} of {len(found.all):,} boxes are smaller than '
+            f'{found.stride} pixels, the smallest stride of the model.'
+        )
     console.print()
 
 
@@ -204,6 +261,13 @@ def as_json(found: Inspection) -> str:
         'quotas': [row._asdict() for row in found.rows],
         'recommended': found.advice._asdict(),
         'weights': found.balance and found.balance._asdict(),
+        'validation': found.validation,
+        'never_drawn': found.batches.never_drawn() if found.has_quota else {},
+        'box_sides': found.boxes
+        and {
+            **found.boxes._asdict(),
+            'sides': {name: s.tolist() for name, s in found.boxes.sides.items()},
+        },
     }
     return json.dumps(said, indent=2)
 
