@@ -14,6 +14,7 @@ import textwrap
 from pathlib import Path
 from typing import Any, NamedTuple, Sequence
 
+from mmdefect.analysis.colours import COLOURS, DASHES, colours_of
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.files import whole
 from mmdefect.analysis.logs import Curves, read_run
@@ -45,11 +46,6 @@ PANELS = [
     Panel('overkill rate', (r'.*/overkill',), 1),
     Panel('defect images delivered a batch', (r'quota/delivered',)),
 ]
-
-# Later runs are dashed, so that they do not hide an equal one under them.
-DASHES: Any = ('-', (0, (5, 2)), (0, (2, 2)), (0, (5, 2, 1, 2)), (0, (1, 1)), '--', ':')
-
-COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#444444')
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -137,6 +133,7 @@ def draw(runs: dict[str, Curves], smooth: int, out: Path) -> list[str]:
     from matplotlib.ticker import MaxNLocator
 
     panels = [p for p in PANELS if any(find(run, p) for run in runs.values())]
+    colours = list(colours_of(runs).values())
     columns = min(len(panels), 3 if len(panels) > 4 else 2)
     rows = -(-len(panels) // columns)
     figure: Any
@@ -156,7 +153,7 @@ def draw(runs: dict[str, Curves], smooth: int, out: Path) -> list[str]:
             if name is None:
                 continue
             steps, values = map(list, zip(*run[name]))
-            colour = COLOURS[number]
+            colour = colours[number]
             trained = name == 'loss' or name.startswith('quota/')
             marker = 'o' if not trained or len(steps) == 1 else None
             style = dict(
@@ -193,7 +190,7 @@ def draw(runs: dict[str, Curves], smooth: int, out: Path) -> list[str]:
     figure.legend(
         [
             Line2D([], [], color=colour, linestyle=dashes, linewidth=2)
-            for _, colour, dashes in zip(runs, COLOURS, DASHES)
+            for _, colour, dashes in zip(runs, colours, DASHES)
         ],
         list(runs),
         loc='upper left',
