@@ -10,6 +10,7 @@ from mmdefect.checks.finding import Finding
 
 # An argument, as it is written into a config; other fixes belong to annotation files.
 ARGUMENT = re.compile(r'(\w+)=(.+)', re.DOTALL)
+WIDTH = 80  # of a screen
 # What stands for what is there now: a value of its own, or the first part of a list.
 THERE = re.compile(r'(?<![\w.])\.\.\.')
 
@@ -66,9 +67,13 @@ def statement(finding: Finding, cfg: Any, pure_python: bool = False) -> str:
         kept = f'*{place}, ' if there else ''
         value = f'[{kept}{value[1:].partition(", ")[2]}'
     value = THERE.sub(place, value)
+    line = f'{path if "." not in path else place} = {value}'
     if isinstance(there, dict) and value.startswith('dict(') and 'type=' not in value:
-        return f'{place}.update({value[len("dict(") :]}'
-    return f'{path if "." not in path else place} = {value}'
+        line = f'{place}.update({value[len("dict(") :]}'
+    if len(line) <= WIDTH or not line.endswith(')'):
+        return line
+    begin, _, arguments = line.partition('(')
+    return f'{begin}(\n    {arguments[:-1]}\n)'
 
 
 def _look_up(cfg: Any, path: str) -> tuple[Any, Any]:

@@ -76,7 +76,7 @@ def share_images(
         counts = {'defect': _share(quota, images, what)}
     elif isinstance(quota, str):
         raise TypeError(
-            f'quota={quota!r} is text: expected an int, a share, or a dict such as '
+            f'quota={quota!r} is a str: expected an int, a share, or a dict such as '
             f'dict(crack=1). On a command line that is {LINE}._delete_=True '
             f'{LINE}.crack=1'
         )
