@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 from typing import Any, Sequence
@@ -52,7 +53,7 @@ def statement(finding: Finding, cfg: Any, pure_python: bool = False) -> str:
         str: The line. '' where the config is not what is to be mended.
     """
     argument = ARGUMENT.fullmatch(finding.fix)
-    if argument is None:
+    if argument is None or not _is_written(finding.fix):
         return ''
     key, value = argument.groups()
     path = finding.where
@@ -74,6 +75,15 @@ def statement(finding: Finding, cfg: Any, pure_python: bool = False) -> str:
         return line
     begin, _, arguments = line.partition('(')
     return f'{begin}(\n    {arguments[:-1]}\n)'
+
+
+def _is_written(argument: str) -> bool:
+    # A sentence may begin like an argument.
+    try:
+        ast.parse(f'dict({argument})', mode='eval')
+    except SyntaxError:
+        return False
+    return True
 
 
 def _look_up(cfg: Any, path: str) -> tuple[Any, Any]:

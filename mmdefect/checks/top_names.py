@@ -76,11 +76,11 @@ def _unread(cfg: Any, names: list[str], options: list[str]) -> Iterator[Finding]
     for name in names:
         value, place = cfg[name], {**PLACES, **ALSO}.get(name)
         made = _look_up(cfg, place)
-        if made == value or (place and made is None) or _nearest(name):
+        if made == value or _nearest(name):
             continue
         if name in options:
             why = 'an option is set when the config has made use of its names'
-        elif place and name in own and place not in options:
+        elif made is not None and name in own and place not in options:
             why = 'the base config has made use of its own'
         else:
             continue

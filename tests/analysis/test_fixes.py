@@ -78,6 +78,17 @@ BROKEN_TEXTS = {
             i.update(width=170, height=170) for i in content['images'][::2]
         ],
     ),
+    'a class that one part of two leaves out': (
+        config(
+            'retinanet',
+            new(
+                "dict(type='ConcatDataset', datasets=[dict(plain, metainfo=dict("
+                "classes=('scratch', 'pit')), indices=list(range(150))), "
+                'dict(plain, indices=list(range(150, 300)))])'
+            ),
+        ),
+        None,
+    ),
     'a quota written over in a child config': (
         "_base_ = 'base.py'\nquota = 2",
         None,

@@ -39,6 +39,8 @@ def test_an_option_that_names_what_is_edited_is_told_with_the_option_that_works(
     assert f'the option that works is {QUOTA}=2' in quota.why
     assert 'max_epochs=60' in epochs.what
     assert 'edit the line in the config file itself' in epochs.why
+    (over,) = found(over=16)
+    assert 'train_dataloader.batch_sampler.over=16' in over.why
     (scale,) = found(img_scale=(320, 320))
     assert 'edit the line' in scale.why
 
