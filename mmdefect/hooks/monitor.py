@@ -96,6 +96,18 @@ class QuotaMonitorHook(Hook):
         for finding in check_optimizer_step(plan, accumulated_batches(runner.cfg)):
             print_log(str(finding), logger='current', level=logging.WARNING)
 
+    def before_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None
+    ) -> None:
+        """Take down what the model is about to get: MMYOLO's change it in its place.
+
+        Args:
+            runner (Runner): The runner.
+            batch_idx (int): Position of the batch in the epoch.
+            data_batch (dict): What the dataloader returned.
+        """
+        self._samples = _samples(data_batch)
+
     def after_train_iter(
         self,
         runner: Any,
@@ -108,10 +120,10 @@ class QuotaMonitorHook(Hook):
         Args:
             runner (Runner): The runner.
             batch_idx (int): Position of the batch in the epoch.
-            data_batch (dict): What the dataloader returned.
+            data_batch (dict): Not used: see ``before_train_iter``.
             outputs (dict, optional): Not used.
         """
-        samples = _samples(data_batch)
+        samples = self._samples
         self._batch_sampler = quota_batch_sampler(runner, self)
         if self._images is None:
             self._find_defect_images(runner, samples[0])

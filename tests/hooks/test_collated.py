@@ -31,6 +31,8 @@ class LearnsNothing(BaseModel):
         self.weight = torch.nn.Parameter(torch.zeros(()))
 
     def forward(self, inputs, data_samples, mode):
+        if isinstance(data_samples, dict):  # as the heads of MMYOLO do
+            data_samples['bboxes_labels'][:, 2:] /= inputs.shape[-1]
         return dict(loss=self.weight**2)
 
 
