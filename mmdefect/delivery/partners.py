@@ -109,7 +109,7 @@ class _Prepared:
 
     def __call__(self, results: dict) -> dict:
         # The dataset travels with the image, and is not to be copied with it.
-        dataset = results.get('dataset')
+        dataset: Any = results.get('dataset')
         if self.given == len(self._kept):
             partner = _first_that_works(
                 lambda info: self._walk(self._steps, info),
