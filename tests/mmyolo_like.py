@@ -1,6 +1,6 @@
 """What MMYOLO's dataset, transforms, collate function and hook are like from outside.
 
-Tests with the real ones are in ``test_mmyolo.py``.
+Tests with the real ones are in ``works_with/on_mmyolo.py``.
 """
 
 from __future__ import annotations
