@@ -21,6 +21,7 @@ from mmdefect.analysis.dataloader import (
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.stock import stock
 from mmdefect.delivery.delivered import delivered_classes
+from mmdefect.pools.forms import split_index
 from mmdefect.pools.labels import LabelNames
 
 
@@ -84,7 +85,7 @@ def load(loader: Any, pools: np.ndarray) -> Iterator[Batch]:
 
     Args:
         loader (DataLoader): The training dataloader.
-        pools (np.ndarray): Of each image, the number of the pool that it is drawn from.
+        pools (np.ndarray): Of each index, the number of the pool that it is drawn from.
 
     Yields:
         Batch: A batch.
@@ -96,7 +97,7 @@ def load(loader: Any, pools: np.ndarray) -> Iterator[Batch]:
         yield Batch(
             [as_image(tensor) for tensor in batch['inputs']],
             batch['data_samples'],
-            [names.of(index) for index in indices],
+            [names.of(split_index(loader.dataset, index)[1]) for index in indices],
             pools[indices].tolist(),
             f'epoch {epoch + 1}, batch {step + 1}',
             f'{sampling(plan)}: {drawn} drawn with a defect, {delivered} delivered',
@@ -118,7 +119,7 @@ def count(loader: Any, indices: list, samples: list) -> tuple[int, int]:
     names = LabelNames(loader.dataset, sampler.defect_classes)
     drawn = np.isin(indices, sampler.pools['defect'])
     shown = [
-        bool(delivered_classes(sample, names.of(index)))
+        bool(delivered_classes(sample, names.of(split_index(loader.dataset, index)[1])))
         for index, sample in zip(indices, samples)
     ]
     return int(drawn.sum()), int((drawn & shown).sum())
@@ -155,18 +156,25 @@ def pool_numbers(batches: Any) -> tuple[list[str], np.ndarray]:
 
     Returns:
         tuple[list[str], np.ndarray]: Names of pools, ``normal`` first, and of each
-        image the int64 position of its own among them. An image in several pools
-        counts for the first that the quota names.
+        index that may be drawn the int64 position of its own among them. An image in
+        several pools counts for the first that the quota names.
     """
     pools = batches.sampler.pools
-    shares = [share.pool for share in batches.plan.shares]
+    shares = [share.pool for _, plan in batches.plans for share in plan.shares]
     classes = batches.sampler.defect_classes
     further = [name for name in pools if name not in classes and name != 'normal']
     drawn = [name for name in shares if name not in ('normal', 'all')]
-    names = ['normal', *dict.fromkeys([*drawn, *further])]
-    numbers = np.zeros(len(batches.sampler.dataset), np.int64)
+    stored = [name for name in drawn if name in pools]
+    names = ['normal', *dict.fromkeys([*stored, *further, *drawn])]
+    starts = {name: batches.plan.versions[name] for name in drawn if name not in pools}
+    size = len(batches.sampler.dataset)
+    numbers = np.zeros(max(starts.values(), default=0) + size, np.int64)
     for number in range(len(names) - 1, 0, -1):
-        numbers[pools[names[number]]] = number
+        name = names[number]
+        if name in starts:
+            numbers[starts[name] : starts[name] + size] = number
+        else:
+            numbers[pools[name]] = number
     return names, numbers
 
 

@@ -6,6 +6,7 @@ from typing import Any, Iterable
 
 from mmdefect.analysis.config import is_ours
 from mmdefect.delivery.attempts import Attempts, RejectedError
+from mmdefect.pools.forms import split_index
 
 # How often an image is tried again: what fails at random fails soon.
 TRIES = 10
@@ -50,6 +51,7 @@ def why_replaced(dataset: Any, index: int) -> str | None:
 
 def _failure(dataset: Any, index: int) -> Exception | None:
     inside = dataset.dataset if hasattr(dataset, 'know_pools') else dataset
+    _, index = split_index(dataset, index)
     for _ in range(TRIES):
         try:
             Attempts().run(inside, index)

@@ -102,6 +102,8 @@ def show_delivery(console: Console, delivery: Delivery) -> None:
     """Print drawn against delivered."""
     from rich.table import Table
 
+    from mmdefect.pools.forms import PASTED
+
     table = Table(title=f'{delivery.batches:,} batches, images of each pool')
     for name in ('pool', 'quota', 'drawn', 'delivered', 'share'):
         table.add_column(name, justify='left' if name == 'pool' else 'right')
@@ -116,9 +118,11 @@ def show_delivery(console: Console, delivery: Delivery) -> None:
             f'The quota is of every {delivery.over} images. On one GPU '
             f'{delivery.optimizer_step}.'
         )
+    pasted = any(count.pool.startswith(PASTED) for count in delivery.counts)
     console.print(
         'Delivered: a defect image that still shows a defect (in the row of a class: '
-        'that class), and a normal image without one.'
+        'that class), and a normal image without one'
+        + (', but for those with one pasted in, which show it.' if pasted else '.')
     )
     if delivery.replaced:
         console.print(f'{delivery.replaced:,} images were replaced by another image.')

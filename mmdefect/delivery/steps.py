@@ -37,6 +37,25 @@ def reads_file(step: Any) -> bool:
     return any(kind.__name__ == 'LoadImageFromFile' for kind in type(step).__mro__)
 
 
+def split_at_loading(steps: list) -> tuple[list, list]:
+    """The transforms that load an image and its annotations, and what follows.
+
+    Args:
+        steps (list[Callable]): The transforms of a pipeline.
+
+    Returns:
+        tuple[list, list]: All up to the last whose class is called ``Load...``, and the
+        others.
+    """
+    loading = [
+        number
+        for number, step in enumerate(steps, 1)
+        if any(kind.__name__.startswith('Load') for kind in type(step).__mro__)
+    ]
+    end = max(loading, default=0)
+    return steps[:end], steps[end:]
+
+
 def without_cutting(steps: Iterable[Callable]) -> Iterator[Callable]:
     """The transforms, without those that crop and mix.
 

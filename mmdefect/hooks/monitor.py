@@ -14,9 +14,11 @@ from mmdefect.checks.config import check_config
 from mmdefect.checks.dataset import check_dataset, cutting_transforms
 from mmdefect.checks.optimizer_step import accumulated_batches, check_optimizer_step
 from mmdefect.delivery.defect_images import DefectImages
-from mmdefect.delivery.delivered import counted_classes, delivered_classes
+from mmdefect.delivery.delivered import counted_classes, delivered_classes, shows
 from mmdefect.hooks.batch_sampler import quota_batch_sampler
 from mmdefect.hooks.counters import Interval, Losses, Seen, figure_of
+from mmdefect.plan.plan import Plan
+from mmdefect.pools.forms import PASTED, split_index
 from mmdefect.samplers.draws import MANY_DRAWS, defect_pools, draws_per_image
 
 # A loss of 5 % is told from chance after about a hundred draws.
@@ -35,6 +37,8 @@ class QuotaMonitorHook(Hook):
       ``over`` images that are counted together, here and below.
     - ``quota/min``: the same of the interval's worst batch.
     - ``quota/<class>``: of those, the images that show this class.
+    - ``quota/pasted``: where the quota asks for ``pasted`` images, those that show a
+      defect. They count for nothing else.
     - ``quota/added``: images that show a defect of another image, pasted in by Mosaic,
       MixUp and the like.
     - ``quota/seen``: share of all defect images that have reached the model since
@@ -83,7 +87,9 @@ class QuotaMonitorHook(Hook):
         plan = self._batch_sampler.plan
         over = plan.over or plan.batch_size
         batches, steps = over // plan.batch_size, max(over // plan.step_size, 1)
-        self._interval = Interval(self._classes, batches, steps)
+        drawn = {s.pool for _, p in self._batch_sampler.plans for s in p.shares}
+        forms = [PASTED] if drawn & plan.versions.keys() else []
+        self._interval = Interval(self._classes, batches, steps, forms=forms)
         self._losses = Losses()
         self._images: Any = None  # The first batch tells how they are known.
         self._show_as_they_are(runner.log_processor)
@@ -113,7 +119,9 @@ class QuotaMonitorHook(Hook):
         epoch, step = self._place(runner, batch_idx)
         plan = self._batch_sampler.plan_at(epoch, step)
         pools = {share.pool for share in plan.shares}
-        delivered = self._count(samples, counted_classes(pools, self._classes))
+        forms = self._forms(plan, epoch, step, len(samples))
+        counted = counted_classes(pools, self._classes)
+        delivered = self._count(samples, forms, counted)
         self._interval.add_batch(delivered, step)
         images = plan.images_of(epoch, self._batch_sampler.sampler.rank, step)
         self._losses.add_batch(delivered, *self._drawn(images))
@@ -135,11 +143,24 @@ class QuotaMonitorHook(Hook):
             return divmod(runner.iter, len(self._batch_sampler))
         return runner.epoch, step
 
-    def _count(self, samples: Sequence[Any], counted: set[str]) -> int:
+    def _forms(self, plan: Plan, epoch: int, step: int, images: int) -> Sequence[str]:
+        # In which form each image of a batch was drawn.
+        sampler = self._batch_sampler.sampler
+        if not plan.versions.keys() & {share.pool for share in plan.shares}:
+            return [''] * images
+        (batch,) = plan.batches(epoch, sampler.rank, step, step + 1).tolist()
+        return [split_index(sampler.dataset, index)[0] for index in batch]
+
+    def _count(
+        self, samples: Sequence[Any], forms: Sequence[str], counted: set[str]
+    ) -> int:
         delivered = 0
-        for sample in samples:
+        for sample, form in zip(samples, forms):
             number, names = self._images.find(sample)
             classes = delivered_classes(sample, names)
+            if form:
+                self._interval.forms[PASTED] += shows(form, classes)
+                continue
             if not classes:
                 continue
             if number is not None:
@@ -157,8 +178,10 @@ class QuotaMonitorHook(Hook):
     def _drawn(self, images: Mapping[str, int]) -> tuple[int, int]:
         # Of a batch's images by pool: those that show a defect, and that may show one.
         names = defect_pools(self._batch_sampler)
+        others = {'normal', *self._batch_sampler.plan.versions}
         defects = sum(images.get(name, 0) for name in names)
-        return defects, sum(images.values()) - defects - images.get('normal', 0)
+        left = sum(number for name, number in images.items() if name not in others)
+        return defects, left - defects
 
     def _report(self, runner: Any) -> None:
         figures = self._interval.figures()

@@ -193,6 +193,21 @@ def test_defects_of_other_images_do_not_hide_a_loss(synthetic, defect_ids, tmp_p
     assert sum(logged(text, 'added')) > 0
 
 
+def test_pasted_images_are_counted_apart_from_delivered_ones(synthetic, tmp_path):
+    schedule = dict(type='QuotaScheduleHook', milestones=[(1, dict(defect=2))])
+    cfg = tiny_config(synthetic, tmp_path, [MONITOR, schedule], CROP + FULL_SIZE)
+    leaf = cfg.train_dataloader.dataset
+    cfg.train_dataloader.dataset = dict(type='DefectPreservingDataset', dataset=leaf)
+    cfg.train_dataloader.batch_sampler.quota = dict(defect=1, pasted=dict(pit=2))
+    shown = RecordShown()
+    text = log_of(train(cfg, shown))
+    assert logged(text, 'pasted') == [2] * 6 + [0] * 6
+    assert logged(text, 'delivered') == [1] * 6 + [2] * 6
+    assert logged(text, 'added') == [0] * 12
+    assert [len(batch) for batch in shown.batches] == [3] * 6 + [2] * 6
+    assert warnings_of(text) == []
+
+
 def test_tensorboard_shows_the_same_figures_as_the_log(synthetic, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
