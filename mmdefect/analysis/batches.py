@@ -23,6 +23,7 @@ from mmdefect.analysis.stock import stock
 from mmdefect.delivery.delivered import delivered_classes
 from mmdefect.pools.forms import split_index
 from mmdefect.pools.labels import LabelNames
+from mmdefect.samplers.forms import forms_of
 
 
 class Batch(NamedTuple):
@@ -166,8 +167,8 @@ def pool_numbers(batches: Any) -> tuple[list[str], np.ndarray]:
     drawn = [name for name in shares if name not in ('normal', 'all')]
     stored = [name for name in drawn if name in pools]
     names = ['normal', *dict.fromkeys([*stored, *further, *drawn])]
-    starts = {name: batches.plan.versions[name] for name in drawn if name not in pools}
-    size = len(batches.sampler.dataset)
+    forms, size = forms_of(batches.sampler), len(batches.sampler.dataset)
+    starts = {name: forms.offset(name) for name in drawn if forms and name not in pools}
     numbers = np.zeros(max(starts.values(), default=0) + size, np.int64)
     for number in range(len(names) - 1, 0, -1):
         name = names[number]

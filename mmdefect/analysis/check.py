@@ -27,6 +27,7 @@ from mmdefect.checks.optimizer_step import (
     describe_optimizer_step,
 )
 from mmdefect.delivery.delivered import Delivery, count_delivery
+from mmdefect.pools.forms import COUNTEREXAMPLE
 
 # Share of the drawn defect images that may lose their defect. As QuotaMonitorHook has.
 TOLERANCE = 0.05
@@ -203,7 +204,8 @@ def judge(delivery: Delivery, findings: list[Finding], dataset: Any) -> list[Fin
             why = f'{cause}; {other} is taken in its place'
             judged.append(Finding(where, what, why, fix))
         elif count.pool != 'normal' and lost > TOLERANCE * count.drawn:
-            what = f'{lost:,} of {count.drawn:,} drawn {count.pool} images show none'
+            shows = 'one' if count.pool == COUNTEREXAMPLE else 'none'
+            what = f'{lost:,} of {count.drawn:,} drawn {count.pool} images show {shows}'
             why = 'a transform cuts it away: take them out one by one'
             judged.append(Finding(where, what, why, fix))
     return judged

@@ -102,7 +102,7 @@ def show_delivery(console: Console, delivery: Delivery) -> None:
     """Print drawn against delivered."""
     from rich.table import Table
 
-    from mmdefect.pools.forms import PASTED
+    from mmdefect.pools.forms import COUNTEREXAMPLE, PASTED
 
     table = Table(title=f'{delivery.batches:,} batches, images of each pool')
     for name in ('pool', 'quota', 'drawn', 'delivered', 'share'):
@@ -118,12 +118,16 @@ def show_delivery(console: Console, delivery: Delivery) -> None:
             f'The quota is of every {delivery.over} images. On one GPU '
             f'{delivery.optimizer_step}.'
         )
-    pasted = any(count.pool.startswith(PASTED) for count in delivery.counts)
     console.print(
         'Delivered: a defect image that still shows a defect (in the row of a class: '
-        'that class), and a normal image without one'
-        + (', but for those with one pasted in, which show it.' if pasted else '.')
+        'that class), and a normal image without one.'
     )
+    for name, arrives in (
+        (PASTED, 'a normal image that shows the defect pasted into it'),
+        (COUNTEREXAMPLE, 'a defect image that shows none'),
+    ):
+        if any(count.pool.startswith(name) for count in delivery.counts):
+            console.print(f'In the row {name}: {arrives}.')
     if delivery.replaced:
         console.print(f'{delivery.replaced:,} images were replaced by another image.')
     console.print()

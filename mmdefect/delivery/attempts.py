@@ -144,6 +144,8 @@ class Attempts:
         for step in self._chosen(loading):
             results = self._apply(step, results)
         if self._form is not None:
+            if self._reader is None:  # else it is a copy of what was read
+                results['img'] = results['img'].copy()
             results = _with_memory(self._form(results))
             self.wanted = self._form.wanted
         for step in self._chosen(others):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Iterable, Mapping, NamedTuple
 
-from mmdefect.pools.forms import PASTED, split_index
+from mmdefect.pools.forms import COUNTEREXAMPLE, pasted_class, split_index
 from mmdefect.pools.labels import LabelNames
 from mmdefect.pools.pools import RESERVED
 
@@ -62,10 +62,12 @@ def shows(form: str, classes: set[str]) -> bool:
     """Whether an image arrived in the form in which it was drawn.
 
     Args:
-        form (str): ``pasted``, or ``pasted <class>``.
+        form (str): Its name.
         classes (set[str]): The defect classes that it shows.
     """
-    name = form[len(PASTED) + 1 :]
+    if form == COUNTEREXAMPLE:
+        return not classes
+    name = pasted_class(form)
     return name in classes if name else bool(classes)
 
 

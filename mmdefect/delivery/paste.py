@@ -133,7 +133,7 @@ class PasteDefect:
         A defect that the border of its photograph cuts is put to the same border.
 
         Args:
-            results (dict): The image and its instances. They are replaced, not changed.
+            results (dict): The image and its instances. The image is written into.
             patch (Patch): The defect.
             label (int): Its label.
 
@@ -153,9 +153,8 @@ class PasteDefect:
                 break
         else:
             return False
-        image = results['img'].copy()
+        image = results['img']
         self._blend(image[:height, :width], patch, left, top)
-        results['img'] = image
         box = box.clip(0, [width, height, width, height])
         add_instance(results, box, label, _placed(patch.mask, image.shape, left, top))
         return True
@@ -288,7 +287,10 @@ def add_instance(results: dict, box: np.ndarray, label: int, mask: Any) -> None:
     if isinstance(boxes, np.ndarray):
         results['gt_bboxes'] = np.concatenate([boxes, new.numpy()])
     else:
-        results['gt_bboxes'] = boxes.cat([boxes, type(boxes)(new)])
+        box_type = type(boxes)
+        results['gt_bboxes'] = (
+            boxes.cat([boxes, box_type(new)]) if len(boxes) else box_type(new)
+        )
     for key, value in (('gt_bboxes_labels', label), ('gt_ignore_flags', False)):
         if key in results:
             results[key] = np.append(

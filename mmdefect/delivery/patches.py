@@ -167,16 +167,15 @@ def alike(patch: Patch, place: np.ndarray) -> np.ndarray:
     Returns:
         np.ndarray: Its pixels, float32.
     """
-    around = np.ones(patch.image.shape[:2], bool)
+    around = np.ones(patch.image.shape[:2], np.uint8)
     x1, y1, x2, y2 = patch.box
-    around[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = False
-    own, other = (
-        image[around].reshape(int(around.sum()), -1).astype(np.float32)
-        for image in (patch.image, place)
+    around[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = 0
+    (own, spread), (other, spread_there) = (
+        np.array(cv2.meanStdDev(pixels, mask=around), np.float32)[..., 0]
+        for pixels in (patch.image, place)
     )
-    gain = np.clip(other.std(0) / (own.std(0) + 1e-3), 1 / CONTRAST, CONTRAST)
-    shift = other.mean(0) - gain * own.mean(0)
-    return patch.image * gain + shift
+    gain = np.clip(spread_there / (spread + 1e-3), 1 / CONTRAST, CONTRAST)
+    return patch.image * gain + (other - gain * own)
 
 
 def soft(pixels: np.ndarray, place: np.ndarray, shown: np.ndarray) -> np.ndarray:

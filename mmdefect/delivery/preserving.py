@@ -18,17 +18,16 @@ from mmdefect.delivery.arguments import (
     check_defect_classes,
     check_wrapped,
 )
-from mmdefect.delivery.attempts import IN_A_ROW, Attempts, RejectedError, check_form
+from mmdefect.delivery.attempts import IN_A_ROW, Attempts, RejectedError
+from mmdefect.delivery.changes import Changes
 from mmdefect.delivery.files import (
     broken_files,
     check_image_directory,
     missing_files,
 )
-from mmdefect.delivery.pasted import Pasted
 from mmdefect.delivery.shared import EVENTS, Counts, Names
-from mmdefect.delivery.sources import Sources, check_sources
 from mmdefect.delivery.steps import steps_of
-from mmdefect.pools.forms import PASTED, Forms
+from mmdefect.pools.forms import COUNTEREXAMPLE, Forms
 from mmdefect.pools.labels import LabelNames
 from mmdefect.pools.pools import RESERVED, make_pools
 from mmdefect.pools.scan import counts, scan
@@ -62,7 +61,10 @@ class DefectPreservingDataset:
 
     Where the quota asks for ``pasted`` images, as in ``quota=dict(defect=2, pasted=2)``
     or ``dict(defect=2, pasted=dict(crack=1))``, a defect of a random defect image is
-    pasted into a normal one as soon as that is loaded, and kept like any other.
+    pasted into a normal one as soon as that is loaded, and kept like any other. Where
+    it asks for ``counterexample`` images, a defect image is cropped to a part that
+    shows no defect, of a quarter of its area or more: with few photographs a detector
+    learns the photograph, and this is what unteaches it.
 
     Args:
         dataset (dict | Dataset): The dataset, or its config.
@@ -116,7 +118,7 @@ class DefectPreservingDataset:
         self._counts = Counts()
         self._quota = Names()
         self._pools: dict[str, np.ndarray] | None = None
-        self._sources: Sources | None = None
+        self._changing: Changes | None = None
         self._fully_initialized = False
         if not lazy_init:
             self.full_init()
@@ -142,18 +144,20 @@ class DefectPreservingDataset:
                 event = 'unreadable' if error.unreadable else 'replaced'
                 self._count(event, chosen, error)
                 failures.append(f'{self._path(chosen)}: {error}')
-            chosen = self._another(drawn)
+            chosen = self._another(drawn, form)
         raise RuntimeError(
             f'{len(failures)} images in a row cannot be delivered. {failures[0]}. '
             f'{failures[-1]}. Mend the pipelines or the data_prefix of {DATASET}'
         )
 
     def _deliver(self, index: int, drawn: int, form: str) -> Any:
-        wanted, at_least = self._wanted(index, drawn)
-        changed = self._change(index, form) if form else None
-        preserved = bool(wanted or form)
-        attempts = Attempts(wanted, self.min_area_ratio, at_least, changed)
-        retries = self.max_retries
+        if form:
+            at_least, change = 1, self._changes().make(index, form)
+            attempts = Attempts(frozenset(), self.min_area_ratio, at_least, change)
+        else:
+            wanted, at_least = self._wanted(index, drawn)
+            attempts = Attempts(wanted, self.min_area_ratio, at_least)
+        preserved, retries = bool(form or wanted), self.max_retries
         if not preserved:
             retries = min(retries, NORMAL_RETRIES)
         for tries in range(1, retries + 2):
@@ -175,18 +179,14 @@ class DefectPreservingDataset:
         attempts.at_least = 1
         return attempts.run(self.dataset, index, uncut=True)
 
-    def _change(self, index: int, form: str) -> Pasted:
-        name = form[len(PASTED) + 1 :]
-        return Pasted(self._instances(), self.paste, index, name)
-
-    def _instances(self) -> Sources:
-        # Not in the constructor: few configs paste.
-        if self._sources is None:
+    def _changes(self) -> Changes:
+        # Not in the constructor: it takes a look at all defects, and few configs ask.
+        if self._changing is None:
             defects = self._known_pools()['defect']
-            self._sources = Sources(
+            self._changing = Changes(
                 self.dataset, defects, self.defect_classes, self.paste
             )
-        return self._sources
+        return self._changing
 
     def _wanted(self, index: int, drawn: int) -> tuple[frozenset[int], int]:
         # Labels of the defects that an image is to keep, and of how many of them at
@@ -217,7 +217,7 @@ class DefectPreservingDataset:
                 pools. Without a call they are made from the annotations.
         """
         self._pools = dict(pools)
-        self._sources = None
+        self._changing = None
         known = list(dict.fromkeys([*pools, *self.forms.names]))
         if self._quota.known != known:
             self._quota = Names(known)
@@ -233,31 +233,29 @@ class DefectPreservingDataset:
 
         Raises:
             TypeError: If images cannot be delivered in a form that is named.
-            ValueError: If there is nothing to paste.
+            ValueError: If there is none to deliver so, or nothing to paste.
         """
         # ``defect`` names no class, whatever the classes are called.
         chosen = set(names) - set(RESERVED)
         for form in sorted(chosen.intersection(self.forms.names)):
             if form not in self._known_pools():  # such as a class that is called so
-                self._check_pasted(form)
+                self._changes().check(form)
         self._quota.choose(chosen)
 
-    def _check_pasted(self, form: str) -> None:
-        check_form(self.dataset, f'a quota of {form!r} images')
-        sources, name = self._instances(), form[len(PASTED) + 1 :]
-        check_sources(sources, self.paste, name)
-        numbers = [len(of_image) for of_image in sources.of[name].values()]
-        seen = sources.seen[name]
-        print_log(
-            f'{form}: {sum(numbers):,} of {seen:,} instances, on {len(numbers):,} '
-            'photographs, are small enough to be pasted',
-            logger='current',
-        )
+    def counterexamples(self) -> np.ndarray:
+        """The defect images of which a part without a defect can be delivered.
 
-    def _another(self, index: int) -> int:
+        Returns:
+            np.ndarray: Their int64 indices, as they are stored.
+        """
+        return self._changes().counterexamples
+
+    def _another(self, index: int, form: str = '') -> int:
         # An image that can stand for this one in every pool, or else in the smallest,
         # those first that the quota names.
         pools = self._known_pools()
+        if form == COUNTEREXAMPLE:
+            pools = {form: self.counterexamples()}
         alike = {name: pool for name, pool in pools.items() if index in pool}
         by_size = sorted(alike, key=lambda n: (n not in self._quota, len(alike[n])))
         sized = [alike[name] for name in by_size]
@@ -330,7 +328,7 @@ class DefectPreservingDataset:
                 where it is negative, of the last.
         """
         self.dataset.get_subset_(indices)
-        self._pools = self._sources = None
+        self._pools = self._changing = None
         self._fully_initialized = False
         self.full_init()
 
@@ -346,7 +344,7 @@ class DefectPreservingDataset:
         subset = copy.copy(self)
         subset.dataset = self.dataset.get_subset(indices)
         subset._counts, subset._quota = Counts(), Names()
-        subset._pools = subset._sources = None
+        subset._pools = subset._changing = None
         subset._fully_initialized = False
         subset.full_init()
         return subset

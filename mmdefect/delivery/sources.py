@@ -50,6 +50,7 @@ class Sources:
         self._leaves, self._origin = unwrap(dataset)
         self.names = LabelNames(dataset, classes)
         self.need_masks = any(map(loads_masks, self._leaves))
+        self._class_of: dict[tuple[int, int], str] = {}
         self.of: dict[str, dict[int, list[int]]] = {'': {}}
         self.seen: dict[str, int] = {'': 0}
         self._patches: OrderedDict[tuple[int, int], Patch] = OrderedDict()
@@ -58,6 +59,7 @@ class Sources:
         _, first = np.unique(self._origin[images], return_index=True)
         for image in images[first].tolist():
             self._list(image)
+        self._images = {name: list(of_class) for name, of_class in self.of.items()}
 
     def _list(self, image: int) -> None:
         leaf, position = self._leaf_of(image)
@@ -76,6 +78,7 @@ class Sources:
             )
             known = None not in shape
             if len(box) == 4 and (not known or self._paste.fits(box, shape)):
+                self._class_of[image, number] = name
                 for key in ('', name):
                     of_image = self.of.setdefault(key, {}).setdefault(image, [])
                     of_image.append(number)
@@ -97,9 +100,8 @@ class Sources:
         Returns:
             tuple[int, int]: The image, and the number of the instance.
         """
-        images = self.of[name]
-        image = random.choice(list(images))
-        return image, random.choice(images[image])
+        image = random.choice(self._images[name])
+        return image, random.choice(self.of[name][image])
 
     def label_in(self, target: int, source: int, number: int) -> int | None:
         """The label of an instance, in the part of another image.
@@ -112,10 +114,7 @@ class Sources:
         Returns:
             int | None: None if that part does not know its class.
         """
-        leaf, position = self._leaf_of(source)
-        instance = leaf.get_data_info(position)['instances'][number]
-        name = self.names.of(source)[instance['bbox_label']]
-        labels = self.names.of(target).items()
+        name, labels = self._class_of[source, number], self.names.of(target).items()
         return next((label for label, known in labels if known == name), None)
 
     def patch(self, image: int, number: int) -> Patch:

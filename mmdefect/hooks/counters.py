@@ -13,7 +13,7 @@ import torch
 from mmengine.dist import all_gather, all_reduce
 
 # Figures that are there whatever the classes are called.
-OWN_FIGURES = ('delivered', 'min', 'pasted', 'added', 'seen')
+OWN_FIGURES = ('delivered', 'min', 'pasted', 'counterexample', 'added', 'seen')
 
 
 def figure_of(name: str) -> str:

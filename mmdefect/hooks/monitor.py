@@ -18,8 +18,9 @@ from mmdefect.delivery.delivered import counted_classes, delivered_classes, show
 from mmdefect.hooks.batch_sampler import quota_batch_sampler
 from mmdefect.hooks.counters import Interval, Losses, Seen, figure_of
 from mmdefect.plan.plan import Plan
-from mmdefect.pools.forms import PASTED, split_index
+from mmdefect.pools.forms import COUNTEREXAMPLE, split_index
 from mmdefect.samplers.draws import MANY_DRAWS, defect_pools, draws_per_image
+from mmdefect.samplers.forms import drawn_forms
 
 # A loss of 5 % is told from chance after about a hundred draws.
 ENOUGH_DRAWS = 100
@@ -38,7 +39,8 @@ class QuotaMonitorHook(Hook):
     - ``quota/min``: the same of the interval's worst batch.
     - ``quota/<class>``: of those, the images that show this class.
     - ``quota/pasted``: where the quota asks for ``pasted`` images, those that show a
-      defect. They count for nothing else.
+      defect; and ``quota/counterexample``, where it asks for these, those that show
+      none. They count for nothing else.
     - ``quota/added``: images that show a defect of another image, pasted in by Mosaic,
       MixUp and the like.
     - ``quota/seen``: share of all defect images that have reached the model since
@@ -87,8 +89,9 @@ class QuotaMonitorHook(Hook):
         plan = self._batch_sampler.plan
         over = plan.over or plan.batch_size
         batches, steps = over // plan.batch_size, max(over // plan.step_size, 1)
-        drawn = {s.pool for _, p in self._batch_sampler.plans for s in p.shares}
-        forms = [PASTED] if drawn & plan.versions.keys() else []
+        plans, sampler = self._batch_sampler.plans, self._batch_sampler.sampler
+        drawn = {form for _, p in plans for form in drawn_forms(sampler, p)}
+        forms = sorted({form.split()[0] for form in drawn}, reverse=True)
         self._interval = Interval(self._classes, batches, steps, forms=forms)
         self._losses = Losses()
         self._images: Any = None  # The first batch tells how they are known.
@@ -146,7 +149,7 @@ class QuotaMonitorHook(Hook):
     def _forms(self, plan: Plan, epoch: int, step: int, images: int) -> Sequence[str]:
         # In which form each image of a batch was drawn.
         sampler = self._batch_sampler.sampler
-        if not plan.versions.keys() & {share.pool for share in plan.shares}:
+        if not drawn_forms(sampler, plan):
             return [''] * images
         (batch,) = plan.batches(epoch, sampler.rank, step, step + 1).tolist()
         return [split_index(sampler.dataset, index)[0] for index in batch]
@@ -159,7 +162,7 @@ class QuotaMonitorHook(Hook):
             number, names = self._images.find(sample)
             classes = delivered_classes(sample, names)
             if form:
-                self._interval.forms[PASTED] += shows(form, classes)
+                self._interval.forms[form.split()[0]] += shows(form, classes)
                 continue
             if not classes:
                 continue
@@ -178,7 +181,7 @@ class QuotaMonitorHook(Hook):
     def _drawn(self, images: Mapping[str, int]) -> tuple[int, int]:
         # Of a batch's images by pool: those that show a defect, and that may show one.
         names = defect_pools(self._batch_sampler)
-        others = {'normal', *self._batch_sampler.plan.versions}
+        others = {'normal', COUNTEREXAMPLE, *self._batch_sampler.plan.versions}
         defects = sum(images.get(name, 0) for name in names)
         left = sum(number for name, number in images.items() if name not in others)
         return defects, left - defects

@@ -195,7 +195,7 @@ class Plan:
             dict[str, int]: Images by pool name.
         """
         pools = self.pools if pools is None else pools
-        versions = dict.fromkeys(self.versions, pools['normal'])
+        versions = dict.fromkeys(self.versions, pools.get('normal', ()))
         return share_images(quota, {**pools, **versions}, self.batch_size, self.over)
 
     def _turns(self, rest: str, in_group: Mapping[str, int]) -> dict[str, Turn]:

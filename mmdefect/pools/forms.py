@@ -13,6 +13,11 @@ PASTED = 'pasted'
 COUNTEREXAMPLE = 'counterexample'
 
 
+def pasted_class(form: str) -> str:
+    """The class of which a form shows a defect, ``''`` for any."""
+    return form[len(PASTED) + 1 :]
+
+
 class Forms:
     """The forms in which a dataset delivers its images.
 

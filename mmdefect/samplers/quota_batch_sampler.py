@@ -15,10 +15,11 @@ from torch.utils.data import Sampler
 
 from mmdefect.checks.dataset import check_dataset
 from mmdefect.checks.pools import missing_pools
+from mmdefect.plan.draws import Pool
 from mmdefect.plan.plan import Plan
 from mmdefect.plan.quotas import Quota
 from mmdefect.samplers.defect_pool_sampler import CONFIG_LINES, DefectPoolSampler
-from mmdefect.samplers.forms import check_forms, versions_of
+from mmdefect.samplers.forms import pools_of_forms, versions_of, weights_of_forms
 from mmdefect.samplers.ranks import check_ranks_agree, constructed_together
 from mmdefect.samplers.state import checksum, fingerprint, place_in
 from mmdefect.samplers.summary import summarize
@@ -92,6 +93,7 @@ class QuotaBatchSampler(Sampler):
             ``pasted``, as in ``dict(defect=2, pasted=2)``, are normal images into which
             ``DefectPreservingDataset`` pastes a defect; they take part in the pass over
             the normal images. ``pasted=dict(crack=1, dent=1)`` says of which class.
+            ``counterexample`` are defect images that it crops to a part without one.
         over (int, optional): Images over which the quota holds, in place of a batch.
             The images of a run, step by step and rank by rank, are cut into groups of
             so many; each holds the quota, and its batches share it up to one image.
@@ -143,9 +145,14 @@ class QuotaBatchSampler(Sampler):
                 'train_dataloader.sampler.weights out'
             )
         versions = versions_of(sampler)
-        check_forms(sampler, quota, versions)
+        # Further ones are added where a schedule asks for them.
+        self._pools: dict[str, Pool] = {
+            **sampler.pools,
+            'all': range(len(sampler.dataset)),
+            **pools_of_forms(sampler, quota),
+        }
         plan = Plan(
-            {**sampler.pools, 'all': range(len(sampler.dataset))},
+            self._pools,
             quota,
             batch_size,
             over=over,
@@ -154,14 +161,13 @@ class QuotaBatchSampler(Sampler):
             drop_last=drop_last,
             num_batches=num_batches,
             replacement=sampler.replacement,
-            weights=sampler.weights,
+            weights=weights_of_forms(sampler),
             versions=versions,
         )
         self.sampler = sampler
         self.batch_size = plan.batch_size
         # From which step of the run on each plan holds.
         self._plans: list[tuple[int, Plan]] = [(0, plan)]
-        self._pools = plan.pools
         self._milestones: Sequence[tuple[int, Quota]] = ()
         self._further: FurtherPool | None = None
         self.quota = quota
@@ -238,7 +244,7 @@ class QuotaBatchSampler(Sampler):
             TypeError: If the quota is of another type.
             ValueError: If it does not fit.
         """
-        check_forms(self.sampler, quota, self.plan.versions)
+        self._pools.update(pools_of_forms(self.sampler, quota))
         return self.plan.count_images(quota)
 
     def set_further_pool(

@@ -129,11 +129,9 @@ def test_where_there_is_no_place_the_image_stays_as_it_is():
 def test_any_image_that_a_pipeline_loads_can_be_pasted_into(dtype, channels, blend):
     shape = (100, 120, 3)[: 2 + bool(channels)]
     results = target(shape, dtype=np.dtype(dtype))
-    loaded = results['img']
     paste(results, source(np.dtype(dtype), channels), blend=blend)
     image = results['img']
     assert (image.dtype, image.shape) == (np.dtype(dtype), shape)
-    assert (loaded == 110).all()  # a dataset may hand out what it keeps
     (x1, y1, x2, y2) = boxes_of(results)[0].round().astype(int)
     assert image[y1:y2, x1:x2].max() > 160
 

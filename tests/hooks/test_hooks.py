@@ -193,8 +193,11 @@ def test_defects_of_other_images_do_not_hide_a_loss(synthetic, defect_ids, tmp_p
     assert sum(logged(text, 'added')) > 0
 
 
-def test_pasted_images_are_counted_apart_from_delivered_ones(synthetic, tmp_path):
-    schedule = dict(type='QuotaScheduleHook', milestones=[(1, dict(defect=2))])
+def test_images_in_other_forms_are_counted_apart_from_delivered_ones(
+    synthetic, tmp_path
+):
+    later = dict(defect=2, counterexample=2)
+    schedule = dict(type='QuotaScheduleHook', milestones=[(1, later)])
     cfg = tiny_config(synthetic, tmp_path, [MONITOR, schedule], CROP + FULL_SIZE)
     leaf = cfg.train_dataloader.dataset
     cfg.train_dataloader.dataset = dict(type='DefectPreservingDataset', dataset=leaf)
@@ -202,6 +205,7 @@ def test_pasted_images_are_counted_apart_from_delivered_ones(synthetic, tmp_path
     shown = RecordShown()
     text = log_of(train(cfg, shown))
     assert logged(text, 'pasted') == [2] * 6 + [0] * 6
+    assert logged(text, 'counterexample') == [0] * 6 + [2] * 6
     assert logged(text, 'delivered') == [1] * 6 + [2] * 6
     assert logged(text, 'added') == [0] * 12
     assert [len(batch) for batch in shown.batches] == [3] * 6 + [2] * 6
