@@ -183,7 +183,7 @@ def train(
         ],
         resume=resume is not None,
         load_from=resume and str(resume),
-        randomness=randomness or dict(seed=3),
+        randomness=dict(randomness or dict(seed=3)),
         log_level='ERROR',
     )
     runner.train()

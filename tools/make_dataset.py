@@ -2,7 +2,8 @@
 
 Grey pictures of brushed metal under uneven light. A few of them show defects of three
 classes: `scratch`, `pit` and `dent`. Stains, reflections and grain lines are harmless
-and occur on normal and defect images alike.
+and occur on normal and defect images alike; so do, where they are asked for, marks that
+resemble defects: hairs, drops and smudges.
 
 Every picture is a pure function of (seed, split, number, its defects, size), so the
 same options give the same bytes, and a picture can be drawn again without its defects.
@@ -23,7 +24,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mmdefect.commands.command_line import Parser, progress
+from mmdefect.commands.command_line import Parser, progress, quiet_interruptions
 
 try:
     import fcntl
@@ -186,6 +187,43 @@ Defect = Callable[[np.random.Generator, float], np.ndarray]
 DEFECTS: dict[str, Defect] = {'scratch': scratch, 'pit': pit, 'dent': dent}
 
 
+# --- Marks that are no defects, and easily taken for some: on a square as well --------
+
+
+def hair(rng: np.random.Generator, scale: float) -> np.ndarray:
+    """Return a fibre that lies on the surface: long as a scratch, dark and curled."""
+    side, length = int(90 * scale), rng.uniform(40, 64) * scale
+    step = np.linspace(-1, 1, 32)
+    turn = rng.uniform(0, np.pi) + rng.uniform(0.5, 1.5) * step
+    points = np.cumsum(np.stack([np.cos(turn), np.sin(turn)], axis=1), axis=0)
+    points = (points - points.mean(axis=0)) * length / len(step) + side / 2
+    canvas = np.zeros((side, side), np.uint8)
+    cv2.polylines(canvas, [np.int32(points * 16)], False, 255, 1, cv2.LINE_AA, 4)
+    return rng.uniform(-0.5, -0.3) * (canvas / np.float32(255))
+
+
+def drop(rng: np.random.Generator, scale: float) -> np.ndarray:
+    """Return a drop of oil: dark as a pit, but round, and with a glint."""
+    x, y = centred_grid(int(60 * scale), rng.uniform(8, 12) * scale)
+    body = np.clip(3 * (1 - x**2 - y**2), 0, 1)
+    glint = np.exp(-(((x + 0.4) ** 2 + (y + 0.4) ** 2) / 0.05))
+    return -0.45 * body + 0.9 * glint * body
+
+
+def smudge(rng: np.random.Generator, scale: float) -> np.ndarray:
+    """Return where a finger was: an oval as large as a dent, of one shade."""
+    x, y = centred_grid(int(80 * scale), scale)
+    turn = rng.uniform(0, np.pi)
+    along = (x * np.cos(turn) + y * np.sin(turn)) / rng.uniform(25, 32)
+    across = (y * np.cos(turn) - x * np.sin(turn)) / rng.uniform(16, 22)
+    ridges = 1 + 0.4 * np.sin(along * rng.uniform(20, 30))
+    oval = np.clip(1 - along**2 - across**2, 0, 1)
+    return rng.choice([-0.25, 0.25]) * ridges * np.sqrt(oval)
+
+
+MARKS = (hair, drop, smudge)
+
+
 def trim(relief: np.ndarray) -> np.ndarray:
     """Cut off what nobody could see."""
     relief = np.where(np.abs(relief) < 0.03, np.float32(0), relief)
@@ -193,8 +231,23 @@ def trim(relief: np.ndarray) -> np.ndarray:
     return relief[y : y + height, x : x + width]
 
 
+def marked(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Return a relative change of brightness: one mark somewhere, 0 elsewhere."""
+    relief = np.zeros((size, size), np.float32)
+    patch = trim(MARKS[rng.integers(len(MARKS))](rng, size / BASE_SIZE))
+    height, width = patch.shape
+    x, y = rng.integers(size - width + 1), rng.integers(size - height + 1)
+    relief[y : y + height, x : x + width] = patch
+    return relief
+
+
 def render(
-    seed: int, split: str, number: int, defects: Sequence[str], size: int
+    seed: int,
+    split: str,
+    number: int,
+    defects: Sequence[str],
+    size: int,
+    mark_share: float = 0,
 ) -> tuple[np.ndarray, list[tuple[str, Box]]]:
     """Draw one picture, and measure its boxes on the pixels that really changed.
 
@@ -205,6 +258,7 @@ def render(
         defects: Class names of the defects. `()` draws the same surface without any.
             A second or third defect that finds no free place is left out.
         size: Width and height in pixels.
+        mark_share: Share of the pictures with a mark.
 
     Returns:
         The uint8 picture of shape (size, size), and for each defect on it the class
@@ -216,6 +270,10 @@ def render(
         if rng.random() < DISTRACTOR_SHARE:
             surface = surface * (1 + distractor(rng, size))
     sensor_noise = rng.normal(0, 1.5, (size, size))
+    # A stream of their own: without marks, pictures are what they were.
+    rng = stream(seed, SPLITS.index(split), number, 2)
+    if rng.random() < mark_share:
+        surface = surface * (1 + marked(rng, size))
 
     # The defects' own stream: the surface stays what it is without them.
     rng = stream(seed, SPLITS.index(split), number, 1)
@@ -286,7 +344,7 @@ def write_json(path: Path, content: Any) -> None:
 
 def make(root: Path, options: dict) -> None:
     """Write the whole data set into the empty directory `root`."""
-    seed, size = options['seed'], options['size']
+    seed, size, marks = options['seed'], options['size'], options['mark_share']
     total = sum(options[split] for split in SPLITS)
     # Sparse and in no order: code that takes an image id for an index shall fail.
     rng = stream(seed)
@@ -311,14 +369,14 @@ def make(root: Path, options: dict) -> None:
             ],
         }
     for split, number, defects in progress(todo, 'Drawing images'):
-        picture, instances = render(seed, split, number, defects, size)
+        picture, instances = render(seed, split, number, defects, size, marks)
         # Not cv2.imwrite: it says nothing when the disk is full.
         _, data = cv2.imencode('.png', picture)
         (root / split / file_name(number)).write_bytes(data.tobytes())
         image = {'id': next(ids), 'file_name': file_name(number)}
         coco[split]['images'].append({**image, 'width': size, 'height': size})
         if instances:
-            changed = picture != render(seed, split, number, (), size)[0]
+            changed = picture != render(seed, split, number, (), size, marks)[0]
         for name, box in instances:
             mask = segment(changed, box)
             annotation = {
@@ -358,6 +416,7 @@ def read_marker(out: Path) -> dict | None:
     try:
         content = json.loads((out / MARKER).read_text(encoding='utf-8'))
         ours = content['generator'] == GENERATOR
+        content['options'].setdefault('mark_share', 0.0)  # sets of 0.1 have none
         return content if ours and files_of(content['options']) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -483,6 +542,10 @@ def check(options: dict) -> None:
                 f'--{split} {count} with {flag} {value} leaves no normal or no defect '
                 'image: raise one of them'
             )
+    if not 0 <= options['mark_share'] <= 1:
+        raise RefusedError(
+            f'--mark-share must lie between 0 and 1, got {options["mark_share"]}'
+        )
     if not 64 <= options['size'] <= 2048:
         raise RefusedError(f'--size must be 64 to 2048 pixels, got {options["size"]}')
     if options['seed'] < 0:
@@ -520,6 +583,7 @@ example:
         ('--val', 200, 'number of validation images'),
         ('--defect-share', 0.03, 'share of training images with defects'),
         ('--val-defect-share', 0.25, 'share of validation images with defects'),
+        ('--mark-share', 0.0, 'share of images with a mark that is no defect'),
         ('--size', BASE_SIZE, 'width and height in pixels'),
         ('--seed', 0, 'another seed, another data set'),
     ):
@@ -539,4 +603,5 @@ example:
 
 
 if __name__ == '__main__':
+    quiet_interruptions()
     sys.exit(main())

@@ -4,8 +4,9 @@ set -euo pipefail
 
 help='usage: bash tools/test.sh [openmmlab|onedl] [--slow] [PYTEST_ARGUMENT...]
 
-Runs ruff, mypy, import-linter (default stack only) and the fast tests; --slow runs the slow
-tests instead. Paths among the pytest arguments start at the project'\''s root.
+Runs ruff, mypy, import-linter (default stack only) and the fast tests, in two processes (-n 0: in
+one); --slow runs the slow tests instead, in one. Paths among the pytest arguments start at the
+project'\''s root.
 
   bash tools/test.sh
   bash tools/test.sh onedl --slow -k resume'
@@ -20,10 +21,12 @@ case $stack in
   onedl) bin=.venv-onedl/bin ;;
 esac
 
+# The slow tests train on all cores as it is.
 arguments=()
+processes=(-n 2 --dist worksteal)
 for argument; do
   case $argument in
-    --slow) arguments+=(-m slow) ;;
+    --slow) arguments+=(-m slow); processes=() ;;
     *) arguments+=("$argument") ;;
   esac
 done
@@ -40,4 +43,4 @@ if [ "$stack" = openmmlab ]; then
 fi
 # One thread each: tests start several processes, which would wait for each other.
 export MMDEFECT_STACK="$stack" OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-"$bin/python" -m pytest ${arguments[@]+"${arguments[@]}"}
+"$bin/python" -m pytest ${processes[@]+"${processes[@]}"} ${arguments[@]+"${arguments[@]}"}

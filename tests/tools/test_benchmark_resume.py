@@ -30,6 +30,7 @@ def measured(synthetic, tmp_path, *arguments):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_both_samplers_are_measured(synthetic, tmp_path):
     told = measured(synthetic, tmp_path, '--iterations', 10, '--repeats', 1)
     assert told['iterations'] == 10

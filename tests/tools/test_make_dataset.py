@@ -204,6 +204,31 @@ def test_every_defect_stands_out_at_every_size(name, size):
         assert change[change > 0].mean() > 1.5 * clean[crop].std()
 
 
+@pytest.mark.parametrize('size', [64, 160, 333])
+def test_a_mark_is_seen_and_is_no_defect(size):
+    differ = 0
+    for number in range(12):
+        plain, _ = make_dataset.render(5, 'train', number, (), size)
+        marked, instances = make_dataset.render(5, 'train', number, (), size, 1)
+        assert instances == []
+        change = np.abs(marked.astype(float) - plain)
+        differ += change[change > 0].mean() > plain.std()
+    assert differ >= 8
+
+
+def test_marks_come_beside_the_defects_and_leave_all_else_as_it_was(small, tmp_path):
+    assert run(tmp_path / 'set', *SMALL, '--mark-share', 0.5).returncode == 0
+    plain, marked = tree(small), tree(tmp_path / 'set')
+    same = [name for name in plain if plain[name] == marked[name]]
+    assert 0.3 * len(plain) < len(same) < 0.7 * len(plain)
+    for split in ('train', 'val'):
+        before, after = coco(small, split), coco(tmp_path / 'set', split)
+        assert before['images'] == after['images']
+        assert [a['image_id'] for a in before['annotations']] == [
+            a['image_id'] for a in after['annotations']
+        ]
+
+
 def test_pictures_are_grey_and_of_the_size_asked_for(tmp_path):
     out = tmp_path / 'set'
     assert run(out, *SMALL, '--size', 96).returncode == 0
@@ -292,6 +317,13 @@ def test_other_options_need_force(own):
     assert [path.name for path in own.parent.iterdir()] == ['set']
 
 
+def test_a_set_made_before_there_were_marks_is_complete(own):
+    marker = json.loads((own / 'dataset.json').read_text())
+    del marker['options']['mark_share']
+    (own / 'dataset.json').write_text(json.dumps(marker))
+    assert 'nothing to do' in run(own, *SMALL).stdout
+
+
 def test_a_set_that_lost_a_file_is_not_called_complete(own, small):
     (own / 'val' / '000003.png').unlink()
     assert_refused(run(own, *SMALL), 'val/000003.png', '--force')
@@ -377,6 +409,7 @@ def test_a_run_does_not_sweep_up_another_that_is_alive(tmp_path):
         (['--train', '10', '--defect-share', '0.01'], '--defect-share'),
         (['--val', '1'], '--val'),
         (['--val-defect-share', '2'], '--val-defect-share'),
+        (['--mark-share', '1.5'], '--mark-share'),
         (['--size', '8'], '--size'),
         (['--size', '160.5'], '160.5'),
         (['--seed', '-1'], '--seed'),

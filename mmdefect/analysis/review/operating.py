@@ -45,6 +45,16 @@ class Curve(NamedTuple):
         """np.ndarray: Normal images that are flagged, at each threshold, (k,)."""
         return self.normals.sum() - self.normals.cumsum()
 
+    def rates(self) -> tuple[np.ndarray, np.ndarray]:
+        """The operating curve, from the highest threshold to the lowest.
+
+        Returns:
+            tuple[np.ndarray, np.ndarray]: Overkill, rising, and escape, falling, (k,).
+        """
+        overkill = self.flagged / self.normals.sum()
+        escape = self.missed / self.defects.sum()
+        return overkill[::-1], escape[::-1]
+
 
 class Point(NamedTuple):
     """What happens at one threshold.

@@ -199,11 +199,9 @@ def draw_curve(
     with matplotlib.rc_context(settings):
         figure, axis = pyplot.subplots(figsize=size, layout='constrained')
         for (name, curve), colour in zip(curves.items(), (OURS, OTHERS)):
-            overkill = curve.flagged / total
-            escape = curve.missed / curve.defects.sum()
-            order = np.argsort(overkill, kind='stable')
-            x = np.concatenate([overkill[order].clip(least), [1.0]])
-            y = np.append(escape[order], escape[order][-1])
+            overkill, escape = curve.rates()
+            x = np.append(overkill.clip(least), 1.0)
+            y = np.append(escape, escape[-1])
             axis.fill_between(
                 rates, *band(curve, rates), color=colour, alpha=0.16, lw=0
             )

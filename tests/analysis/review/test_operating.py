@@ -57,6 +57,19 @@ def test_whoever_sets_the_score_gets_what_was_told(defects, normals, rate):
     assert at_threshold(curve, point.threshold) == point
 
 
+@given(SCORES, SCORES, RATES)
+def test_the_line_that_is_drawn_goes_through_what_the_table_says(
+    defects, normals, rate
+):
+    curve = curve_of(defects, normals)
+    overkill, escape = curve.rates()
+    assert (np.diff(overkill) >= 0).all()
+    assert (np.diff(escape) <= 0).all()
+    point = at_overkill(curve, rate)
+    reached = overkill <= rate + 1e-9  # what a step holds until the next one
+    assert escape[reached][-1] == pytest.approx(point.escape)
+
+
 def test_a_threshold_is_as_short_a_number_as_will_do():
     curve = curve_of([0.9213, 0.87], [0.3141592, 0.6, 0.61803])
     assert at_overkill(curve, 0.1).threshold == 0.7
