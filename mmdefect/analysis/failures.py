@@ -51,10 +51,11 @@ def why_replaced(dataset: Any, index: int) -> str | None:
 
 def _failure(dataset: Any, index: int) -> Exception | None:
     inside = dataset.dataset if hasattr(dataset, 'know_pools') else dataset
-    _, index = split_index(dataset, index)
+    form, index = split_index(dataset, index)
     for _ in range(TRIES):
         try:
-            Attempts().run(inside, index)
+            change = dataset.changes().make(index, form) if form else None
+            Attempts(form=change).run(inside, index)
         except Exception as error:
             return error
     return None

@@ -127,7 +127,7 @@ def show_delivery(console: Console, delivery: Delivery) -> None:
         (COUNTEREXAMPLE, 'a defect image that shows none'),
     ):
         if any(count.pool.startswith(name) for count in delivery.counts):
-            console.print(f'In the row {name}: {arrives}.')
+            console.print(f'{name.capitalize()}: {arrives}.')
     if delivery.replaced:
         console.print(f'{delivery.replaced:,} images were replaced by another image.')
     console.print()

@@ -70,7 +70,7 @@ def _beside(window: Window, box: Window) -> Iterator[Window]:
 
 
 class Counterexample:
-    """Crops an image to a part that shows no defect, in each attempt to another one.
+    """Crops an image to a part that shows no defect, one of the largest.
 
     Args:
         labels (Sequence[int]): Labels of the defect classes.
@@ -103,9 +103,9 @@ class Counterexample:
         windows = free_windows(photograph(results), boxes_of(results)[hides])
         if not windows:
             raise RejectedError('no part without a defect is large enough')
-        areas = [window.area for window in windows]
-        (window,) = random.choices(windows, areas)
-        return crop(results, window, np.flatnonzero(~hides))
+        largest = max(window.area for window in windows)
+        large = [window for window in windows if window.area >= largest / 2]
+        return crop(results, random.choice(large), np.flatnonzero(~hides))
 
 
 def defects_of(labels: Any, classes: Sequence[int]) -> np.ndarray:

@@ -136,7 +136,7 @@ def count_delivery(loader: Any, batches: Iterable[tuple[list, list]]) -> Deliver
                     continue
                 drawn[name] += 1
                 if not itself:
-                    times, first = replaced_in.get(name, (0, index))
+                    times, first = replaced_in.get(name, (0, drawn_index))
                     replaced_in[name] = (times + 1, first)
                 if form:
                     arrived[name] += shows(form, shown)

@@ -10,6 +10,9 @@ import numpy as np
 # Least pixels around a defect, so that there are surroundings to compare.
 MARGIN = 3
 
+# Pixels that OpenCV's seamlessClone takes off the border of a mask.
+ERODED = 3
+
 # By how much the contrast of the surroundings may change that of a patch.
 CONTRAST = 1.5
 
@@ -206,16 +209,24 @@ def poisson(pixels: np.ndarray, place: np.ndarray, shown: np.ndarray) -> np.ndar
     Returns:
         np.ndarray: Of the type of ``place``.
     """
-    mask = np.uint8(255) * (shown > 0.05).astype(np.uint8)
+    # OpenCV takes some pixels off the mask, all of a small one: it gets these besides.
+    beyond, kernel = ERODED + 1, np.ones([2 * ERODED + 1] * 2, np.uint8)
+    sides = (beyond, beyond, beyond, beyond)
+    source, destination = (
+        cv2.copyMakeBorder(_as_colours(image), *sides, cv2.BORDER_REFLECT_101)
+        for image in (pixels, place)
+    )
+    mask = np.uint8(shown > 0.05) * np.uint8(255)
     for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1]):
         side[:] = 0
-    if min(place.shape[:2]) < 3 or not mask.any():
+    if not mask.any():
         return place
-    source, destination = _as_colours(pixels), _as_colours(place)
-    x, y, width, height = cv2.boundingRect(mask)
+    grown = cv2.dilate(cv2.copyMakeBorder(mask, *sides, cv2.BORDER_CONSTANT), kernel)
+    x, y, width, height = cv2.boundingRect(grown)
     center = x + width // 2, y + height // 2
-    cloned = cv2.seamlessClone(source, destination, mask, center, cv2.NORMAL_CLONE)
-    change = cloned.astype(np.float32) - destination
+    cloned = cv2.seamlessClone(source, destination, grown, center, cv2.NORMAL_CLONE)
+    inside = slice(beyond, -beyond)
+    change = (cloned.astype(np.float32) - destination)[inside, inside]
     return _as_type(
         place + (change if place.ndim == 3 else change[..., 0]), place.dtype
     )

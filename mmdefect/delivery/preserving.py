@@ -152,7 +152,7 @@ class DefectPreservingDataset:
 
     def _deliver(self, index: int, drawn: int, form: str) -> Any:
         if form:
-            at_least, change = 1, self._changes().make(index, form)
+            at_least, change = 1, self.changes().make(index, form)
             attempts = Attempts(frozenset(), self.min_area_ratio, at_least, change)
         else:
             wanted, at_least = self._wanted(index, drawn)
@@ -179,8 +179,12 @@ class DefectPreservingDataset:
         attempts.at_least = 1
         return attempts.run(self.dataset, index, uncut=True)
 
-    def _changes(self) -> Changes:
-        # Not in the constructor: it takes a look at all defects, and few configs ask.
+    def changes(self) -> Changes:
+        """What makes other forms of images.
+
+        Returns:
+            Changes: Made at the first call: few configs ask for it.
+        """
         if self._changing is None:
             defects = self._known_pools()['defect']
             self._changing = Changes(
@@ -239,7 +243,7 @@ class DefectPreservingDataset:
         chosen = set(names) - set(RESERVED)
         for form in sorted(chosen.intersection(self.forms.names)):
             if form not in self._known_pools():  # such as a class that is called so
-                self._changes().check(form)
+                self.changes().check(form)
         self._quota.choose(chosen)
 
     def counterexamples(self) -> np.ndarray:
@@ -248,7 +252,7 @@ class DefectPreservingDataset:
         Returns:
             np.ndarray: Their int64 indices, as they are stored.
         """
-        return self._changes().counterexamples
+        return self.changes().counterexamples
 
     def _another(self, index: int, form: str = '') -> int:
         # An image that can stand for this one in every pool, or else in the smallest,

@@ -192,6 +192,19 @@ def test_counterexamples_are_drawn_by_weight_like_defect_images(small):
     assert not drawn & only
 
 
+def test_hard_normal_images_are_drawn_beside_images_in_other_forms(small):
+    dataset = preserving(plain(small))
+    batches = batches_of(dataset, dict(defect=2, pasted=2, counterexample=1))
+    hard = batches.sampler.pools['normal'][:3]
+    batches.set_further_pool('hard', 1, [(2, hard)])
+    for step, batch in enumerate(list(batches)[:6]):
+        forms = [dataset.forms.split(index)[0] for index in batch]
+        assert (forms.count('pasted'), forms.count('counterexample')) == (2, 1)
+        assert step < 2 or set(batch) & set(hard.tolist())
+    with pytest.raises(ValueError, match='pasted'):
+        batches.set_further_pool('pasted', 1, [(2, hard)])
+
+
 def test_a_schedule_may_ask_for_them_later_and_resuming_draws_the_same(small):
     dataset = preserving(plain(small))
 

@@ -136,6 +136,16 @@ def test_any_image_that_a_pipeline_loads_can_be_pasted_into(dtype, channels, ble
     assert image[y1:y2, x1:x2].max() > 160
 
 
+def test_poisson_blending_does_not_lose_small_defects():
+    image = np.full((60, 60, 3), 120, np.uint8)
+    image[30:34, 30:34] = 20
+    step = PasteDefect(blend='poisson', scale_range=(0.7, 1))
+    for _ in range(20):
+        results = target(value=120)
+        assert step.paste(results, step.cut(image, (29, 29, 35, 35)), 2)
+        assert results['img'].min() < 80
+
+
 @pytest.mark.parametrize('kind', [BitmapMasks, PolygonMasks])
 def test_a_mask_says_what_is_pasted_and_joins_the_others(kind):
     mask = np.zeros((80, 90), np.uint8)
