@@ -226,7 +226,7 @@ class QuotaBatchSampler(Sampler):
                 'train_dataloader.batch_sampler.quota'
             )
         for _, quota in milestones:
-            self.count_images(quota)
+            self.count_images(quota)  # which adds the pools that it asks for
         self._plans = self._arrange(milestones, self._further)
         self._milestones = milestones
         self._tell_dataset()
