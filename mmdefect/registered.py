@@ -1,5 +1,6 @@
 """All classes that a config can name. Importing this module registers them."""
 
+from mmdefect.delivery.paste import PasteDefect
 from mmdefect.delivery.preserving import DefectPreservingDataset
 from mmdefect.hooks.hard_normals import HardNormalHook
 from mmdefect.hooks.monitor import QuotaMonitorHook
@@ -14,6 +15,7 @@ __all__ = [
     'DefectPoolSampler',
     'DefectPreservingDataset',
     'HardNormalHook',
+    'PasteDefect',
     'QuotaBatchSampler',
     'QuotaMonitorHook',
     'QuotaResumeHook',

@@ -22,7 +22,9 @@ from mmdefect.analysis.dataloader import (
 )
 from mmdefect.analysis.stock import stock
 from mmdefect.delivery.delivered import delivered_classes
+from mmdefect.pools.forms import split_index
 from mmdefect.pools.labels import LabelNames
+from mmdefect.samplers.forms import forms_of
 
 # A defect that is cut at the edge of the image counts as a sliver below this side, in
 # pixels: the smallest stride of most detectors.
@@ -91,7 +93,7 @@ def load(loader: Any, pools: np.ndarray) -> Iterator[Batch]:
 
     Args:
         loader (DataLoader): The training dataloader.
-        pools (np.ndarray): Of each image, the number of the pool that it is drawn from.
+        pools (np.ndarray): Of each index, the number of the pool that it is drawn from.
 
     Yields:
         Batch: A batch.
@@ -108,7 +110,7 @@ def load(loader: Any, pools: np.ndarray) -> Iterator[Batch]:
         yield Batch(
             [as_image(tensor) for tensor in batch['inputs']],
             batch['data_samples'],
-            [names.of(index) for index in indices],
+            [names.of(split_index(loader.dataset, index)[1]) for index in indices],
             pools[indices].tolist(),
             [mark or '' for mark in marks],
             f'epoch {epoch + 1}, batch {step + 1}',
@@ -134,7 +136,7 @@ def judge(loader: Any, indices: list, batch: dict) -> list[str | None]:
     marks: list[str | None] = []
     arrived = zip(indices, batch['inputs'], batch['data_samples'], drawn)
     for index, image, sample, defect in arrived:
-        labels = names.of(index)
+        labels = names.of(split_index(loader.dataset, index)[1])
         if not defect:
             marks.append(None)
         elif not delivered_classes(sample, labels):
@@ -197,18 +199,25 @@ def pool_numbers(batches: Any) -> tuple[list[str], np.ndarray]:
 
     Returns:
         tuple[list[str], np.ndarray]: Names of pools, ``normal`` first, and of each
-        image the int64 position of its own among them. An image in several pools
-        counts for the first that the quota names.
+        index that may be drawn the int64 position of its own among them. An image in
+        several pools counts for the first that the quota names.
     """
     pools = batches.sampler.pools
-    shares = [share.pool for share in batches.plan.shares]
+    shares = [share.pool for _, plan in batches.plans for share in plan.shares]
     classes = batches.sampler.defect_classes
     further = [name for name in pools if name not in classes and name != 'normal']
     drawn = [name for name in shares if name not in ('normal', 'all')]
-    names = ['normal', *dict.fromkeys([*drawn, *further])]
-    numbers = np.zeros(len(batches.sampler.dataset), np.int64)
+    stored = [name for name in drawn if name in pools]
+    names = ['normal', *dict.fromkeys([*stored, *further, *drawn])]
+    forms, size = forms_of(batches.sampler), len(batches.sampler.dataset)
+    starts = {name: forms.offset(name) for name in drawn if forms and name not in pools}
+    numbers = np.zeros(max(starts.values(), default=0) + size, np.int64)
     for number in range(len(names) - 1, 0, -1):
-        numbers[pools[names[number]]] = number
+        name = names[number]
+        if name in starts:
+            numbers[starts[name] : starts[name] + size] = number
+        else:
+            numbers[pools[name]] = number
     return names, numbers
 
 

@@ -32,6 +32,7 @@ from mmdefect.checks.optimizer_step import (
 from mmdefect.checks.pools import check_drawn
 from mmdefect.checks.top_names import check_top_names
 from mmdefect.delivery.delivered import Delivery, count_delivery
+from mmdefect.pools.forms import COUNTEREXAMPLE
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -224,7 +225,8 @@ def judge(delivery: Delivery, findings: list[Finding], dataset: Any) -> list[Fin
             why = f'{cause}; {other} is taken in its place: take the cause out'
             judged.append(Finding(where, what, why, ''))
         elif count.pool != 'normal' and lost > TOLERANCE * count.drawn:
-            what = f'{lost:,} of {count.drawn:,} drawn {count.pool} images show none'
+            shows = 'one' if count.pool == COUNTEREXAMPLE else 'none'
+            what = f'{lost:,} of {count.drawn:,} drawn {count.pool} images show {shows}'
             why = 'a transform cuts it away: take them out one by one to find it'
             judged.append(Finding(where, what, why, ''))
     return judged

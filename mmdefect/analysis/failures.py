@@ -7,6 +7,7 @@ from typing import Any, Iterable
 from mmdefect.analysis.config import is_ours
 from mmdefect.delivery.attempts import Attempts
 from mmdefect.delivery.errors import RejectedError
+from mmdefect.pools.forms import split_index
 
 # How often an image is tried again: what fails at random fails soon.
 TRIES = 10
@@ -51,9 +52,11 @@ def why_replaced(dataset: Any, index: int) -> str | None:
 
 def _failure(dataset: Any, index: int) -> Exception | None:
     inside = dataset.dataset if hasattr(dataset, 'know_pools') else dataset
+    form, index = split_index(dataset, index)
     for _ in range(TRIES):
         try:
-            Attempts().run(inside, index)
+            change = dataset.changes().make(index, form) if form else None
+            Attempts(form=change).run(inside, index)
         except Exception as error:
             return error
     return None

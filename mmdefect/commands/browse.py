@@ -10,6 +10,7 @@ shuffles of all images, from the dataset without DefectPreservingDataset.
 from __future__ import annotations
 
 import argparse
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
@@ -85,7 +86,11 @@ def draw(sides: list, pools: list, path: Path) -> None:
     size = max(len(batch.images) for batch in sides)
     columns = min(size, COLUMNS if size <= 16 else 2 * COLUMNS)
     rows = -(-size // columns)
-    width, heights = max(1.9 * columns, 4.5), (1.9 * rows + 0.6, 0.4)
+    used = sorted({pool for batch in sides for pool in batch.pools})
+    labels = [f'drawn from {pool_title(pools, n)}' for n in used]
+    in_row = 4 if max(map(len, labels)) <= 20 else 2
+    legend = 0.15 + 0.25 * -(-len(labels) // in_row)  # inches
+    width, heights = max(1.9 * columns, 4.5), (1.9 * rows + 0.6, legend)
     figure: Any = pyplot.figure(
         figsize=(width * len(sides), sum(heights)), layout='constrained'
     )
@@ -95,7 +100,8 @@ def draw(sides: list, pools: list, path: Path) -> None:
     )
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
     for panel, batch in zip(panels, sides):
-        panel.suptitle(f'{batch.title}\n{batch.place}', fontsize=large)
+        title = textwrap.fill(batch.title, max(16 * columns, 40))
+        panel.suptitle(f'{title}\n{batch.place}', fontsize=large)
         axes = panel.subplots(rows, columns, squeeze=False).ravel()
         for axis in axes[len(batch.images) :]:
             axis.axis('off')
@@ -104,12 +110,11 @@ def draw(sides: list, pools: list, path: Path) -> None:
         )
         for axis, image, sample, names, pool, mark in images:
             draw_image(axis, image, sample, names, colours[pool], mark)
-    used = sorted({pool for batch in sides for pool in batch.pools})
     below[0].legend(
         [Patch(facecolor=colours[n]) for n in used],
-        [f'drawn from {pool_title(pools, n)}' for n in used],
+        labels,
         loc='center left',
-        ncol=4,
+        ncol=in_row,
         frameon=False,
         fontsize=large - 1,
     )

@@ -110,6 +110,8 @@ def show_delivery(console: Console, delivery: Delivery) -> None:
     """Print drawn against delivered."""
     from rich.table import Table
 
+    from mmdefect.pools.forms import COUNTEREXAMPLE, PASTED
+
     table = Table(title=f'{delivery.batches:,} batches, images of each pool')
     for name in ('pool', 'quota', 'drawn', 'delivered', 'share'):
         table.add_column(name, justify='left' if name == 'pool' else 'right')
@@ -128,6 +130,12 @@ def show_delivery(console: Console, delivery: Delivery) -> None:
         'Delivered: a defect image that still shows a defect (in the row of a class: '
         'that class), and a normal image without one.'
     )
+    for name, arrives in (
+        (PASTED, 'a normal image that shows the defect pasted into it'),
+        (COUNTEREXAMPLE, 'a defect image that shows none'),
+    ):
+        if any(count.pool.startswith(name) for count in delivery.counts):
+            console.print(f'{name.capitalize()}: {arrives}.')
     if delivery.replaced:
         console.print(f'{delivery.replaced:,} images were replaced by another image.')
     console.print()

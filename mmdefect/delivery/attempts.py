@@ -4,21 +4,48 @@ from __future__ import annotations
 
 import copy
 from contextlib import suppress
-from typing import Any, Callable, Iterable, Sequence
+from typing import Any, Callable, Iterable, Protocol, Sequence
 
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from mmdefect.checks.dataset import walk_transforms
+from mmdefect.checks.dataset import walk_datasets, walk_transforms
 from mmdefect.delivery.errors import RejectedError
 from mmdefect.delivery.partners import Partners
 from mmdefect.delivery.remembering import remembering
-from mmdefect.delivery.steps import reads_file, replaced, steps_of, without_cutting
+from mmdefect.delivery.steps import (
+    reads_file,
+    replaced,
+    split_at_loading,
+    steps_of,
+    without_cutting,
+)
 
 # Words in the names of transforms that may lose a defect, but make a new image and
 # leave the old one as it is, and how often these are tried in one attempt.
 REPEATED = ('Crop', 'Affine')
 REPEATS = 5
+
+
+class Form(Protocol):
+    """What is done to an image right after it has been loaded, in each attempt."""
+
+    def __call__(self, results: dict) -> dict:
+        """Change an image and its instances.
+
+        Args:
+            results (dict): The image and its instances.
+
+        Returns:
+            dict: The same.
+
+        Raises:
+            RejectedError: If that cannot be done.
+        """
+
+    @property
+    def wanted(self) -> frozenset[int]:
+        """frozenset[int]: After a call, labels of which an instance must be kept."""
 
 
 class Attempts:
@@ -42,6 +69,8 @@ class Attempts:
             Defaults to 0.
         at_least (int): Of how many of the labels an instance must be kept. Defaults to
             1.
+        form (Form, optional): What is done to the image once it is loaded, and says
+            what is wanted from there on. Defaults to None.
     """
 
     def __init__(
@@ -49,10 +78,12 @@ class Attempts:
         wanted: frozenset[int] = frozenset(),
         min_area_ratio: float = 0.0,
         at_least: int = 1,
+        form: Form | None = None,
     ) -> None:
         self.wanted = wanted
         self.min_area_ratio = min_area_ratio
         self.at_least = at_least
+        self._form = form
         self._uncut = False
         self._reader: Any = None
         self._read: dict = {}
@@ -76,6 +107,8 @@ class Attempts:
                 None, or the image file cannot be read.
         """
         self._uncut = uncut
+        if self._form is not None:  # which is yet to bring what is wanted
+            self.wanted = frozenset()
         return _without_memory(self._run(dataset, index))
 
     def _run(self, dataset: Any, index: int) -> Any:
@@ -103,7 +136,15 @@ class Attempts:
             return self._checked(dataset.prepare_data(index), dataset)
 
     def _walk(self, steps: Sequence[Callable], results: dict) -> Any:
-        for step in self._chosen(steps):
+        loading, others = split_at_loading(steps)
+        for step in self._chosen(loading):
+            results = self._apply(step, results)
+        if self._form is not None:
+            if self._reader is None:  # else it is a copy of what was read
+                results['img'] = results['img'].copy()
+            results = _with_memory(self._form(results))
+            self.wanted = self._form.wanted
+        for step in self._chosen(others):
             results = self._apply(step, results)
         return results
 
@@ -157,7 +198,8 @@ class Attempts:
             if results is None:
                 raise RejectedError(f'{path} cannot be read', unreadable=True)
             # A second one may change what the first has read, so that it runs anew.
-            if not self.wanted or self._reader is not None:
+            once = not self.wanted and self._form is None
+            if once or self._reader is not None:
                 return results
             self._reader = step
             self._read = {key: results[key] for key in results if key not in known}
@@ -197,6 +239,36 @@ class Attempts:
             for label, ignore, share in zip(labels, ignored, shares)
             if not ignore and 0 < share >= self.min_area_ratio
         }
+
+
+def check_form(dataset: Any, what: str) -> None:
+    """Check that images can be changed right after they have been loaded.
+
+    Args:
+        dataset: The dataset, or the outermost wrapper around it.
+        what (str): Who asks for it.
+
+    Raises:
+        TypeError: If a dataset does with them what only it knows.
+    """
+    for where, part in walk_datasets(dataset):
+        leaf = not hasattr(part, 'dataset') and not hasattr(part, 'datasets')
+        own = next(
+            (
+                f'has a {method} of its own'
+                for method in ('__getitem__', *['prepare_data'] * leaf)
+                if not _is_stock(part, method)
+            ),
+            None,
+        )
+        if leaf and not own and not split_at_loading(steps_of(part))[0]:
+            own = 'has no LoadAnnotations in its pipeline'
+        if own:
+            raise TypeError(
+                f'{what} changes images between loading and the rest of the pipeline, '
+                f'but {where}, a {type(part).__name__}, {own}; expected a dataset as '
+                'MMDetection has them'
+            )
 
 
 class _Watched:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Iterable, Mapping, NamedTuple
 
+from mmdefect.pools.forms import COUNTEREXAMPLE, pasted_class, split_index
 from mmdefect.pools.labels import LabelNames
 from mmdefect.pools.pools import RESERVED
 
@@ -56,6 +58,19 @@ def delivered_classes(sample: Any, names: Mapping[int, str]) -> set[str]:
     return {names[label] for label in shown_labels(sample) if label in names}
 
 
+def shows(form: str, classes: set[str]) -> bool:
+    """Whether an image arrived in the form in which it was drawn.
+
+    Args:
+        form (str): Its name.
+        classes (set[str]): The defect classes that it shows.
+    """
+    if form == COUNTEREXAMPLE:
+        return not classes
+    name = pasted_class(form)
+    return name in classes if name else bool(classes)
+
+
 class Count(NamedTuple):
     """Of the images of a pool: how many were drawn, and how many arrived as such."""
 
@@ -105,24 +120,27 @@ def count_delivery(loader: Any, batches: Iterable[tuple[list, list]]) -> Deliver
     pools, defects = batch_sampler.sampler.pools, batch_sampler.sampler.defect_classes
     names = LabelNames(dataset, defects)
     members = {name: set(pool.tolist()) for name, pool in pools.items()}
-    drawn = dict.fromkeys(pools, 0)
-    arrived = dict.fromkeys(pools, 0)
+    drawn: Counter = Counter()
+    arrived: Counter = Counter()
     replaced_in: dict[str, tuple[int, int]] = {}
     number = replaced = 0
     for indices, samples in batches:
         number += 1
-        for index, sample in zip(indices, samples):
+        for drawn_index, sample in zip(indices, samples):
+            form, index = split_index(dataset, drawn_index)
             shown = delivered_classes(sample, names.of(index))
             itself = arrives_as_itself(dataset, index, sample)
             replaced += not itself
-            for name, pool in members.items():
-                if index not in pool:
+            for name in [form] if form else members:
+                if not form and index not in members[name]:
                     continue
                 drawn[name] += 1
                 if not itself:
-                    times, first = replaced_in.get(name, (0, index))
+                    times, first = replaced_in.get(name, (0, drawn_index))
                     replaced_in[name] = (times + 1, first)
-                if name == 'defect':
+                if form:
+                    arrived[name] += shows(form, shown)
+                elif name == 'defect':
                     arrived[name] += bool(shown)
                 elif name == 'normal':
                     arrived[name] += not shown
@@ -131,7 +149,7 @@ def count_delivery(loader: Any, batches: Iterable[tuple[list, list]]) -> Deliver
     quota = {share.pool: share.images for share in batch_sampler.plan.shares}
     counts = [
         Count(name, quota.get(name, 0), drawn[name], arrived[name])
-        for name in pools
+        for name in dict.fromkeys([*pools, *drawn])
         if drawn[name]
     ]
     over = batch_sampler.over

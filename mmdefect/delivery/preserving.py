@@ -5,16 +5,22 @@ from __future__ import annotations
 import copy
 import logging
 from functools import reduce
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from mmengine.dataset import Compose
 from mmengine.logging import print_log
-from mmengine.registry import DATASETS
+from mmengine.registry import DATASETS, TRANSFORMS
 
-from mmdefect.checks.dataset import DATASET, walk_datasets
+from mmdefect.checks.dataset import DATASET
+from mmdefect.delivery.arguments import (
+    check_arguments,
+    check_defect_classes,
+    check_wrapped,
+)
 from mmdefect.delivery.attempts import Attempts
+from mmdefect.delivery.changes import Changes
 from mmdefect.delivery.errors import IN_A_ROW, RejectedError
 from mmdefect.delivery.files import (
     broken_files,
@@ -23,6 +29,7 @@ from mmdefect.delivery.files import (
 )
 from mmdefect.delivery.shared import EVENTS, Counts, Names
 from mmdefect.delivery.steps import steps_of
+from mmdefect.pools.forms import COUNTEREXAMPLE, Forms
 from mmdefect.pools.labels import LabelNames
 from mmdefect.pools.pools import RESERVED, make_pools
 from mmdefect.pools.scan import counts, scan
@@ -54,6 +61,13 @@ class DefectPreservingDataset:
     the image is tried again in the same way. So is a normal image, but once only, and
     its file is read for every try: set what makes a pipeline refuse normal images.
 
+    Where the quota asks for ``pasted`` images, as in ``quota=dict(defect=2, pasted=2)``
+    or ``dict(defect=2, pasted=dict(crack=1))``, a defect of a random defect image is
+    pasted into a normal one as soon as that is loaded, and kept like any other. Where
+    it asks for ``counterexample`` images, a defect image is cropped to a part that
+    shows no defect, of a quarter of its area or more: with few photographs a detector
+    learns the photograph, and this is what unteaches it.
+
     Args:
         dataset (dict | Dataset): The dataset, or its config.
         defect_classes (Sequence[str], optional): Names of the classes that count as
@@ -67,11 +81,17 @@ class DefectPreservingDataset:
             known, boxes of which 0.05 to 0.1 is visible show less than 5 % of their
             defect in 84 of 100 cases, boxes of which 0.2 to 0.25 is visible in 2 of
             100. Defaults to 0.2.
+        paste (dict, optional): Arguments of ``PasteDefect``, for ``pasted`` images.
+            None is its defaults. Defaults to None.
         lazy_init (bool): Whether to leave the annotations unread until they are
             needed. Defaults to False.
         pipeline (Sequence[dict | Callable], optional): Transforms in the place of those
             that the dataset has. It is there for MMYOLO's ``YOLOXModeSwitchHook``,
             which builds the dataset anew with another pipeline. Defaults to None.
+
+    Attributes:
+        forms (Forms): In which forms an image can be delivered, and the indices that
+            ask for them.
 
     Raises:
         TypeError: If an argument is of another type than said here, or the dataset
@@ -87,21 +107,24 @@ class DefectPreservingDataset:
         defect_classes: Sequence[str] | None = None,
         max_retries: int = 10,
         min_area_ratio: float = 0.2,
+        paste: dict | None = None,
         lazy_init: bool = False,
         pipeline: Sequence[Any] | None = None,
     ) -> None:
-        _check_arguments(defect_classes, max_retries, min_area_ratio, pipeline)
+        check_arguments(defect_classes, max_retries, min_area_ratio, paste, pipeline)
         if isinstance(dataset, dict):
             with missing_files(), broken_files(dataset):
                 dataset = DATASETS.build(dataset)
-        _check_wrapped(dataset)
+        check_wrapped(dataset)
         self.dataset = dataset
         self.defect_classes = None if defect_classes is None else tuple(defect_classes)
         self.max_retries = max_retries
         self.min_area_ratio = min_area_ratio
+        self.paste = TRANSFORMS.build({'type': 'PasteDefect', **(paste or {})})
         self._counts = Counts()
         self._quota = Names()
         self._pools: dict[str, np.ndarray] | None = None
+        self._changing: Changes | None = None
         self._fully_initialized = False
         if pipeline is not None:
             self.pipeline = Compose(pipeline)
@@ -112,26 +135,39 @@ class DefectPreservingDataset:
         self.full_init()
         return len(self.dataset)
 
+    def __iter__(self) -> Iterator[Any]:
+        # In Python's default way, indices of other forms would follow.
+        return (self[index] for index in range(len(self)))
+
     def __getitem__(self, index: int) -> Any:
         self.full_init()
-        failures, chosen = [], index
+        form, drawn = self.forms.split(index)
+        if form and form not in self._quota:
+            raise IndexError(f'index {index}: the dataset has {len(self):,} images')
+        failures, chosen = [], drawn
         for _ in range(IN_A_ROW):
             try:
-                return self._deliver(chosen, index)
+                return self._deliver(chosen, drawn, form)
             except RejectedError as error:
                 event = 'unreadable' if error.unreadable else 'replaced'
                 self._count(event, chosen, error)
                 failures.append(f'{self._path(chosen)}: {error}')
-            chosen = self._another(index)
+            chosen = self._another(drawn, form)
         raise RuntimeError(
             f'{len(failures)} images in a row cannot be delivered. {failures[0]}. '
             f'{failures[-1]}. Mend the pipelines or the data_prefix of {DATASET}'
         )
 
-    def _deliver(self, index: int, drawn: int) -> Any:
-        wanted, at_least = self._wanted(index, drawn)
-        retries = self.max_retries if wanted else min(self.max_retries, NORMAL_RETRIES)
-        attempts = Attempts(wanted, self.min_area_ratio, at_least)
+    def _deliver(self, index: int, drawn: int, form: str) -> Any:
+        if form:
+            at_least, change = 1, self.changes().make(index, form)
+            attempts = Attempts(frozenset(), self.min_area_ratio, at_least, change)
+        else:
+            wanted, at_least = self._wanted(index, drawn)
+            attempts = Attempts(wanted, self.min_area_ratio, at_least)
+        preserved, retries = bool(form or wanted), self.max_retries
+        if not preserved:
+            retries = min(retries, NORMAL_RETRIES)
         for tries in range(1, retries + 2):
             try:
                 return attempts.run(self.dataset, index)
@@ -141,7 +177,7 @@ class DefectPreservingDataset:
                 cause = error
             if tries <= retries:
                 self._count('retries')
-        self._count('uncut' if wanted else 'refused', index, cause, tries)
+        self._count('uncut' if preserved else 'refused', index, cause, tries)
         try:
             return attempts.run(self.dataset, index, uncut=True)
         except RejectedError as error:
@@ -150,6 +186,19 @@ class DefectPreservingDataset:
             self._count('partly', index, error)
         attempts.at_least = 1
         return attempts.run(self.dataset, index, uncut=True)
+
+    def changes(self) -> Changes:
+        """What makes other forms of images.
+
+        Returns:
+            Changes: Made at the first call: few configs ask for it.
+        """
+        if self._changing is None:
+            defects = self._known_pools()['defect']
+            self._changing = Changes(
+                self.dataset, defects, self.defect_classes, self.paste
+            )
+        return self._changing
 
     def _wanted(self, index: int, drawn: int) -> tuple[frozenset[int], int]:
         # Labels of the defects that an image is to keep, and of how many of them at
@@ -180,8 +229,10 @@ class DefectPreservingDataset:
                 pools. Without a call they are made from the annotations.
         """
         self._pools = dict(pools)
-        if self._quota.known != list(pools):
-            self._quota = Names(pools)
+        self._changing = None
+        known = list(dict.fromkeys([*pools, *self.forms.names]))
+        if self._quota.known != known:
+            self._quota = Names(known)
 
     def know_quota(self, names: Iterable[str]) -> None:
         """Take the pools that the quota names, now or later in its schedule.
@@ -191,25 +242,47 @@ class DefectPreservingDataset:
         Args:
             names (Iterable[str]): Names of pools. An image keeps every class that is
                 among them, or, where it has none of these, one of its defects.
+
+        Raises:
+            TypeError: If images cannot be delivered in a form that is named.
+            ValueError: If there is none to deliver so, or nothing to paste.
         """
         # ``defect`` names no class, whatever the classes are called.
-        self._quota.choose(set(names) - set(RESERVED))
+        chosen = set(names) - set(RESERVED)
+        for form in sorted(chosen.intersection(self.forms.names)):
+            if form not in self._known_pools():  # such as a class that is called so
+                self.changes().check(form)
+        self._quota.choose(chosen)
 
-    def _another(self, index: int) -> int:
+    def counterexamples(self) -> np.ndarray:
+        """The defect images of which a part without a defect can be delivered.
+
+        Returns:
+            np.ndarray: Their int64 indices, as they are stored.
+        """
+        return self.changes().counterexamples
+
+    def _another(self, index: int, form: str = '') -> int:
         # An image that can stand for this one in every pool, or else in the smallest,
         # those first that the quota names.
-        if self._pools is None:
-            scanned = scan(self.dataset)
-            names = self.defect_classes or tuple(scanned.classes)
-            self._pools = make_pools(scanned, names)
-        alike = {name: pool for name, pool in self._pools.items() if index in pool}
+        pools = self._known_pools()
+        if form == COUNTEREXAMPLE:
+            pools = {form: self.counterexamples()}
+        alike = {name: pool for name, pool in pools.items() if index in pool}
         by_size = sorted(alike, key=lambda n: (n not in self._quota, len(alike[n])))
-        pools = [alike[name] for name in by_size]
-        for pool in (reduce(np.intersect1d, pools), *pools):
+        sized = [alike[name] for name in by_size]
+        for pool in (reduce(np.intersect1d, sized), *sized):
             others = pool[pool != index]
             if len(others):
                 return int(others[torch.randint(len(others), ())])
         return index
+
+    def _known_pools(self) -> dict[str, np.ndarray]:
+        if self._pools is None:
+            scanned = scan(self.dataset)
+            names = self.defect_classes or tuple(scanned.classes)
+            self._pools = make_pools(scanned, names)
+        return self._pools
 
     # Counters ---------------------------------------------------------------------
 
@@ -250,8 +323,11 @@ class DefectPreservingDataset:
             if hasattr(self.dataset, 'full_init'):
                 self.dataset.full_init()
             leaves, _ = unwrap(self.dataset)
-        _check_defect_classes(self.defect_classes or (), map(class_names, leaves))
+        check_defect_classes(self.defect_classes or (), map(class_names, leaves))
         self._names = LabelNames(self.dataset, self.defect_classes)
+        known = (name for leaf in leaves for name in class_names(leaf))
+        classes = self.defect_classes or dict.fromkeys(known)
+        self.forms = Forms(len(self.dataset), classes)
         for leaf in leaves:
             check_image_directory(leaf)
         self._fully_initialized = True
@@ -264,7 +340,7 @@ class DefectPreservingDataset:
                 where it is negative, of the last.
         """
         self.dataset.get_subset_(indices)
-        self._pools = None
+        self._pools = self._changing = None
         self._fully_initialized = False
         self.full_init()
 
@@ -280,7 +356,7 @@ class DefectPreservingDataset:
         subset = copy.copy(self)
         subset.dataset = self.dataset.get_subset(indices)
         subset._counts, subset._quota = Counts(), Names()
-        subset._pools = None
+        subset._pools = subset._changing = None
         subset._fully_initialized = False
         subset.full_init()
         return subset
@@ -365,67 +441,3 @@ def _owners(dataset: Any, name: str) -> list[Any]:
             f'of custom_hooks, or set {DATASET}'
         )
     return owners
-
-
-def _check_defect_classes(names: Sequence[str], known: Iterable[Sequence[str]]) -> None:
-    classes = dict.fromkeys(name for of_leaf in known for name in of_leaf)
-    for name in names:
-        if name not in classes:
-            raise ValueError(
-                f'defect_classes names {name!r}, which is no class of the dataset. The '
-                f'classes are {", ".join(classes)}; set {DATASET}.defect_classes'
-            )
-
-
-def _check_arguments(
-    classes: Any, max_retries: Any, min_area_ratio: Any, pipeline: Any
-) -> None:
-    if classes is not None and (
-        isinstance(classes, str)
-        or not isinstance(classes, Sequence)
-        or not all(isinstance(name, str) for name in classes)
-    ):
-        raise TypeError(
-            f'defect_classes={classes!r}: expected a list of class names, or None for '
-            f'every class; set {DATASET}.defect_classes'
-        )
-    if classes is not None and not classes:
-        raise ValueError(
-            'defect_classes is empty: expected a class name at least, or None for '
-            f'every class; set {DATASET}.defect_classes'
-        )
-    line = f'set {DATASET}.max_retries'
-    if isinstance(max_retries, bool) or not isinstance(max_retries, int):
-        raise TypeError(f'max_retries={max_retries!r}: expected an int; {line}')
-    if max_retries < 0:
-        raise ValueError(f'max_retries={max_retries}: expected 0 or more; {line}')
-    line = f'set {DATASET}.min_area_ratio'
-    if isinstance(min_area_ratio, bool) or not isinstance(min_area_ratio, (int, float)):
-        raise TypeError(f'min_area_ratio={min_area_ratio!r}: expected a float; {line}')
-    if not 0 <= min_area_ratio <= 1:
-        raise ValueError(f'min_area_ratio={min_area_ratio}: expected 0 … 1; {line}')
-    if pipeline is not None and not isinstance(pipeline, (list, tuple)):
-        raise TypeError(
-            f'pipeline={pipeline!r}: expected a list of transforms, or None for those '
-            f'of the dataset inside; set {DATASET}.pipeline'
-        )
-
-
-def _check_wrapped(dataset: Any) -> None:
-    lacking = [
-        name
-        for name in ('get_data_info', '__getitem__', '__len__')
-        if not hasattr(dataset, name)
-    ]
-    if lacking:
-        raise TypeError(
-            f'DefectPreservingDataset got a {type(dataset).__name__}, which has no '
-            f'{lacking[0]}: expected a dataset of MMDetection, or a dict with the '
-            f'config of one; set {DATASET}.dataset'
-        )
-    for where, part in walk_datasets(dataset, f'{DATASET}.dataset'):
-        if isinstance(part, DefectPreservingDataset):
-            raise ValueError(
-                f'{where} is a second DefectPreservingDataset: expected one, '
-                f'outermost; put what it holds in its place'
-            )

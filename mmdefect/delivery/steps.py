@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import contextmanager
-from typing import Any, Callable, Iterable, Iterator
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
 # Words in the names of transforms that may move a defect out of the image or hide it.
 CUTTING = (
@@ -48,6 +48,25 @@ def reads_file(step: Any) -> bool:
         bool: True for ``LoadImageFromFile`` and what is derived from it.
     """
     return any(kind.__name__ == 'LoadImageFromFile' for kind in type(step).__mro__)
+
+
+def split_at_loading(steps: Sequence[Callable]) -> tuple[Sequence, Sequence]:
+    """The transforms that load an image and its annotations, and what follows.
+
+    Args:
+        steps (Sequence[Callable]): The transforms of a pipeline.
+
+    Returns:
+        tuple[Sequence, Sequence]: All up to the last whose class is called ``Load...``,
+        and the others.
+    """
+    loading = [
+        number
+        for number, step in enumerate(steps, 1)
+        if any(kind.__name__.startswith('Load') for kind in type(step).__mro__)
+    ]
+    end = max(loading, default=0)
+    return steps[:end], steps[end:]
 
 
 def without_cutting(steps: Iterable[Callable]) -> Iterator[Callable]:

@@ -13,7 +13,7 @@ import torch
 from mmengine.dist import all_gather, all_reduce
 
 # Figures that are there whatever the classes are called.
-OWN_FIGURES = ('delivered', 'min', 'added', 'seen')
+OWN_FIGURES = ('delivered', 'min', 'pasted', 'counterexample', 'added', 'seen')
 
 
 def figure_of(name: str) -> str:
@@ -30,12 +30,14 @@ class Interval:
         steps (int): Steps that these go over.
         begun (Sequence[int]): ``delivered`` of the batches before, whose group of
             ``batches`` has not ended.
+        forms (Iterable[str]): Forms in which images are drawn, besides as they are.
 
     Attributes:
         delivered (list[int]): Of each batch from the beginning of a group on, the
             images that were drawn for their defect and still show one.
         counted (int): Batches of the interval.
         classes (dict[str, int]): Of the images delivered, how many show a class.
+        forms (dict[str, int]): Images that arrived in a form.
         added (int): Images that show a defect of another image.
     """
 
@@ -45,12 +47,14 @@ class Interval:
         batches: int = 1,
         steps: int = 1,
         begun: Sequence[int] = (),
+        forms: Iterable[str] = (),
     ) -> None:
         self.batches = batches
         self.steps = steps
         self.delivered = list(begun)
         self.counted = 0
         self.classes = dict.fromkeys(classes, 0)
+        self.forms = dict.fromkeys(forms, 0)
         self.added = 0
 
     def add_batch(self, delivered: int, step: int) -> None:
@@ -68,7 +72,7 @@ class Interval:
     def next(self) -> Interval:
         """The interval after this one."""
         begun = self.delivered[self._whole() :]
-        return Interval(self.classes, self.batches, self.steps, begun)
+        return Interval(self.classes, self.batches, self.steps, begun, self.forms)
 
     def _whole(self) -> int:
         # Batches on this rank of groups that have ended.
@@ -79,13 +83,14 @@ class Interval:
 
         Returns:
             dict[str, float]: ``delivered``; ``min``, the same of the worst; those that
-            show a class, by :func:`figure_of` it; ``added``. The first two are missing
-            where no group of batches has ended.
+            show a class, by :func:`figure_of` it; those in each form; ``added``. The
+            first two are missing where no group of batches has ended.
         """
-        images = torch.tensor([*self.classes.values(), self.added, self.counted])
+        names = [*map(figure_of, self.classes), *self.forms, 'added']
+        numbers = [*self.classes.values(), *self.forms.values(), self.added]
+        images = torch.tensor([*numbers, self.counted])
         all_reduce(images, 'sum')
         *showing, counted = images.tolist()
-        *showing, added = (number * self.batches / counted for number in showing)
         figures = {}
         if self._whole():
             # Of shape (ranks, steps), to batches in the order of the run.
@@ -94,8 +99,8 @@ class Interval:
             groups = delivered.reshape(-1, self.batches).sum(1)
             figures['delivered'] = int(groups.sum()) / len(groups)
             figures['min'] = int(groups.min())
-        figures.update(zip(map(figure_of, self.classes), showing))
-        return {**figures, 'added': added}
+        figures.update(zip(names, (n * self.batches / counted for n in showing)))
+        return figures
 
 
 @dataclass

@@ -16,24 +16,27 @@ from mmdefect.checks.dataset import check_dataset, cutting_transforms
 from mmdefect.checks.optimizer_step import accumulated_batches, check_optimizer_step
 from mmdefect.checks.top_names import check_top_names
 from mmdefect.delivery.defect_images import DefectImages
-from mmdefect.delivery.delivered import counted_classes, delivered_classes
+from mmdefect.delivery.delivered import counted_classes, delivered_classes, shows
 from mmdefect.delivery.samples import samples_of
 from mmdefect.hooks.batch_sampler import followed_batch_sampler, quota_batch_sampler
 from mmdefect.hooks.counters import OWN_FIGURES, Interval, Losses, Seen, figure_of
 from mmdefect.hooks.text_log import leave_out
+from mmdefect.plan.plan import Plan
+from mmdefect.pools.forms import COUNTEREXAMPLE, split_index
 from mmdefect.samplers.draws import (
     MANY_DRAWS,
     defect_pools,
     draws_per_image,
     steps_below,
 )
+from mmdefect.samplers.forms import drawn_forms
 from mmdefect.samplers.summary import summarize
 
 # A loss of 5 % is told from chance after about a hundred draws.
 ENOUGH_DRAWS = 100
 
 # What a line of the text log has room for. All figures are in the backends.
-IN_TEXT = ('delivered', 'min')
+IN_TEXT = ('delivered', 'min', 'pasted', 'counterexample')
 
 
 @HOOKS.register_module()
@@ -48,12 +51,16 @@ class QuotaMonitorHook(Hook):
       ``over`` images that are counted together, here and below.
     - ``quota/min``: the same of the interval's worst batch.
     - ``quota/<class>``: of those, the images that show this class.
+    - ``quota/pasted``: where the quota asks for ``pasted`` images, those that show a
+      defect; and ``quota/counterexample``, where it asks for these, those that show
+      none. They count for nothing else.
     - ``quota/added``: images that show a defect of another image, pasted in by Mosaic,
       MixUp and the like.
     - ``quota/seen``: share of all defect images that have reached the model since
       training began.
 
-    The text log has the first two; ``scalars.json`` and TensorBoard have them all.
+    The text log has the first two, and ``pasted`` and ``counterexample``;
+    ``scalars.json`` and TensorBoard have them all.
 
     What an image shows is told by its boxes: a defect that ``CutOut`` paints over
     counts as shown, for its box stays. Where images are not known by a path or an id,
@@ -102,7 +109,10 @@ class QuotaMonitorHook(Hook):
         plan = self._batch_sampler.plan
         over = plan.over or plan.batch_size
         batches, steps = over // plan.batch_size, max(over // plan.step_size, 1)
-        self._interval = Interval(self._classes, batches, steps)
+        plans, sampler = self._batch_sampler.plans, self._batch_sampler.sampler
+        drawn = {form for _, p in plans for form in drawn_forms(sampler, p)}
+        forms = sorted({form.split()[0] for form in drawn}, reverse=True)
+        self._interval = Interval(self._classes, batches, steps, forms=forms)
         self._losses = Losses()
         self._images: Any = None  # The first batch tells how they are known.
         self._set_up_log(runner.log_processor)
@@ -146,11 +156,12 @@ class QuotaMonitorHook(Hook):
         epoch, step = self._place(runner, batch_idx)
         plan = self._batch_sampler.plan_at(epoch, step)
         rank = self._batch_sampler.sampler.rank
+        counted = list(zip(samples, self._forms(plan, epoch, step, len(samples))))
         if not self._images:
             (drawn,) = plan.batches(epoch, rank, step, step + 1)
-            samples = self._drawn_with_a_defect(samples, drawn)
+            counted = self._drawn_with_a_defect(counted, drawn)
         pools = {share.pool for share in plan.shares}
-        delivered = self._count(samples, counted_classes(pools, self._classes))
+        delivered = self._count(counted, counted_classes(pools, self._classes))
         self._interval.add_batch(delivered, step)
         images = plan.images_of(epoch, rank, step)
         self._losses.add_batch(delivered, *self._drawn(images))
@@ -178,17 +189,28 @@ class QuotaMonitorHook(Hook):
             return divmod(runner.iter, len(self._batch_sampler))
         return runner.epoch, step
 
-    def _drawn_with_a_defect(self, samples: Sequence[Any], drawn: Any) -> list:
+    def _forms(self, plan: Plan, epoch: int, step: int, images: int) -> Sequence[str]:
+        # In which form each image of a batch was drawn.
+        sampler = self._batch_sampler.sampler
+        if not drawn_forms(sampler, plan):
+            return [''] * images
+        (batch,) = plan.batches(epoch, sampler.rank, step, step + 1).tolist()
+        return [split_index(sampler.dataset, index)[0] for index in batch]
+
+    def _drawn_with_a_defect(self, images: Sequence[tuple], drawn: Any) -> list:
         # Of images that nobody knows, only the place in the batch tells what they were
         # drawn for. A normal image may show a defect of another one.
         defects = np.isin(drawn, self._batch_sampler.sampler.pools['defect'])
-        return [sample for sample, defect in zip(samples, defects) if defect]
+        return [one for one, defect in zip(images, defects) if defect or one[1]]
 
-    def _count(self, samples: Sequence[Any], counted: set[str]) -> int:
+    def _count(self, images: Sequence[tuple[Any, str]], counted: set[str]) -> int:
         delivered = 0
-        for sample in samples:
+        for sample, form in images:
             number, names = self._images.find(sample)
             classes = delivered_classes(sample, names)
+            if form:
+                self._interval.forms[form.split()[0]] += shows(form, classes)
+                continue
             if not classes:
                 continue
             if number is not None:
@@ -206,8 +228,10 @@ class QuotaMonitorHook(Hook):
     def _drawn(self, images: Mapping[str, int]) -> tuple[int, int]:
         # Of a batch's images by pool: those that show a defect, and that may show one.
         names = defect_pools(self._batch_sampler)
+        others = {'normal', COUNTEREXAMPLE, *self._batch_sampler.plan.versions}
         defects = sum(images.get(name, 0) for name in names)
-        return defects, sum(images.values()) - defects - images.get('normal', 0)
+        left = sum(number for name, number in images.items() if name not in others)
+        return defects, left - defects
 
     def _report(self, runner: Any) -> None:
         figures = self._interval.figures()

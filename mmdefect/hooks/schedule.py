@@ -11,7 +11,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 
 from mmdefect.hooks.batch_sampler import followed_batch_sampler
-from mmdefect.plan.quotas import Quota, share_images
+from mmdefect.plan.quotas import Quota
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
 _FIX = 'set milestones of QuotaScheduleHook in custom_hooks'
@@ -142,11 +142,9 @@ class QuotaScheduleHook(Hook):
             ValueError: If a quota does not fit the batch or the pools, the entry at 0
                 is another than the batch sampler's, or two are inside one group.
         """
-        pools = batch_sampler.plan.pools
-        size, over = batch_sampler.batch_size, batch_sampler.over
         try:
-            shares = [share_images(q, pools, size, over) for _, q in self.milestones]
-            own = share_images(batch_sampler.quota, pools, size, over)
+            shares = [batch_sampler.count_images(q) for _, q in self.milestones]
+            own = batch_sampler.count_images(batch_sampler.quota)
             if self.milestones[0][0] == 0 and shares[0] != own:
                 raise ValueError(
                     f'the entry at 0 is {self.milestones[0][1]!r}, but '

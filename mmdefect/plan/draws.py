@@ -36,21 +36,23 @@ def _weighted(
 def _cycles(
     plan: Plan, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
 ) -> np.ndarray:
+    pool, first, in_group, _ = share.turn
     groups = groups + (epoch * plan.num_groups - plan.first_group)
-    places = groups * share.in_group + slots
-    places += plan.used.get(share.pool, 0)
-    size, purpose = len(plan.pools[share.pool]), f'pass {share.pool}'
+    places = groups * in_group + (slots + first)
+    places += plan.used.get(pool, 0)
+    size, purpose = len(plan.pools[pool]), f'pass {pool}'
     return shuffled(places, size, plan.seed, purpose)
 
 
 def _one_pass(
     plan: Plan, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
 ) -> np.ndarray:
-    size = len(plan.pools[share.pool])
-    places = groups * share.in_group + slots
-    if (int(groups[-1]) + 1) * share.in_group > size:  # the last without drop_last
+    pool, first, in_group, _ = share.turn
+    size = len(plan.pools[pool])
+    places = groups * in_group + (slots + first)
+    if (int(groups[-1]) + 1) * in_group > size:  # the last without drop_last
         places %= size
-    return shuffled_once(places, size, plan.seed, f'pass {share.pool}', epoch)
+    return shuffled_once(places, size, plan.seed, f'pass {pool}', epoch)
 
 
 # Places in the pool, of shape (images, batches), for the group of each batch and its

@@ -32,6 +32,22 @@ FIRST_CHUNK, LAST_CHUNK = 4096, 65536
 LOWER = np.uint64(0xFFFFFFFF)
 
 
+class Turn(NamedTuple):
+    """The part of a pass that a pool has, of a pass through its images or another's.
+
+    Args:
+        source (str): The pool whose images are passed through.
+        first (int): First of its slots, of those that a group has of the pass.
+        of (int): Slots that a group has of the pass.
+        offset (int): What is added to the index of an image.
+    """
+
+    source: str
+    first: int
+    of: int
+    offset: int = 0
+
+
 class Share(NamedTuple):
     """What one pool gives to the images over which the quota holds.
 
@@ -40,12 +56,14 @@ class Share(NamedTuple):
         images (int): Its images of a batch, or of ``over`` images.
         in_group (int): Its images of a group.
         draw (str): How its images are drawn, a key of ``DRAWS``.
+        turn (Turn): Its part of a pass.
     """
 
     pool: str
     images: int
     in_group: int
     draw: str
+    turn: Turn
 
 
 class Plan:
@@ -68,6 +86,9 @@ class Plan:
             through each in reshuffled cycles.
         weights (np.ndarray, optional): How often each image of the dataset is to be
             drawn, relative to the others of its pool. Needs ``replacement``.
+        versions (dict[str, int], optional): Further pools by name that are the normal
+            images in another version, and what is added to their indices then. All
+            versions share one pass: it shows each image once, in one of them.
 
     Attributes:
         step_size (int): Images in a step, over all ranks.
@@ -99,8 +120,10 @@ class Plan:
         num_batches: int | None = None,
         replacement: bool = True,
         weights: np.ndarray | None = None,
+        versions: Mapping[str, int] | None = None,
     ) -> None:
         self.pools = pools
+        self.versions = versions or {}
         self.batch_size = at_least_one(batch_size, 'train_dataloader.batch_size')
         self.over = check_over(over, self.batch_size, world_size)
         self.world_size = world_size
@@ -127,10 +150,11 @@ class Plan:
         self._set_quota(quota)
 
     def _set_quota(self, quota: Quota) -> None:
-        counts = share_images(quota, self.pools, self.batch_size, self.over)
+        counts = self.count_images(quota)
         rest = 'all' if quota is None else 'normal'
         times = self.group_size // sum(counts.values())
-        self.num_groups = self._groups_of_one_pass(rest, counts[rest] * times)
+        turns = self._turns(rest, {pool: n * times for pool, n in counts.items()})
+        self.num_groups = self._groups_of_one_pass(rest, turns[rest].of)
         rest_draw, draw = 'pass', 'independent'
         if self._num_batches is not None:
             self.num_groups = self._num_batches * self.step_size // self.group_size
@@ -140,7 +164,13 @@ class Plan:
         elif self.weights is not None:
             draw = 'weighted'
         self.shares = [
-            Share(pool, n, n * times, rest_draw if pool == rest else draw)
+            Share(
+                pool,
+                n,
+                n * times,
+                rest_draw if turns[pool].source == rest else draw,
+                turns[pool],
+            )
             for pool, n in counts.items()
         ]
         in_group = [share.in_group for share in self.shares]
@@ -151,6 +181,32 @@ class Plan:
             for share in self.shares
             if share.draw == 'weighted' and self.weights is not None
         }
+
+    def count_images(
+        self, quota: Quota, pools: Mapping[str, Pool] | None = None
+    ) -> dict[str, int]:
+        """Split the images over which a quota holds among the pools.
+
+        Args:
+            quota (int | float | dict | None): See :func:`share_images`.
+            pools (dict, optional): The pools. None is those of this plan.
+
+        Returns:
+            dict[str, int]: Images by pool name.
+        """
+        pools = self.pools if pools is None else pools
+        versions = dict.fromkeys(self.versions, pools.get('normal', ()))
+        return share_images(quota, {**pools, **versions}, self.batch_size, self.over)
+
+    def _turns(self, rest: str, in_group: Mapping[str, int]) -> dict[str, Turn]:
+        turns = {pool: Turn(pool, 0, images) for pool, images in in_group.items()}
+        # The normal images come first, so that a pass of theirs alone is as ever.
+        passed = [rest, *(pool for pool in in_group if pool in self.versions)]
+        first, of = 0, sum(in_group[pool] for pool in passed)
+        for pool in passed:
+            turns[pool] = Turn(rest, first, of, self.versions.get(pool, 0))
+            first += in_group[pool]
+        return turns
 
     def _groups_of_one_pass(self, pool: str, in_group: int) -> int:
         # Whole groups, and whole steps.
@@ -206,7 +262,7 @@ class Plan:
         plan = copy(self)
         plan.first_group = step * self.step_size // self.group_size
         groups = plan.first_group - self.first_group
-        drawn = {share.pool: groups * share.in_group for share in self.shares}
+        drawn = {share.turn.source: groups * share.turn.of for share in self.shares}
         plan.pools = self.pools if pools is None else pools
         plan.used = {
             name: self.used.get(name, 0) + drawn.get(name, 0) for name in plan.pools
@@ -287,7 +343,8 @@ class Plan:
         self, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
     ) -> np.ndarray:
         places = DRAWS[share.draw](self, share, epoch, groups, slots)
-        return take(self.pools[share.pool], places)
+        images = take(self.pools[share.turn.source], places)
+        return images + share.turn.offset if share.turn.offset else images
 
     def _phases(
         self, epoch: int, groups: np.ndarray, counts: list[int]

@@ -5,17 +5,18 @@ from __future__ import annotations
 from fractions import Fraction
 from math import gcd
 from operator import index as to_int
-from typing import Any, Mapping, Union
+from typing import Any, Iterator, Mapping, Union
 
 import numpy as np
 
-Quota = Union[int, float, Mapping[str, int], None]
+Quota = Union[int, float, Mapping[str, Any], None]
 
 # Of smaller batches a quota is best told over several.
 SMALL, OVER_SMALL = 4, 8
 
-LINE = 'train_dataloader.batch_sampler.quota'
-OVER = 'train_dataloader.batch_sampler.over'
+BATCH_SAMPLER = 'train_dataloader.batch_sampler'
+LINE = f'{BATCH_SAMPLER}.quota'
+OVER = f'{BATCH_SAMPLER}.over'
 
 
 def usual_quota(images: int) -> int:
@@ -53,7 +54,8 @@ def share_images(
 
     Args:
         quota (int | float | dict | None): Images from ``defect``; or their share; or
-            images by pool name; or None for no quota.
+            one of both by pool name; or None for no quota. A dict inside it, such as
+            ``dict(pasted=dict(crack=1))``, names pools of two words: ``pasted crack``.
         pools (dict): The pools, by name.
         batch_size (int): Images a batch on one rank.
         over (int, optional): Images over which the quota holds. None is a batch.
@@ -70,10 +72,10 @@ def share_images(
     if quota is None:
         return {'all': images}
     if isinstance(quota, Mapping):
-        counts = {name: _number(n, f'quota[{name!r}]') for name, n in quota.items()}
+        counts = {
+            name: _images(n, key, images, what) for name, key, n in _entries(quota)
+        }
         quota = counts
-    elif isinstance(quota, float):
-        counts = {'defect': _share(quota, images, what)}
     elif isinstance(quota, str):
         raise TypeError(
             f'quota={quota!r} is a str: expected an int, a share, or a dict such as '
@@ -81,7 +83,7 @@ def share_images(
             f'{LINE}.crack=1'
         )
     else:
-        counts = {'defect': _number(quota, 'quota')}
+        counts = {'defect': _images(quota, 'quota', images, what)}
     known = [pool for pool in pools if pool not in ('normal', 'all')]
     for name, count in counts.items():
         if name == 'normal':
@@ -110,28 +112,43 @@ def share_images(
     return {**counts, 'normal': images - sum(counts.values())}
 
 
-def _number(quota: Any, key: str) -> int:
-    count = whole_number(quota, key, f'set {LINE} to a number of images')
+def _entries(quota: Mapping[str, Any], key: str = 'quota') -> Iterator[tuple]:
+    # Name of the pool, where it stands, and its number, of each.
+    for name, number in quota.items():
+        place = f'{key}[{name!r}]'
+        if isinstance(number, Mapping):
+            for inner, *rest in _entries(number, place):
+                yield (f'{name} {inner}', *rest)
+        else:
+            yield name, place, number
+
+
+def _images(quota: Any, key: str, images: int, what: str) -> int:
+    if isinstance(quota, float):
+        return _share(quota, key, images, what)
+    line = f'{BATCH_SAMPLER}.{key}'
+    count = whole_number(quota, key, f'set {line} to a number of images')
     if count < 0:
-        raise ValueError(f'{key}={count}: expected 0 or more; set {LINE}')
+        raise ValueError(f'{key}={count}: expected 0 or more; set {line}')
     return count
 
 
-def _share(quota: float, images: int, what: str) -> int:
+def _share(quota: float, key: str, images: int, what: str) -> int:
+    line = f'{BATCH_SAMPLER}.{key}'
     if not 0 < quota < 1:
         raise ValueError(
-            f'quota={quota}: a float is a share of the images and lies between '
-            f'0 and 1; for a number of images, set {LINE} to an int'
+            f'{key}={quota}: a float is a share of the images and lies between '
+            f'0 and 1; for a number of images, set {line} to an int'
         )
     count = round(quota * images)
     if not count or abs(count - quota * images) > 1e-6:
         parts = Fraction(quota).limit_denominator(100).denominator
         whole = images * parts // gcd(images, parts)
         raise ValueError(
-            f'quota={quota} of {what} is {quota * images:g} images: expected a whole '
+            f'{key}={quota} of {what} is {quota * images:g} images: expected a whole '
             'number; set '
             + (f'{OVER} to {whole}, or ' if whole > images else '')
-            + f'{LINE} to {min(max(count, 1), images - 1)}'
+            + f'{line} to {min(max(count, 1), images - 1)}'
         )
     return count
 

@@ -15,9 +15,11 @@ from torch.utils.data import Sampler
 
 from mmdefect.checks.dataset import check_dataset
 from mmdefect.checks.pools import missing_pools
+from mmdefect.plan.draws import Pool
 from mmdefect.plan.plan import Plan
-from mmdefect.plan.quotas import Quota, share_images
+from mmdefect.plan.quotas import Quota
 from mmdefect.samplers.defect_pool_sampler import CONFIG_LINES, DefectPoolSampler
+from mmdefect.samplers.forms import pools_of_forms, versions_of, weights_of_forms
 from mmdefect.samplers.ranks import check_ranks_agree, constructed_together
 from mmdefect.samplers.state import checksum, fingerprint, place_in
 from mmdefect.samplers.summary import summarize
@@ -85,10 +87,13 @@ class QuotaBatchSampler(Sampler):
         sampler (DefectPoolSampler): Knows the pools.
         batch_size (int): Images a batch on one rank.
         quota (int | float | dict | None): Images of a batch that come from ``defect``;
-            a float in (0, 1) is their share of the batch; a dict gives the images of a
-            batch by pool name, such as ``dict(crack=2, dent=1)``. The rest is
-            ``normal``. 0 is no defects. None is no quota: plain shuffled batches of
-            all images.
+            a float in (0, 1) is their share of the batch; a dict gives one or the other
+            by pool name, such as ``dict(crack=2, dent=1)``. The rest is ``normal``. 0
+            is no defects. None is no quota: plain shuffled batches of all images.
+            ``pasted``, as in ``dict(defect=2, pasted=2)``, are normal images into which
+            ``DefectPreservingDataset`` pastes a defect; they take part in the pass over
+            the normal images. ``pasted=dict(crack=1, dent=1)`` says of which class.
+            ``counterexample`` are defect images that it crops to a part without one.
         over (int, optional): Images over which the quota holds, in place of a batch.
             The images of a run, step by step and rank by rank, are cut into groups of
             so many; each holds the quota, and its batches share it up to one image.
@@ -139,8 +144,15 @@ class QuotaBatchSampler(Sampler):
                 'train_dataloader.batch_sampler.quota, or take '
                 'train_dataloader.sampler.weights out'
             )
+        versions = versions_of(sampler)
+        # Further ones are added where a schedule asks for them.
+        self._pools: dict[str, Pool] = {
+            **sampler.pools,
+            'all': range(len(sampler.dataset)),
+            **pools_of_forms(sampler, quota),
+        }
         plan = Plan(
-            {**sampler.pools, 'all': range(len(sampler.dataset))},
+            self._pools,
             quota,
             batch_size,
             over=over,
@@ -149,13 +161,13 @@ class QuotaBatchSampler(Sampler):
             drop_last=drop_last,
             num_batches=num_batches,
             replacement=sampler.replacement,
-            weights=sampler.weights,
+            weights=weights_of_forms(sampler),
+            versions=versions,
         )
         self.sampler = sampler
         self.batch_size = plan.batch_size
         # From which step of the run on each plan holds.
         self._plans: list[tuple[int, Plan]] = [(0, plan)]
-        self._pools = plan.pools
         self._milestones: Sequence[tuple[int, Quota]] | None = None
         self._further: FurtherPool | None = None
         self.quota = quota
@@ -213,9 +225,27 @@ class QuotaBatchSampler(Sampler):
                 'above 0; the quota of step 0 is '
                 'train_dataloader.batch_sampler.quota'
             )
+        for _, quota in milestones:
+            self.count_images(quota)  # which adds the pools that it asks for
         self._plans = self._arrange(milestones, self._further)
         self._milestones = milestones
         self._tell_dataset()
+
+    def count_images(self, quota: Quota) -> dict[str, int]:
+        """Images of each pool that a quota asks for.
+
+        Args:
+            quota (int | float | dict | None): As the constructor takes it.
+
+        Returns:
+            dict[str, int]: By pool name. They add up to a batch, or to ``over`` images.
+
+        Raises:
+            TypeError: If the quota is of another type.
+            ValueError: If it does not fit.
+        """
+        self._pools.update(pools_of_forms(self.sampler, quota))
+        return self.plan.count_images(quota)
 
     def set_further_pool(
         self, name: str, images: int, contents: Sequence[tuple[int, np.ndarray]]
@@ -235,7 +265,7 @@ class QuotaBatchSampler(Sampler):
         Raises:
             ValueError: If the name is taken, or the images do not fit.
         """
-        if name in self._pools:
+        if name in self._pools or name in self.plan.versions:
             raise ValueError(
                 f'the pool {name!r} is there already: choose another name, or take it '
                 'out of train_dataloader.sampler.pools'
@@ -261,7 +291,7 @@ class QuotaBatchSampler(Sampler):
                 if step in contents:
                     pools = {**pools, further.name: contents[step]}
                 if further.name in pools and quota is not None:
-                    counts = share_images(quota, pools, self.batch_size, self.over)
+                    counts = plan.count_images(quota, pools)
                     del counts['normal']
                     wanted = {**counts, further.name: further.images}
             plan = plan.switch(wanted, step, pools)
@@ -418,7 +448,7 @@ class QuotaBatchSampler(Sampler):
             dict[str, int]: Of each pool that has such, their number.
         """
         names = {share.pool for _, plan in self._plans for share in plan.shares}
-        if 'all' in names or names == {'normal'}:
+        if 'all' in names or names & {*self.sampler.pools} == {'normal'}:
             return {}
         return missing_pools(self.sampler.pools, names, self.sampler.count_photographs)
 

@@ -6,6 +6,7 @@ import zlib
 from typing import Any, Mapping, Sequence
 
 from mmdefect.plan.plan import Plan
+from mmdefect.pools.forms import COUNTEREXAMPLE
 from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
 from mmdefect.samplers.ranks import differences
 
@@ -47,6 +48,10 @@ def fingerprint(
         dict[str, Any]: By what it is called in messages.
     """
     plan = plans[0]
+    further = {}
+    if COUNTEREXAMPLE in plan.pools and COUNTEREXAMPLE not in sampler.pools:
+        images: Any = plan.pools[COUNTEREXAMPLE]
+        further[f'{COUNTEREXAMPLE} images (checksum)'] = zlib.crc32(images.data)
     return {
         'images': len(sampler.dataset),
         'pools': {name: len(pool) for name, pool in sampler.pools.items()},
@@ -59,6 +64,7 @@ def fingerprint(
         EPOCH: plan.num_groups,
         'drop_last': plan.drop_last,
         'seed': plan.seed,
+        **further,
     }
 
 

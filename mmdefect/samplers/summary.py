@@ -38,9 +38,10 @@ def summarize(sampler: DefectPoolSampler, plan: Plan) -> str:
         batches += f'; {len(plan):,} batches per epoch'
         unit = 'batches'
     draws = [
-        f'each {pool} image drawn about '
-        f'{in_group * plan.num_groups / number[pool]:,.3g} times per epoch'
-        for pool, _, in_group, _ in drawn
+        f'each {share.pool} image drawn about '
+        f'{share.in_group * plan.num_groups / number[share.pool]:,.3g} times per epoch'
+        for share in drawn
+        if share.pool in number
     ]
     stock = len(sampler.pools['defect']) / len(sampler.dataset)
     none = _percent((1 - stock) ** (plan.over or plan.batch_size))

@@ -215,6 +215,21 @@ def frame_colours(path):
     return {tuple(c[::-1]): n for c, n in zip(colours.tolist(), counts.tolist())}
 
 
+def test_an_image_in_another_form_has_a_frame_of_its_own_colour(
+    browse, drawn, tmp_path
+):
+    quota = "train_dataloader['batch_sampler']['quota'] = "
+    quota += 'dict(defect=1, pasted=2, counterexample=1)'
+    text = config('retinanet', preserved('plain'), quota)
+    status, out, _ = browse('--num', 1, '--output-dir', tmp_path / 'b', text=text)
+    assert status == 0
+    assert '1 defect + 2 pasted + 1 counterexample image: 1 drawn with a ' in out
+    (batch,) = drawn[0]
+    assert sorted(batch.pools) == [0, 0, 0, 0, 1, 2, 2, 3]
+    shown = [len(sample.gt_instances) > 0 for sample in batch.samples]
+    assert shown == [pool in (1, 2) for pool in batch.pools]
+
+
 def test_the_frame_of_a_defect_image_stands_out_in_the_picture(browse, tmp_path):
     from matplotlib.colors import to_rgb
 

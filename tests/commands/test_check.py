@@ -145,6 +145,23 @@ def test_a_lost_class_breaks_a_quota_of_that_class(check):
         assert [what.split()[4] for what in losses] == lost
 
 
+def test_pasted_images_and_counterexamples_are_counted_apart(check):
+    quota = "train_dataloader['batch_sampler']['quota'] = "
+    quota += 'dict(defect=2, pasted=2, counterexample=1)'
+    crop = 'dict(leaf, pipeline=load + small + crop + small + pack)'
+    text = config('retinanet', preserved(crop), quota)
+    status, said, _ = check(text, '--json', '--batches', '10')
+    assert status == 0
+    counts = {c.pop('pool'): c for c in said['delivery']['counts']}
+    assert counts['pasted'] == dict(quota=2, drawn=20, delivered=20)
+    assert counts['defect'] == dict(quota=2, drawn=20, delivered=20)
+    assert counts['counterexample'] == dict(quota=1, drawn=10, delivered=10)
+    assert counts['normal'] == dict(quota=3, drawn=30, delivered=30)
+    status, out, _ = check(config('retinanet', new('plain'), quota), '--batches', '1')
+    assert status == 1
+    assert "type='DefectPreservingDataset'" in out
+
+
 def test_a_quota_over_several_batches_is_counted_over_them(check):
     small = "train_dataloader['batch_size'] = 2\n"
     over = "train_dataloader['batch_sampler'].update(quota=3, over=8)\n"

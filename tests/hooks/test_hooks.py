@@ -210,6 +210,24 @@ def test_defects_of_other_images_do_not_hide_a_loss(synthetic, defect_ids, tmp_p
     assert sum(logged(log_dir, 'added')) > 0
 
 
+def test_images_in_other_forms_are_counted_apart_from_delivered_ones(
+    synthetic, tmp_path
+):
+    later = dict(defect=2, counterexample=2)
+    schedule = dict(type='QuotaScheduleHook', milestones=[(1, later)])
+    cfg = tiny_config(synthetic, tmp_path, [MONITOR, schedule], CROP + FULL_SIZE)
+    leaf = cfg.train_dataloader.dataset
+    cfg.train_dataloader.dataset = dict(type='DefectPreservingDataset', dataset=leaf)
+    cfg.train_dataloader.batch_sampler.quota = dict(defect=1, pasted=dict(pit=2))
+    shown = RecordShown()
+    log_dir = train(cfg, shown).log_dir
+    assert logged(log_dir, 'pasted') == [2] * 6 + [0] * 6
+    assert logged(log_dir, 'counterexample') == [0] * 6 + [2] * 6
+    assert logged(log_dir, 'delivered') == [1] * 6 + [2] * 6
+    assert logged(log_dir, 'added') == [0] * 12
+    assert [len(batch) for batch in shown.batches] == [3] * 6 + [2] * 6
+
+
 def test_tensorboard_shows_the_same_figures_as_scalars_json(synthetic, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

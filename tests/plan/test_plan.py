@@ -1061,7 +1061,7 @@ def refusal(error, call, *args, **kwargs):
         (dict(normal=2), 8, ValueError, ["'normal'", 'take it out', QUOTA]),
         (dict(crack=5, defect=3), 8, ValueError, ['8 of a batch of 8', 'at most 7']),
         (dict(crack=-2), 8, ValueError, ["quota['crack']=-2", '0 or more', QUOTA]),
-        (dict(crack=0.5), 8, TypeError, ["quota['crack']=0.5", 'int', QUOTA]),
+        (dict(crack=0.3), 8, ValueError, ["quota['crack']=0.3", 'whole', QUOTA]),
         (dict(crack=None), 8, TypeError, ["quota['crack']=None", 'int', QUOTA]),
         (dict(crack=True), 8, TypeError, ["quota['crack']=True", 'bool', QUOTA]),
     ],

@@ -165,7 +165,7 @@ def class_balanced(dataset: Any, threshold: float) -> dict:
 
 def one_pass(plan: Any) -> int:
     """Whole batches in which the quota shows each normal image once."""
-    images = sum(s.in_group for s in plan.shares if s.pool in ('normal', 'all'))
+    images = sum(s.turn.of for s in plan.shares if s.pool in ('normal', 'all'))
     groups = len(plan.pools['normal']) // max(images, 1)
     return max(groups * plan.group_size // plan.batch_size, 1)
 
@@ -176,7 +176,7 @@ def look_at(cfg: Config) -> dict:
     sampler, plan = loader.batch_sampler.sampler, loader.batch_sampler.plan
     defects = sampler.pools['defect']
     share = sum(
-        s.in_group * float(np.isin(plan.pools[s.pool], defects).mean())
+        s.in_group * float(np.isin(plan.pools[s.turn.source], defects).mean())
         for s in plan.shares
     )
     share /= plan.group_size

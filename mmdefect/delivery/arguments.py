@@ -1,0 +1,107 @@
+"""What DefectPreservingDataset refuses."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Sequence
+
+from mmdefect.checks.dataset import DATASET, WRAPPER, is_a, walk_datasets
+
+
+def check_defect_classes(names: Sequence[str], known: Iterable[Sequence[str]]) -> None:
+    """Check that the defect classes are classes of the dataset.
+
+    Args:
+        names (Sequence[str]): The defect classes.
+        known (Iterable[Sequence[str]]): The classes of each part of the dataset.
+
+    Raises:
+        ValueError: If one is unknown.
+    """
+    classes = dict.fromkeys(name for of_leaf in known for name in of_leaf)
+    for name in names:
+        if name not in classes:
+            raise ValueError(
+                f'defect_classes names {name!r}, which is no class of the dataset. The '
+                f'classes are {", ".join(classes)}; set {DATASET}.defect_classes'
+            )
+
+
+def check_arguments(
+    classes: Any, max_retries: Any, min_area_ratio: Any, paste: Any, pipeline: Any
+) -> None:
+    """Check the arguments by themselves.
+
+    Args:
+        classes (Sequence[str] | None): ``defect_classes``.
+        max_retries (int): The argument of that name.
+        min_area_ratio (float): The argument of that name.
+        paste (dict | None): The argument of that name.
+        pipeline (Sequence | None): The argument of that name.
+
+    Raises:
+        TypeError: If one is of another type.
+        ValueError: If one is out of range.
+    """
+    if classes is not None and (
+        isinstance(classes, str)
+        or not isinstance(classes, Sequence)
+        or not all(isinstance(name, str) for name in classes)
+    ):
+        raise TypeError(
+            f'defect_classes={classes!r}: expected a list of class names, or None for '
+            f'every class; set {DATASET}.defect_classes'
+        )
+    if classes is not None and not classes:
+        raise ValueError(
+            'defect_classes is empty: expected a class name at least, or None for '
+            f'every class; set {DATASET}.defect_classes'
+        )
+    line = f'set {DATASET}.max_retries'
+    if isinstance(max_retries, bool) or not isinstance(max_retries, int):
+        raise TypeError(f'max_retries={max_retries!r}: expected an int; {line}')
+    if max_retries < 0:
+        raise ValueError(f'max_retries={max_retries}: expected 0 or more; {line}')
+    line = f'set {DATASET}.min_area_ratio'
+    if isinstance(min_area_ratio, bool) or not isinstance(min_area_ratio, (int, float)):
+        raise TypeError(f'min_area_ratio={min_area_ratio!r}: expected a float; {line}')
+    if not 0 <= min_area_ratio <= 1:
+        raise ValueError(f'min_area_ratio={min_area_ratio}: expected 0 … 1; {line}')
+    if paste is not None and not isinstance(paste, dict):
+        raise TypeError(
+            f'paste={paste!r}: expected a dict of arguments of PasteDefect; '
+            f'set {DATASET}.paste'
+        )
+    if pipeline is not None and not isinstance(pipeline, (list, tuple)):
+        raise TypeError(
+            f'pipeline={pipeline!r}: expected a list of transforms, or None for those '
+            f'of the dataset inside; set {DATASET}.pipeline'
+        )
+
+
+def check_wrapped(dataset: Any) -> None:
+    """Check that a dataset can be wrapped.
+
+    Args:
+        dataset: The dataset.
+
+    Raises:
+        TypeError: If it lacks what a dataset has.
+        ValueError: If it holds such a wrapper already.
+    """
+    lacking = [
+        name
+        for name in ('get_data_info', '__getitem__', '__len__')
+        if not hasattr(dataset, name)
+    ]
+    if lacking:
+        raise TypeError(
+            f'DefectPreservingDataset got a {type(dataset).__name__}, which has no '
+            f'{lacking[0]}: expected a dataset of MMDetection, or a dict with the '
+            f'config of one; set {DATASET}.dataset'
+        )
+    for where, part in walk_datasets(dataset, f'{DATASET}.dataset'):
+        if is_a(part, WRAPPER):
+            raise ValueError(
+                f'{where} is a second DefectPreservingDataset: expected one, '
+                f'outermost; put what it holds in its place'
+            )

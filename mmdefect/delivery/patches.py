@@ -1,0 +1,247 @@
+"""Defects cut out of photographs, and put into others: what is done to pixels."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Sequence
+
+import cv2
+import numpy as np
+
+# Least pixels around a defect, so that there are surroundings to compare.
+MARGIN = 3
+
+# Pixels that OpenCV's seamlessClone takes off the border of a mask.
+ERODED = 3
+
+# By how much the contrast of the surroundings may change that of a patch.
+CONTRAST = 1.5
+
+
+class Patch(NamedTuple):
+    """A defect, and some of what surrounds it.
+
+    Args:
+        image (np.ndarray): Pixels, of shape (height, width) or with channels besides.
+        box (np.ndarray): The defect's box (x1, y1, x2, y2) in the patch, float64.
+        mask (np.ndarray, optional): Where the defect is, uint8 of shape (height,
+            width), 0 or 1. None where only its box is known.
+        at_border (tuple[bool, bool, bool, bool]): Whether its photograph ends where it
+            does, on the left, at the top, on the right, at the bottom.
+    """
+
+    image: np.ndarray
+    box: Any
+    mask: Any = None
+    at_border: tuple[bool, bool, bool, bool] = (False, False, False, False)
+
+
+def cut(
+    image: np.ndarray,
+    box: Sequence[float],
+    context: float,
+    mask: np.ndarray | None = None,
+) -> Patch:
+    """Cut a defect out of a photograph.
+
+    Args:
+        image (np.ndarray): The photograph.
+        box (Sequence[float]): Box of the defect, (x1, y1, x2, y2) in pixels.
+        context (float): What to take besides on each side, as a share of the box's.
+        mask (np.ndarray, optional): Where the defect is, of the photograph's size.
+
+    Returns:
+        Patch: It shares nothing with the photograph. What the photograph does not show,
+        beyond its border, is mirrored.
+    """
+    x1, y1, x2, y2 = np.asarray(box, np.float64)
+    right, low = max(context * (x2 - x1), MARGIN), max(context * (y2 - y1), MARGIN)
+    left, top = int(np.floor(x1 - right)), int(np.floor(y1 - low))
+    end = int(np.ceil(x2 + right)), int(np.ceil(y2 + low))
+    corners = left, top, *end
+    height, width = image.shape[:2]
+    return Patch(
+        _mirrored(image, corners, cv2.BORDER_REFLECT_101),
+        np.array([x1 - left, y1 - top, x2 - left, y2 - top]),
+        None if mask is None else _mirrored(mask, corners, cv2.BORDER_CONSTANT),
+        (x1 < 1, y1 < 1, x2 > width - 1, y2 > height - 1),
+    )
+
+
+def _mirrored(image: np.ndarray, corners: Sequence[int], border: int) -> np.ndarray:
+    left, top, right, bottom = corners
+    height, width = image.shape[:2]
+    inside = image[max(top, 0) : bottom, max(left, 0) : right]
+    beyond = max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0)
+    return cv2.copyMakeBorder(inside, *beyond, border)
+
+
+def resized(patch: Patch, scale: float) -> Patch:
+    """A patch of another size.
+
+    Args:
+        patch (Patch): The patch.
+        scale (float): Factor of both sides.
+
+    Returns:
+        Patch: The patch.
+    """
+    height, width = patch.image.shape[:2]
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    factor = np.array([size[0] / width, size[1] / height] * 2)
+    mask = patch.mask
+    if mask is not None:
+        mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
+    image = cv2.resize(patch.image, size, interpolation=how)
+    return patch._replace(image=image, box=patch.box * factor, mask=mask)
+
+
+def mirrored(patch: Patch, across: bool, along: bool, turned: bool) -> Patch:
+    """A patch, flipped and turned by a right angle.
+
+    Args:
+        patch (Patch): The patch.
+        across (bool): Whether to flip left and right.
+        along (bool): Whether to flip top and bottom.
+        turned (bool): Whether to swap its sides after that.
+
+    Returns:
+        Patch: It shares its pixels with the patch.
+    """
+    height, width = patch.image.shape[:2]
+    x1, y1, x2, y2 = patch.box
+    left, top, right, bottom = patch.at_border
+    if across:
+        x1, x2, left, right = width - x2, width - x1, right, left
+    if along:
+        y1, y2, top, bottom = height - y2, height - y1, bottom, top
+    box, at_border = [x1, y1, x2, y2], (left, top, right, bottom)
+    if turned:
+        box, at_border = [y1, x1, y2, x2], (top, left, bottom, right)
+
+    def moved(pixels: Any) -> Any:
+        pixels = pixels[:: -1 if along else 1, :: -1 if across else 1]
+        return pixels.swapaxes(0, 1) if turned else pixels
+
+    mask = None if patch.mask is None else moved(patch.mask)
+    return Patch(moved(patch.image), np.array(box), mask, at_border)
+
+
+def edge(patch: Patch, blur: float) -> np.ndarray:
+    """How much of a patch shows, pixel by pixel: all of its defect, none of its border.
+
+    Args:
+        patch (Patch): The patch.
+        blur (float): Width of the blurred edge, as a share of the defect's sides.
+
+    Returns:
+        np.ndarray: float32 of shape (height, width), 0 to 1.
+    """
+    height, width = patch.image.shape[:2]
+    x1, y1, x2, y2 = patch.box
+    spread = [max(blur * side / 2, 0.5) for side in (x2 - x1, y2 - y1)]
+    if patch.mask is not None:
+        kernel = [2 * int(np.ceil(2 * sigma)) + 1 for sigma in spread]
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, kernel)
+        inside: Any = cv2.dilate(patch.mask, disc)
+    else:
+        inside = np.zeros((height, width), np.uint8)
+        center = (x1 + x2 - 1) / 2, (y1 + y2 - 1) / 2
+        axes = width / 2 - 2 * spread[0], height / 2 - 2 * spread[1]
+        # OpenCV takes sixteenths of a pixel.
+        middle, radii = ([round(16 * n) for n in pair] for pair in (center, axes))
+        cv2.ellipse(inside, middle, radii, 0, 0, 360, 1, -1, shift=4)
+    return cv2.GaussianBlur(
+        np.float32(inside),
+        (0, 0),
+        spread[0],
+        sigmaY=spread[1],
+        borderType=cv2.BORDER_CONSTANT,
+    )
+
+
+def alike(patch: Patch, place: np.ndarray) -> np.ndarray:
+    """A patch with the brightness and contrast of the place that it is put into.
+
+    Args:
+        patch (Patch): The patch.
+        place (np.ndarray): The pixels there, of the patch's shape.
+
+    Returns:
+        np.ndarray: Its pixels, float32.
+    """
+    around = np.ones(patch.image.shape[:2], np.uint8)
+    x1, y1, x2, y2 = patch.box
+    around[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = 0
+    (own, spread), (other, spread_there) = (
+        np.array(cv2.meanStdDev(pixels, mask=around), np.float32)[..., 0]
+        for pixels in (patch.image, place)
+    )
+    gain = np.clip(spread_there / (spread + 1e-3), 1 / CONTRAST, CONTRAST)
+    return patch.image * gain + (other - gain * own)
+
+
+def soft(pixels: np.ndarray, place: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Blend a patch into a place by how much of it shows.
+
+    Args:
+        pixels (np.ndarray): The patch, of any type.
+        place (np.ndarray): The pixels there, of the same shape.
+        shown (np.ndarray): See :func:`edge`.
+
+    Returns:
+        np.ndarray: Of the type of ``place``.
+    """
+    share = shown if place.ndim == 2 else shown[..., None]
+    return _as_type(place + share * (pixels - place), place.dtype)
+
+
+def poisson(pixels: np.ndarray, place: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Blend a patch into a place by its gradients, whatever brightness that brings.
+
+    Perez et al., "Poisson image editing", SIGGRAPH 2003.
+
+    Args:
+        pixels (np.ndarray): The patch, of any type.
+        place (np.ndarray): The pixels there, of the same shape.
+        shown (np.ndarray): See :func:`edge`.
+
+    Returns:
+        np.ndarray: Of the type of ``place``.
+    """
+    # OpenCV takes some pixels off the mask, all of a small one: it gets these besides.
+    beyond, kernel = ERODED + 1, np.ones([2 * ERODED + 1] * 2, np.uint8)
+    sides = (beyond, beyond, beyond, beyond)
+    source, destination = (
+        cv2.copyMakeBorder(_as_colours(image), *sides, cv2.BORDER_REFLECT_101)
+        for image in (pixels, place)
+    )
+    mask = np.uint8(shown > 0.05) * np.uint8(255)
+    for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1]):
+        side[:] = 0
+    if not mask.any():
+        return place
+    grown = cv2.dilate(cv2.copyMakeBorder(mask, *sides, cv2.BORDER_CONSTANT), kernel)
+    x, y, width, height = cv2.boundingRect(grown)
+    center = x + width // 2, y + height // 2
+    cloned = cv2.seamlessClone(source, destination, grown, center, cv2.NORMAL_CLONE)
+    inside = slice(beyond, -beyond)
+    change = (cloned.astype(np.float32) - destination)[inside, inside]
+    return _as_type(
+        place + (change if place.ndim == 3 else change[..., 0]), place.dtype
+    )
+
+
+def _as_colours(pixels: np.ndarray) -> np.ndarray:
+    pixels = _as_type(pixels, np.uint8)
+    return pixels if pixels.ndim == 3 else cv2.merge([pixels] * 3)
+
+
+def _as_type(pixels: np.ndarray, dtype: Any) -> np.ndarray:
+    if np.issubdtype(dtype, np.integer):
+        pixels = np.clip(np.rint(pixels), np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return pixels.astype(dtype)
+
+
+# Ways to blend, by what a config calls them.
+BLENDS = {'soft': soft, 'poisson': poisson}

@@ -1,0 +1,60 @@
+"""The forms in which images are delivered, and the indices that ask for them.
+
+An image may be delivered as it is stored, with a defect of another one pasted in, or
+without its own. In form ``n`` the image ``index`` of ``size`` has the index
+``n * size + index``: what draws indices, and the data loader, need to know no forms.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterable
+
+PASTED = 'pasted'
+COUNTEREXAMPLE = 'counterexample'
+
+
+def pasted_class(form: str) -> str:
+    """The class of which a form shows a defect, ``''`` for any."""
+    return form[len(PASTED) + 1 :]
+
+
+class Forms:
+    """The forms in which a dataset delivers its images.
+
+    Args:
+        size (int): Images of the dataset.
+        classes (Iterable[str]): Names of the classes of which defects can be pasted.
+
+    Attributes:
+        names (list[str]): Of the forms, by number: ``''`` is an image as it is stored.
+    """
+
+    def __init__(self, size: int, classes: Iterable[str]) -> None:
+        self.size = size
+        pasted = [f'{PASTED} {name}' for name in classes]
+        self.names = ['', COUNTEREXAMPLE, PASTED, *pasted]
+
+    def offset(self, name: str) -> int:
+        """What is added to the index of an image in a form."""
+        return self.names.index(name) * self.size
+
+    def split(self, index: int) -> tuple[str, int]:
+        """The form and the image that an index asks for."""
+        if index < self.size:
+            return '', index
+        number, image = divmod(index, self.size)
+        return self.names[number], image
+
+
+def split_index(dataset: Any, index: int) -> tuple[str, int]:
+    """The form and the image that an index asks of any dataset.
+
+    Args:
+        dataset: The outermost dataset.
+        index (int): What was drawn.
+
+    Returns:
+        tuple[str, int]: Name of the form, ``''`` as it is stored, and the image.
+    """
+    forms = getattr(dataset, 'forms', None)
+    return forms.split(index) if isinstance(forms, Forms) else ('', index)

@@ -1,0 +1,92 @@
+"""Pools of images in other forms than they are stored in."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+import numpy as np
+
+from mmdefect.checks.dataset import DATASET, WRAP, WRAPPER
+from mmdefect.plan.plan import Plan
+from mmdefect.plan.quotas import LINE
+from mmdefect.pools.forms import COUNTEREXAMPLE, PASTED, Forms
+from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
+
+
+def forms_of(sampler: DefectPoolSampler) -> Forms | None:
+    """The forms in which the dataset of a sampler delivers its images."""
+    forms = getattr(sampler.dataset, 'forms', None)
+    return forms if isinstance(forms, Forms) else None
+
+
+def versions_of(sampler: DefectPoolSampler) -> dict[str, int]:
+    """What is added to the index of a normal image for it to come with a defect.
+
+    Args:
+        sampler (DefectPoolSampler): Knows the dataset, and the pools.
+
+    Returns:
+        dict[str, int]: By name of the form. A pool that is called so takes its place.
+    """
+    forms = forms_of(sampler)
+    names = forms.names if forms else ()
+    return {
+        name: forms.offset(name)
+        for name in names
+        if forms and name.startswith(PASTED) and name not in sampler.pools
+    }
+
+
+def drawn_forms(sampler: DefectPoolSampler, plan: Plan) -> set[str]:
+    """The forms in which a plan draws images, besides as they are stored.
+
+    Args:
+        sampler (DefectPoolSampler): Knows the dataset, and the pools.
+        plan (Plan): The plan.
+
+    Returns:
+        set[str]: Their names.
+    """
+    forms = forms_of(sampler)
+    drawn = {share.pool for share in plan.shares} - set(sampler.pools)
+    return drawn.intersection(forms.names) if forms else set()
+
+
+def pools_of_forms(sampler: DefectPoolSampler, quota: Any) -> dict[str, np.ndarray]:
+    """The pools that a quota asks for, of images in another form.
+
+    Args:
+        sampler (DefectPoolSampler): Knows the dataset, and the pools.
+        quota (int | float | dict | None): The quota.
+
+    Returns:
+        dict[str, np.ndarray]: Their indices by name. Pasted images have no pool: they
+        are versions of the normal ones.
+
+    Raises:
+        ValueError: If there is nobody who makes such images.
+    """
+    asked = set(quota) if isinstance(quota, Mapping) else set()
+    asked = (asked & {PASTED, COUNTEREXAMPLE}) - set(sampler.pools)
+    forms = forms_of(sampler)
+    if not asked:
+        return {}
+    if forms is None:
+        raise ValueError(
+            f'{LINE} names {min(asked)!r}, images that {WRAPPER} makes, and there is '
+            f'none around the dataset. Write into {DATASET.rpartition(".")[0]}: {WRAP}'
+        )
+    if COUNTEREXAMPLE not in asked:
+        return {}
+    images = sampler.dataset.counterexamples() + forms.offset(COUNTEREXAMPLE)
+    return {COUNTEREXAMPLE: images}
+
+
+def weights_of_forms(sampler: DefectPoolSampler) -> np.ndarray | None:
+    """Weights of the images, and of the same images as counterexamples."""
+    forms, weights = forms_of(sampler), sampler.weights
+    if weights is None or forms is None:
+        return weights
+    padded = np.zeros(forms.offset(COUNTEREXAMPLE))
+    padded[: len(weights)] = weights
+    return np.append(padded, weights)
