@@ -46,6 +46,15 @@ KEEP = 'dict(**data)'
 KEEP_INSIDE = 'dict(dataset=dict(**data))'
 
 
+# What a training validates on, which the base config has nowhere on this machine.
+VALIDATION = """
+val_dataloader = dict(dataset=dict(
+    data_root='{data}/', ann_file='annotations/val.json',
+    data_prefix=dict(img='val/'), metainfo=dict(classes=classes)))
+val_evaluator = dict(ann_file='{data}/annotations/val.json')
+"""
+
+
 def new(dataset: str) -> str:
     """A dataset that takes the place of the base config's."""
     return f'dict(_delete_=True, **{dataset})'
@@ -67,6 +76,7 @@ def config(family: str, dataset: str, rest: str = '', loader: str = LOADER) -> s
                 'batch_sampler=dict(',
                 f'batch_sampler=dict({"_delete_=True, " * (family in CLEARED)}',
             ),
+            VALIDATION,
             rest,
         ]
     )

@@ -19,6 +19,7 @@ from mmdefect.checks.dataset import (
     sliced,
 )
 from mmdefect.checks.finding import Finding
+from mmdefect.plan.quotas import OVER_SMALL, usual_over, usual_quota
 from mmdefect.pools.wrappers import class_names, unwrap
 
 # Hooks that reach for the outermost dataset, for what, and what comes of it.
@@ -99,9 +100,7 @@ def check_dataloader(cfg: Mapping[str, Any]) -> list[Finding]:
                 'batch_sampler=dict('
                 # With a base config's `batch_sampler=None` no dict can be merged.
                 + ('_delete_=True, ' if 'batch_sampler' in loader else '')
-                + "type='QuotaBatchSampler', quota=1"
-                # One image has no place for both.
-                + (', over=8)' if loader.get('batch_size') == 1 else ')'),
+                + f"type='QuotaBatchSampler', {_usual_arguments(loader)})",
             )
         )
     elif 'batch_size' not in loader:
@@ -147,6 +146,14 @@ def check_dataloader(cfg: Mapping[str, Any]) -> list[Finding]:
             )
         )
     return findings
+
+
+def _usual_arguments(loader: Mapping[str, Any]) -> str:
+    size = loader.get('batch_size')
+    size = size if isinstance(size, int) and size > 0 else OVER_SMALL
+    over = usual_over(size)
+    quota = f'quota={usual_quota(over or size)}'
+    return f'{quota}, over={over}' if over else quota
 
 
 def _check_hooks(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:

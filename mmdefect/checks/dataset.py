@@ -121,8 +121,7 @@ def check_dataset(dataset: Any) -> list[Finding]:
                     f'{WRAPPER} inside another dataset',
                     'it retries an image for the indices of the sampler, which are '
                     'those of the outermost dataset: it stands there, and only there',
-                    f'{where.rsplit(".", 1)[-1]}=dict(_delete_=True, '
-                    f"type='{type(part.dataset).__name__}', ...)",
+                    f'{where.rsplit(".", 1)[-1]}=....dataset',
                 )
             )
     preserved = is_a(dataset, WRAPPER)

@@ -14,13 +14,19 @@ from mmengine.runner import IterBasedTrainLoop
 from mmdefect.checks.config import check_config
 from mmdefect.checks.dataset import check_dataset, cutting_transforms
 from mmdefect.checks.optimizer_step import accumulated_batches, check_optimizer_step
+from mmdefect.checks.top_names import check_top_names
 from mmdefect.delivery.defect_images import DefectImages
 from mmdefect.delivery.delivered import counted_classes, delivered_classes
 from mmdefect.delivery.samples import samples_of
 from mmdefect.hooks.batch_sampler import followed_batch_sampler, quota_batch_sampler
 from mmdefect.hooks.counters import OWN_FIGURES, Interval, Losses, Seen, figure_of
 from mmdefect.hooks.text_log import leave_out
-from mmdefect.samplers.draws import MANY_DRAWS, defect_pools, draws_per_image
+from mmdefect.samplers.draws import (
+    MANY_DRAWS,
+    defect_pools,
+    draws_per_image,
+    steps_below,
+)
 from mmdefect.samplers.summary import summarize
 
 # A loss of 5 % is told from chance after about a hundred draws.
@@ -261,15 +267,15 @@ class QuotaMonitorHook(Hook):
             f'training: more than {MANY_DRAWS} times, it is likely to be learned by '
             'heart'
         )
-        quota = self._batch_sampler.quota
-        if quota is not None:
-            # A single epoch has no half.
-            by_epoch = not _by_iteration(runner) and runner.max_epochs > 1
-            half = (runner.max_epochs if by_epoch else runner.max_iters) // 2
+        if self._batch_sampler.quota is not None:
+            steps = steps_below(self._batch_sampler, pool, runner.max_iters)
+            epochs = 0 if _by_iteration(runner) else steps // len(self._batch_sampler)
+            shorter = f'max_epochs={epochs}' if epochs else f'max_iters={steps}'
             said += (
-                ". A schedule ends the quota earlier: custom_hooks=[dict(type='"
-                f"QuotaScheduleHook', milestones={[(0, quota), (half, None)]}, "
-                f'by_epoch={by_epoch})]'
+                f'. Train shorter (train_cfg.{shorter}) or with a smaller quota, or '
+                'keep the checkpoint that is best on other images: '
+                "dict(type='DefectImageMetric') in val_evaluator, and in "
+                "default_hooks.checkpoint save_best='defect/auroc', rule='greater'"
             )
         print_log(said, logger='current', level=logging.WARNING)
 
@@ -292,7 +298,7 @@ def _tell_of_findings(runner: Any) -> None:
     if not runner.cfg.get('train_dataloader'):  # the Runner was built without a config
         return
     said = check_dataset(dataset)
-    for finding in check_config(runner.cfg, dataset):
+    for finding in [*check_top_names(runner.cfg), *check_config(runner.cfg, dataset)]:
         if finding.breaks and finding not in said:
             print_log(str(finding), logger='current', level=logging.WARNING)
 

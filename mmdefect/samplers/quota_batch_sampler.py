@@ -411,12 +411,19 @@ class QuotaBatchSampler(Sampler):
             self._checksum = checksum(self.sampler)
         return fingerprint(self.sampler, self._checksum, [p for _, p in self._plans])
 
+    def never_drawn(self) -> dict[str, int]:
+        """Count the photographs that no quota of the run reaches.
+
+        Returns:
+            dict[str, int]: Of each pool that has such, their number.
+        """
+        names = {share.pool for _, plan in self._plans for share in plan.shares}
+        if 'all' in names or names == {'normal'}:
+            return {}
+        return missing_pools(self.sampler.pools, names, self.sampler.count_photographs)
+
     def _warn_of_missing(self) -> None:
-        counts = {s.pool: s.images for s in self.plan.shares}
-        if self.quota is None or len(counts) == 1:
-            return
-        photographs = self.sampler.count_photographs
-        missing = missing_pools(self.sampler.pools, counts, photographs)
+        missing = self.never_drawn()
         if missing:
             print_log(
                 'never drawn, because no quota reaches them: '
