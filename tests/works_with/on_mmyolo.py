@@ -96,8 +96,11 @@ def config(name, coco, annotations, work_dir):
         assigner.num_classes = 2
     for augment in cfg.model.data_preprocessor.get('batch_augments') or ():
         augment.random_size_range = (96, 160)
-    cfg.model.test_cfg.score_thr = 0.0  # so that there is a box to evaluate
+    # Small steps and any score, so that there is a box to evaluate.
+    cfg.optim_wrapper.optimizer.lr = 1e-4
+    cfg.model.test_cfg.score_thr = 0.0
     cfg.param_scheduler = None
+    cfg.visualizer.name = work_dir.name  # where figures are written is its own, too
     cfg.train_cfg.update(max_epochs=EPOCHS, val_interval=EPOCHS, dynamic_intervals=None)
     if 'max_epochs' in cfg.default_hooks.param_scheduler:
         cfg.default_hooks.param_scheduler.max_epochs = EPOCHS
