@@ -16,7 +16,7 @@ from mmdefect.analysis.dataloader import (
     schedules,
 )
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.analysis.failures import why_replaced
+from mmdefect.analysis.failures import why_replaced, why_unreadable
 from mmdefect.analysis.tracking import Track, untracked
 from mmdefect.checks.annotations import examine
 from mmdefect.checks.config import check_config
@@ -26,6 +26,7 @@ from mmdefect.checks.optimizer_step import (
     check_optimizer_step,
     describe_optimizer_step,
 )
+from mmdefect.checks.pools import check_draws
 from mmdefect.delivery.delivered import Delivery, count_delivery
 
 # Share of the drawn defect images that may lose their defect. As QuotaMonitorHook has.
@@ -128,6 +129,7 @@ def _check(
                 build_hook(hook).apply(loader.batch_sampler)
         except UnusableError as error:
             findings.append(refusal(where, error))
+    findings += check_draws(loader.batch_sampler)
     if not batches:
         return findings, None
     with running('the batches cannot be loaded'):
@@ -137,7 +139,8 @@ def _check(
     delivery = delivery._replace(
         optimizer_step=describe_optimizer_step(plan, accumulated)
     )
-    return findings + judge(delivery, findings, dataset), delivery
+    judged = judge(delivery, findings, dataset) or unreadable(delivery, dataset)
+    return findings + judged, delivery
 
 
 def _defect_classes(cfg: Mapping[str, Any]) -> Any:
@@ -207,3 +210,22 @@ def judge(delivery: Delivery, findings: list[Finding], dataset: Any) -> list[Fin
             why = 'a transform cuts it away: take them out one by one'
             judged.append(Finding(where, what, why, fix))
     return judged
+
+
+def unreadable(delivery: Delivery, dataset: Any) -> list[Finding]:
+    """Name a file that cannot be read, of which too few are there to break a quota.
+
+    Args:
+        delivery (Delivery): What came of the batches.
+        dataset: The outermost dataset.
+
+    Returns:
+        list[Finding]: One at most.
+    """
+    for _, index in (delivery.replaced_in or {}).values():
+        with running('the images cannot be loaded'):
+            cause = why_unreadable(dataset, index)
+        if cause:
+            what = f'{delivery.replaced:,} images were replaced by another image'
+            return [Finding('train_dataloader.dataset', what, cause, '', breaks=False)]
+    return []
