@@ -49,6 +49,7 @@ def small_config(data_root, work_dir, **options) -> Config:
         }
     )
     cfg.param_scheduler = None
+    del cfg.visualizer.name  # one name would be one log for all runs of a process
     for name in ('val_dataloader', 'val_cfg', 'val_evaluator'):
         cfg[name] = cfg[f'test{name[3:]}'] = None
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=-1)

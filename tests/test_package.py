@@ -91,6 +91,12 @@ def test_the_citation_names_this_version():
     assert cff['version'] == mmdefect.__version__
 
 
+def test_a_checkout_on_windows_has_no_symbolic_link_to_break():
+    rooms = ('configs', 'mmdefect', 'tests', 'tools')
+    paths = [path for room in rooms for path in ROOT.glob(f'{room}/**/*')]
+    assert [path for path in paths if path.is_symlink()] == []
+
+
 def test_nobody_is_sent_to_tools_that_only_a_clone_has():
     paths = [*ROOT.glob('mmdefect/**/*.py'), *ROOT.glob('configs/**/*.py')]
     tool = re.compile(r'\btools/\w+\.(py|sh)')

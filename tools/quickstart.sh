@@ -28,6 +28,25 @@ export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 config=configs/defect_yolox.py
 work_dir=work_dirs/defect_yolox
 
+# What a reader wants of a training's log: losses, validations, what the batches are made
+# of, once, and each warning to its last line, but two of MMEngine's about itself.
+digest() {
+  local line shown announced='' goes_on=''
+  while IFS= read -r line; do
+    shown=$goes_on goes_on=
+    case $line in
+      *' - WARNING - "FileClient"'* | *' - WARNING - "HardDiskBackend"'*) shown= ;;
+      *' - INFO - Epoch(train)'*loss* | *' - INFO - Epoch(val)'*coco/*) shown=yes ;;
+      *' - INFO - at '*' % overkill, threshold '*) shown=yes ;;
+      *' - INFO - '[0-9]*' normal + '*) shown=${announced:-yes} announced=no ;;
+      *' - INFO - '*) shown= ;;
+      *' - mmengine - '* | *Error* | *Traceback*) shown=yes goes_on=yes ;;
+      *) goes_on=$shown ;;
+    esac
+    [ "$shown" != yes ] || printf '%s\n' "$line"
+  done
+}
+
 # train CONFIG WORK_DIR
 train() {
   echo "== Training: mim train mmdet $1 (about 5 minutes on 2 idle CPU cores)"
@@ -35,7 +54,7 @@ train() {
   mkdir -p "$2"
   PYTHONWARNINGS=ignore mim train mmdet "$1" --work-dir "$2" 2>&1 |
     tee "$2/train.log" |
-    grep --line-buffered -E 'mmengine - (INFO|ERROR|CRITICAL) - (Epoch\((train|val)\).*(loss|coco/)|[0-9,]+ normal)|Error|Traceback' ||
+    digest ||
     { tail -30 "$2/train.log"; exit 1; }
 }
 

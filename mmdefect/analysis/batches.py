@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Iterator, NamedTuple
+from typing import Any, Iterator, Mapping, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,11 @@ from mmdefect.analysis.stock import stock
 from mmdefect.delivery.delivered import delivered_classes
 from mmdefect.pools.labels import LabelNames
 
+# A defect that is cut at the edge of the image counts as a sliver below this side, in
+# pixels: the smallest stride of most detectors.
+SLIVER = 8
+LOST, CUT = '(lost)', '(only a sliver)'
+
 
 class Batch(NamedTuple):
     """One batch, as it reaches the model.
@@ -32,6 +37,8 @@ class Batch(NamedTuple):
         samples (list[DetDataSample]): Their annotations.
         names (list[dict[int, str]]): Of each image, the names of the classes by label.
         pools (list[int]): Number of the pool that each was drawn from.
+        marks (list[str]): What became of the defect of each, where it is ``LOST``, or
+            ``CUT`` to a sliver.
         place (str): Which batch of which epoch it is.
         title (str): How it was drawn, with how many defects, and how many arrived.
     """
@@ -40,6 +47,7 @@ class Batch(NamedTuple):
     samples: list
     names: list
     pools: list
+    marks: list
     place: str
     title: str
 
@@ -92,36 +100,71 @@ def load(loader: Any, pools: np.ndarray) -> Iterator[Batch]:
     names = LabelNames(loader.dataset)
     for epoch, step, indices, batch in load_batches(loader):
         plan = loader.batch_sampler.plan_at(epoch, step)
-        drawn, delivered = count(loader, indices, batch['data_samples'])
+        marks = judge(loader, indices, batch)
+        drawn = sum(mark is not None for mark in marks)
+        lost, slivers = marks.count(LOST), marks.count(CUT)
+        delivered = f'{drawn - lost} delivered'
+        if slivers:
+            delivered += f', {slivers} as a sliver'
         yield Batch(
             [as_image(tensor) for tensor in batch['inputs']],
             batch['data_samples'],
             [names.of(index) for index in indices],
             pools[indices].tolist(),
+            [mark or '' for mark in marks],
             f'epoch {epoch + 1}, batch {step + 1}',
-            f'{sampling(plan)}: {drawn} drawn with a defect, {delivered} delivered',
+            f'{sampling(plan)}: {drawn} drawn with a defect, {delivered}',
         )
 
 
-def count(loader: Any, indices: list, samples: list) -> tuple[int, int]:
-    """Count the defect images of a batch.
+def judge(loader: Any, indices: list, batch: dict) -> list[str | None]:
+    """Tell what became of the defects of a batch.
 
     Args:
         loader (DataLoader): The dataloader.
         indices (list[int]): What was drawn.
-        samples (list[DetDataSample]): What arrived.
+        batch (dict): What arrived.
 
     Returns:
-        tuple[int, int]: Images drawn with a defect, and those of them that show one.
+        list[str | None]: Of each image that was drawn with a defect, ``LOST``, ``CUT``,
+        or nothing where it arrived; None for the others.
     """
     sampler = loader.batch_sampler.sampler
     names = LabelNames(loader.dataset, sampler.defect_classes)
     drawn = np.isin(indices, sampler.pools['defect'])
-    shown = [
-        bool(delivered_classes(sample, names.of(index)))
-        for index, sample in zip(indices, samples)
-    ]
-    return int(drawn.sum()), int((drawn & shown).sum())
+    marks: list[str | None] = []
+    arrived = zip(indices, batch['inputs'], batch['data_samples'], drawn)
+    for index, image, sample, defect in arrived:
+        labels = names.of(index)
+        if not defect:
+            marks.append(None)
+        elif not delivered_classes(sample, labels):
+            marks.append(LOST)
+        else:
+            cut = is_sliver(sample, labels, image.shape[-2:])
+            marks.append(CUT if cut else '')
+    return marks
+
+
+def is_sliver(sample: Any, names: Mapping[int, str], shape: tuple) -> bool:
+    """Whether no more shows of any defect than a narrow strip at the image's edge.
+
+    Args:
+        sample (DetDataSample): What arrived.
+        names (dict[int, str]): The classes that count, by label.
+        shape (tuple[int, int]): Height and width of the image.
+    """
+    instances = sample.gt_instances
+    counted = [label in names for label in instances.labels.tolist()]
+    if 'bboxes' not in instances or instances.bboxes.shape[-1] != 4:
+        return False
+    boxes = getattr(instances.bboxes, 'tensor', instances.bboxes).numpy()[counted]
+    height, width = shape
+    narrow = (boxes[:, 2:] - boxes[:, :2]).min(1) < SLIVER
+    at_edge = (boxes[:, :2].min(1) <= 1) | (
+        (boxes[:, 2:] >= (width - 1, height - 1)).any(1)
+    )
+    return bool((narrow & at_edge).all())
 
 
 def as_image(tensor: Any) -> np.ndarray:

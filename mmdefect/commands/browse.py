@@ -2,7 +2,8 @@
 
 The colour of a frame is the pool that an image was drawn from. Over each batch
 stands how many images with a defect were drawn, and how many of these still
-show one. With --against stock, what stock training sees stands beside it: plain
+show one; an image that shows none, or no more than a sliver of one at its edge,
+says so. With --against stock, what stock training sees stands beside it: plain
 shuffles of all images, from the dataset without DefectPreservingDataset.
 """
 
@@ -14,7 +15,13 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 from mmdefect.analysis.files import whole
 from mmdefect.commands.command_line import Parser, add_cfg_options, progress
-from mmdefect.commands.drawing import COLOURS, add_box, pool_title, settle_names
+from mmdefect.commands.drawing import (
+    COLOURS,
+    add_box,
+    file_title,
+    pool_title,
+    settle_names,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,9 +99,11 @@ def draw(sides: list, pools: list, path: Path) -> None:
         axes = panel.subplots(rows, columns, squeeze=False).ravel()
         for axis in axes[len(batch.images) :]:
             axis.axis('off')
-        images = zip(axes, batch.images, batch.samples, batch.names, batch.pools)
-        for axis, image, sample, names, pool in images:
-            draw_image(axis, image, sample, names, colours[pool])
+        images = zip(
+            *(axes, batch.images, batch.samples, batch.names, batch.pools, batch.marks)
+        )
+        for axis, image, sample, names, pool, mark in images:
+            draw_image(axis, image, sample, names, colours[pool], mark)
     used = sorted({pool for batch in sides for pool in batch.pools})
     below[0].legend(
         [Patch(facecolor=colours[n]) for n in used],
@@ -110,7 +119,9 @@ def draw(sides: list, pools: list, path: Path) -> None:
     pyplot.close(figure)
 
 
-def draw_image(axis: Any, image: Any, sample: Any, names: dict, colour: str) -> None:
+def draw_image(
+    axis: Any, image: Any, sample: Any, names: dict, colour: str, mark: str
+) -> None:
     """Draw one image of a batch.
 
     Args:
@@ -119,6 +130,7 @@ def draw_image(axis: Any, image: Any, sample: Any, names: dict, colour: str) -> 
         sample (DetDataSample): Its annotations.
         names (dict[int, str]): Names of the classes, by label.
         colour (str): Colour of the frame.
+        mark (str): What became of its defect, where that is not what it should be.
     """
     axis.set_xticks([])
     axis.set_yticks([])
@@ -133,6 +145,8 @@ def draw_image(axis: Any, image: Any, sample: Any, names: dict, colour: str) -> 
         add_box(axis, box, '0.5', 'dashed')
     for box, label in zip(boxes_of(instances), instances.labels.tolist()):
         add_box(axis, box, '#00b050', 'solid', names[label])
+    under = file_title(sample.get('img_path', ''), 34 - len(mark))
+    axis.set_xlabel(f'{under} {mark}', fontsize=7, color='#c00000' if mark else '0.35')
 
 
 def boxes_of(instances: Any) -> list:

@@ -33,7 +33,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UnusableError: If a file of theirs is there already.
     """
-    source = Path(mmdefect.__path__[0], '.mim/configs')
+    package = Path(mmdefect.__path__[0])
+    source = package / '.mim/configs'
+    if not source.is_dir():  # a checkout, which has them at its top
+        source = package.parent / 'configs'
     files = sorted(path.relative_to(source) for path in source.rglob('*.py'))
     target = args.dir / 'configs'
     there = [str(target / file) for file in files if (target / file).exists()]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-from typing import Any, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Sequence
+
+if TYPE_CHECKING:
+    import numpy as np
 
 NORMAL = '#d9d9d9'
 
@@ -13,11 +16,9 @@ COLOURS = ('#d55e00', '#0072b2', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#4
 PAD, GAP = 0.8, 1.6  # points around the name of a box, and between two
 
 
-# Where a name may move, in its own widths and heights: rather up than down, onto a box.
-SHIFTS = sorted(
-    itertools.product(range(-3, 4), repeat=2),
-    key=lambda shift: abs(shift[0]) + abs(shift[1]) * (0.4 if shift[1] > 0 else 1.2),
-)
+# What it costs a name to hide all of another name, of its box, of another box. Away
+# from its box by its own height it costs 1.
+ON_NAME, ON_OWN, ON_OTHER = 100, 10, 6
 
 
 def add_box(
@@ -30,62 +31,120 @@ def add_box(
         box (Sequence[float]): Left, top, right, bottom in pixels.
         colour (str): Colour of the frame.
         style (str): Line style of the frame.
-        text (str): What to write above it.
+        text (str): What to write beside it; ``settle_names`` says where.
     """
+    from matplotlib.patches import Rectangle
+
     left, top, right, bottom = box
-    corners = [left, right, right, left, left], [top, top, bottom, bottom, top]
-    axis.plot(*corners, color=colour, linestyle=style, linewidth=1.2)
+    frame = Rectangle(
+        (left, top),
+        right - left,
+        bottom - top,
+        fill=False,
+        edgecolor=colour,
+        linestyle=style,
+        linewidth=1.2,
+    )
+    axis.add_patch(frame)
     if text:
-        name = axis.text(
-            left,
-            top,
+        leader = dict(arrowstyle='-', color=colour, linewidth=0.8, patchB=frame)
+        name = axis.annotate(
             text,
+            ((left + right) / 2, (top + bottom) / 2),
+            (left, top),
             fontsize=7,
             color='white',
             verticalalignment='bottom',
+            annotation_clip=False,
             bbox=dict(facecolor=colour, edgecolor='none', pad=PAD),
+            arrowprops=dict(leader, shrinkA=0, shrinkB=0),
         )
         name.set_in_layout(False)
 
 
 def settle_names(figure: Any) -> None:
-    """Move the names of boxes, so that they stay on their image, none on another.
+    """Move the names of boxes beside them: on their image, off boxes and other names.
+
+    A name that finds no room near its box gets a line to it.
 
     Args:
         figure (matplotlib.figure.Figure): The figure, with all that stands in it.
     """
+    import numpy as np
+    from matplotlib.text import Annotation, Text
+
     figure.draw_without_rendering()  # before, nothing has its place
+    axis: Any
     for axis in figure.axes:
+        frames = [patch.get_window_extent().extents for patch in axis.patches]
+        names: list[Any] = [t for t in axis.texts if isinstance(t, Annotation)]
+        image = axis.get_window_extent().extents
         taken: list = []
-        for name in axis.texts:
-            box = name.get_window_extent().padded(GAP * figure.dpi / 72)
-            taken.append(find_spot(box, axis.get_window_extent(), taken))
-            place = axis.transData.transform(name.get_position())
-            place += taken[-1].min - box.min
+        for name in names:
+            box = Text.get_window_extent(name).padded(GAP * figure.dpi / 72)
+            own = name.arrow_patch.patchB.get_window_extent().extents
+            spot, away = find_spot(np.array(box.size), own, image, taken, frames)
+            taken.append(spot)
+            name.arrow_patch.set_visible(away > box.height / 2)
+            place = axis.transData.transform(name.get_position()) + spot[:2] - box.min
             name.set_position(axis.transData.inverted().transform(place))
 
 
-def find_spot(box: Any, image: Any, taken: list) -> Any:
+def find_spot(
+    size: np.ndarray, own: np.ndarray, image: np.ndarray, taken: list, frames: list
+) -> tuple[np.ndarray, float]:
     """Find a place for the name of a box.
 
     Args:
-        box (Bbox): The place that it would have.
-        image (Bbox): What it has to stay on.
-        taken (list[Bbox]): Places of other names.
+        size (np.ndarray): Its width and height.
+        own (np.ndarray): The box: left, low, right, high, as all that follows.
+        image (np.ndarray): What the name has to stay on.
+        taken (list[np.ndarray]): Places of other names.
+        frames (list[np.ndarray]): All boxes, its own among them.
 
     Returns:
-        Bbox: The place nearest to its own that is free; if there is none, its own.
+        tuple[np.ndarray, float]: The place, and how far from its box it is.
     """
-    left = min(max(box.x0, image.x0), max(image.x1 - box.width, image.x0))
-    low = min(max(box.y0, image.y0), max(image.y1 - box.height, image.y0))
-    spot = box.translated(left - box.x0, low - box.y0)
-    image = image.padded(0.1)  # what touches its edge is inside, however it is rounded
-    for right, up in SHIFTS:
-        moved = spot.translated(right * box.width, up * box.height)
-        inside = image.contains(*moved.min) and image.contains(*moved.max)
-        if inside and not any(map(moved.fully_overlaps, taken)):
-            return moved
-    return spot
+    import numpy as np
+
+    (left, low, right, high), (width, height) = own, size
+    lowest = np.maximum(image[2:] - size, image[:2])
+    across = np.arange(image[0], lowest[0], width / 4)
+    up = np.arange(image[1], lowest[1], height / 2)
+    across = np.concatenate([across, [left, right, right - width, left - width]])
+    up = np.concatenate([up, [high, low - height, low]])
+    corners = np.stack(np.meshgrid(across, up), -1).reshape(-1, 2)
+    corners = corners.clip(image[:2], lowest)
+    spots = np.concatenate([corners, corners + size], 1)
+    gaps = np.maximum(spots[:, :2] - own[2:], own[:2] - spots[:, 2:]).clip(0)
+    away = np.hypot(*gaps.T)
+    cost = away / height
+    for boxes, price in ((taken, ON_NAME), ([own], ON_OWN), (frames, ON_OTHER)):
+        if boxes:
+            cost += price * hidden(spots, np.array(boxes)).sum(1)
+    # Rather above its box than beside it or below.
+    cost += np.hypot(*(corners - (left, high)).T) / height / 50
+    best = int(cost.argmin())
+    return spots[best], float(away[best])
+
+
+def hidden(spots: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Share of each box that each spot hides, of shape (spots, boxes)."""
+    import numpy as np
+
+    low = np.maximum(spots[:, None, :2], boxes[:, :2])
+    high = np.minimum(spots[:, None, 2:], boxes[:, 2:])
+    areas = (boxes[:, 2:] - boxes[:, :2]).clip(1).prod(1)
+    return (high - low).clip(0).prod(2) / areas
+
+
+def file_title(path: str, longest: int) -> str:
+    """The name of an image's file, without its middle where it is too long."""
+    name = Path(path).name
+    if len(name) <= longest:
+        return name
+    end = longest // 2
+    return f'{name[: longest - end - 1]}…{name[-end:]}'
 
 
 def pool_title(names: list[str], number: int) -> str:

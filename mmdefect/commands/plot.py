@@ -1,4 +1,7 @@
-"""Draw loss, AP, recall and delivered quota of training runs, in one figure.
+"""Draw loss, AP, recall and escape of training runs, in one figure.
+
+What stays the same throughout, as a kept quota does, is told and not drawn. A
+band is the 95 % interval that DefectImageMetric logs.
 
 Reads what MMEngine logged under each WORK_DIR. A run that was resumed has
 several logs there: they are joined by iteration, and from where a newer log
@@ -12,7 +15,7 @@ import os
 import re
 import textwrap
 from pathlib import Path
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Iterable, NamedTuple, Sequence
 
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.files import whole
@@ -26,25 +29,41 @@ class Panel(NamedTuple):
     Args:
         title (str): What it shows.
         patterns (tuple[str, ...]): Names of scalars; the first that a run has is drawn.
-        top (float, optional): The highest value that there can be.
+        scale (str): Panels of the same are drawn to the same scale. Empty: to its own,
+            whatever its values.
+        chance (float, optional): What guessing reaches.
     """
 
     title: str
     patterns: tuple
-    top: float | None = None
+    scale: str = ''
+    chance: float | None = None
 
 
 # Drawn where at least one run has the scalar.
 PANELS = [
     Panel('training loss', (r'loss',)),
-    Panel('AP at IoU 0.50', (r'.*bbox_mAP_50', r'.*segm_mAP_50', r'.*AP50'), 1),
-    Panel('AP', (r'.*bbox_mAP', r'.*segm_mAP', r'.*mAP'), 1),
-    Panel('recall of boxes', (r'defect/recall', r'.*AR@\d+', r'.*recall.*'), 1),
-    Panel('AUROC of images', (r'.*auroc',), 1),
-    Panel('escape rate', (r'.*/escape', r'.*/escape_at_5', r'.*/escape_at_[\d.]+'), 1),
-    Panel('overkill rate', (r'.*/overkill',), 1),
+    Panel(
+        'AP at IoU 0.50', (r'.*bbox_mAP_50', r'.*segm_mAP_50', r'.*AP50'), scale='boxes'
+    ),
+    Panel('AP', (r'.*bbox_mAP', r'.*segm_mAP', r'.*mAP'), scale='boxes'),
+    Panel(
+        'recall of boxes',
+        (r'defect/recall', r'.*AR@\d+', r'.*recall.*'),
+        scale='boxes',
+    ),
+    Panel('AUROC of images', (r'.*auroc',), scale='images', chance=0.5),
+    Panel(
+        'escape rate',
+        (r'.*/escape_at_5', r'.*/escape_at_[\d.]+', r'.*/escape'),
+        scale='images',
+    ),
+    Panel('overkill rate', (r'.*/overkill',), scale='overkill'),
     Panel('defect images delivered a batch', (r'quota/delivered',)),
 ]
+
+# Where the axis of a share may end, so that it can be read across panels and pictures.
+TOPS = (0.1, 0.25, 0.5, 1)
 
 # Later runs are dashed, so that they do not hide an equal one under them.
 DASHES: Any = ('-', (0, (5, 2)), (0, (2, 2)), (0, (5, 2, 1, 2)), (0, (1, 1)), '--', ':')
@@ -112,22 +131,30 @@ def find(curves: Curves, panel: Panel) -> str | None:
     return None
 
 
+def constant(runs: Iterable[Curves], panel: Panel) -> float | None:
+    """The one value that a panel would show of all runs, where it never changes."""
+    found = [run[name] for run in runs for name in [find(run, panel)] if name]
+    values = {value for curve in found for _, value in curve}
+    long_enough = all(len(curve) > 1 for curve in found)
+    return values.pop() if len(values) == 1 and long_enough else None
+
+
 def means(values: list, count: int) -> list:
     """The mean of each value and up to ``count - 1`` before it."""
     windows = [values[max(0, end - count) : end] for end in range(1, len(values) + 1)]
     return [sum(window) / len(window) for window in windows]
 
 
-def draw(runs: dict[str, Curves], smooth: int, out: Path) -> list[str]:
+def draw(
+    runs: dict[str, Curves], panels: Sequence[Panel], smooth: int, out: Path
+) -> None:
     """Draw the runs.
 
     Args:
         runs (dict[str, Curves]): Scalars by the label of a run.
+        panels (Sequence[Panel]): What is drawn of them.
         smooth (int): Logged values that are averaged.
         out (Path): Picture to write.
-
-    Returns:
-        list[str]: Titles of the panels.
     """
     import matplotlib
 
@@ -136,7 +163,6 @@ def draw(runs: dict[str, Curves], smooth: int, out: Path) -> list[str]:
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
-    panels = [p for p in PANELS if any(find(run, p) for run in runs.values())]
     columns = min(len(panels), 3 if len(panels) > 4 else 2)
     rows = -(-len(panels) // columns)
     figure: Any
@@ -149,6 +175,7 @@ def draw(runs: dict[str, Curves], smooth: int, out: Path) -> list[str]:
     )
     for axis in axes.ravel()[len(panels) :]:
         axis.remove()
+    tops = find_tops(runs.values(), panels)
     for axis, panel in zip(axes.ravel(), panels):
         shown = [find(run, panel) for run in runs.values()]
         for number, run in enumerate(runs.values()):
@@ -171,6 +198,7 @@ def draw(runs: dict[str, Curves], smooth: int, out: Path) -> list[str]:
                 axis.plot(steps, values, color=colour, alpha=0.25, linewidth=1)
                 values = means(values, smooth)
             axis.plot(steps, values, **style)
+            draw_interval(axis, run, name, colour)
         names = ', '.join(sorted({name for name in shown if name}))
         axis.set_title(panel.title, fontsize=10, loc='left')
         lacking = ', '.join(label for label, name in zip(runs, shown) if not name)
@@ -184,11 +212,14 @@ def draw(runs: dict[str, Curves], smooth: int, out: Path) -> list[str]:
         axis.grid(color='0.9', linewidth=0.8)
         axis.set_axisbelow(True)
         axis.spines[['top', 'right']].set_visible(False)
+        if panel.chance is not None:
+            axis.axhline(panel.chance, color='0.5', linewidth=1, linestyle='dotted')
+            place = dict(xy=(1, panel.chance), xycoords=('axes fraction', 'data'))
+            axis.annotate(
+                'chance', **place, fontsize=8, color='0.35', ha='right', va='bottom'
+            )
         # From zero, so that the height of a curve says how much it is.
-        high = axis.get_ylim()[1] * 1.05
-        if panel.top is not None:
-            high = max(high, 0.1) if high < panel.top / 2 else panel.top
-        axis.set_ylim(0, high)
+        axis.set_ylim(0, tops.get(panel.scale) or axis.get_ylim()[1] * 1.05)
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / figure.get_figheight()))
     figure.legend(
         [
@@ -204,7 +235,27 @@ def draw(runs: dict[str, Curves], smooth: int, out: Path) -> list[str]:
     with whole(out) as part:
         figure.savefig(part, dpi=130)
     pyplot.close(figure)
-    return [panel.title for panel in panels]
+
+
+def find_tops(runs: Iterable[Curves], panels: Sequence[Panel]) -> dict[str, float]:
+    """Where the axis of each scale ends."""
+    tops: dict[str, float] = {}
+    for panel in panels:
+        names = [(run, find(run, panel)) for run in runs if panel.scale]
+        values = [value for run, name in names if name for _, value in run[name]]
+        high = max([tops.get(panel.scale, 0), *values])
+        if panel.scale:
+            tops[panel.scale] = next((top for top in TOPS if high <= top), high)
+    return tops
+
+
+def draw_interval(axis: Any, run: Curves, name: str, colour: str) -> None:
+    """Draw the interval of a figure as a band, where the run logged one."""
+    ends = [dict(run.get(f'{name}_{end}', ())) for end in ('low', 'high')]
+    steps = sorted(ends[0].keys() & ends[1].keys())
+    if steps:
+        low, high = ([end[step] for step in steps] for end in ends)
+        axis.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -224,6 +275,12 @@ def run(args: argparse.Namespace) -> int:
     }
     if not args.out.parent.is_dir():
         raise UnusableError(f'--out {args.out}: there is no {args.out.parent}')
-    titles = draw(runs, args.smooth, args.out)
-    print(f'{args.out}: {", ".join(titles)}')
+    logged = [p for p in PANELS if any(find(run, p) for run in runs.values())]
+    same = {p: constant(runs.values(), p) for p in logged}
+    panels = [p for p in logged if same[p] is None] or logged
+    draw(runs, panels, args.smooth, args.out)
+    print(f'{args.out}: {", ".join(panel.title for panel in panels)}')
+    for panel in logged:
+        if panel not in panels:
+            print(f'not drawn, for it never changes: {panel.title}, {same[panel]:g}')
     return 0

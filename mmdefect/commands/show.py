@@ -1,5 +1,8 @@
 """Print what a finished training run reached, and draw its detections.
 
+Over each image stands whether its defect was found and with which score, or
+missed, or that a normal image gave a false alarm.
+
 With --against, it measures another run on the same validation images, draws
 both side by side, and says in one sentence what the difference is.
 """
@@ -8,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, Sequence
+from typing import TYPE_CHECKING, Any, Sequence
 
 from mmdefect.analysis.config import running
 from mmdefect.analysis.errors import UnusableError
@@ -22,9 +25,14 @@ from mmdefect.analysis.runs import (
     title,
 )
 from mmdefect.commands.command_line import Parser, progress
-from mmdefect.commands.drawing import add_box, settle_names
+from mmdefect.commands.drawing import add_box, file_title, settle_names
+
+if TYPE_CHECKING:
+    import numpy as np
 
 COLUMNS = 6
+NAMED = 4  # detections of an image that have their names and scores beside them
+TOUCHES = 0.1  # IoU from which a detection is one of what is annotated
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -136,7 +144,8 @@ def draw(
         panel.suptitle(name, fontsize=14)
         axes = panel.subplots(rows, columns, squeeze=False).ravel()
         for axis in axes:
-            axis.axis('off')
+            axis.set(xticks=[], yticks=[], anchor='N')
+            axis.spines[:].set_visible(False)
         shown = list(zip(axes, chosen))
         for axis, info in progress(shown, f'drawing {name or "detections"}'):
             draw_image(axis, info, model, dataset.metainfo['classes'], score)
@@ -175,9 +184,39 @@ def draw_image(
         add_box(axis, instance['bbox'], 'lime', 'dashed')
     found = inference_detector(model, info['img_path']).pred_instances.numpy()
     found = found[found.scores >= score]
+    found = found[np.argsort(-found.scores, kind='stable')]
     height, width = image.shape[:2]
     # A detector that has hardly trained puts boxes anywhere.
     boxes = np.nan_to_num(found.bboxes).clip(0, (width, height, width, height))
-    for box, label, value in zip(boxes, found.labels, found.scores):
-        add_box(axis, box, 'red', 'solid', f'{names[label]} {value:.2f}')
-    axis.set_title('defect' if shows_defect(info) else 'normal', fontsize=9)
+    drawn = zip(boxes, found.labels, found.scores)
+    for number, (box, label, value) in enumerate(drawn):
+        name = f'{names[label]} {value:.2f}' if number < NAMED else ''
+        add_box(axis, box, 'red', 'solid', name)
+    said, colour = judge(info, boxes, found.scores)
+    axis.set_title(said, fontsize=9, color=colour)
+    axis.set_xlabel(file_title(info['img_path'], 38), fontsize=7, color='0.35')
+
+
+def judge(info: dict, boxes: np.ndarray, scores: np.ndarray) -> tuple[str, str]:
+    """Say what a detector made of an image.
+
+    Args:
+        info (dict): The dataset's information on the image.
+        boxes (np.ndarray): What it found, the surest first, (n, 4).
+        scores (np.ndarray): Their scores, (n,).
+
+    Returns:
+        tuple[str, str]: The words, and their colour.
+    """
+    import numpy as np
+
+    from mmdefect.metrics.boxes import overlaps
+
+    alarm = f'false alarm {scores[0]:.2f}' if len(scores) else ''
+    if not shows_defect(info):
+        return (alarm, '#d55e00') if alarm else ('normal, and passed', '0.35')
+    truth = [i['bbox'] for i in info['instances'] if not i['ignore_flag']]
+    right = (overlaps(boxes, np.array(truth)) >= TOUCHES).any(1)
+    if right.any():
+        return f'found {scores[right][0]:.2f}', '#007a3d'
+    return f'missed, {alarm}' if alarm else 'missed', '#c00000'

@@ -16,11 +16,16 @@ from mmdefect.checks.optimizer_step import accumulated_batches, check_optimizer_
 from mmdefect.delivery.defect_images import DefectImages
 from mmdefect.delivery.delivered import counted_classes, delivered_classes
 from mmdefect.hooks.batch_sampler import quota_batch_sampler
-from mmdefect.hooks.counters import Interval, Losses, Seen, figure_of
+from mmdefect.hooks.counters import OWN_FIGURES, Interval, Losses, Seen, figure_of
+from mmdefect.hooks.text_log import leave_out
 from mmdefect.samplers.draws import MANY_DRAWS, defect_pools, draws_per_image
+from mmdefect.samplers.summary import summarize
 
 # A loss of 5 % is told from chance after about a hundred draws.
 ENOUGH_DRAWS = 100
+
+# What a line of the text log has room for. All figures are in the backends.
+IN_TEXT = ('delivered', 'min')
 
 
 @HOOKS.register_module()
@@ -40,12 +45,16 @@ class QuotaMonitorHook(Hook):
     - ``quota/seen``: share of all defect images that have reached the model since
       training began.
 
+    The text log has the first two; ``scalars.json`` and TensorBoard have them all.
+
     What an image shows is told by its boxes: a defect that ``CutOut`` paints over
     counts as shown, for its box stays.
 
-    When training starts, it says so where a defect image will be drawn more than
-    ``MANY_DRAWS`` times, and what else in the config breaks the quota: the sampler has
-    told what it finds in the dataset, but knows no hooks and no loop.
+    Before the first iteration it repeats what the batches are made of, which the log
+    of a model's weights has buried since the sampler said so. It says where a defect
+    image will be drawn more than ``MANY_DRAWS`` times, and what else in the config
+    breaks the quota: the sampler has told what it finds in the dataset, but knows no
+    hooks and no loop.
 
     Args:
         tolerance (float): Share of the drawn defect images that may lose their defect
@@ -86,7 +95,8 @@ class QuotaMonitorHook(Hook):
         self._interval = Interval(self._classes, batches, steps)
         self._losses = Losses()
         self._images: Any = None  # The first batch tells how they are known.
-        self._show_as_they_are(runner.log_processor)
+        self._set_up_log(runner.log_processor)
+        print_log(summarize(self._batch_sampler.sampler, plan), logger='current')
         self._tell_of_many_draws(runner)
         _tell_of_findings(runner)
         for finding in check_optimizer_step(plan, accumulated_batches(runner.cfg)):
@@ -197,13 +207,16 @@ class QuotaMonitorHook(Hook):
             level=logging.WARNING,
         )
 
-    def _show_as_they_are(self, processor: Any) -> None:
+    def _set_up_log(self, processor: Any) -> None:
+        names = [f'quota/{figure_of(name)}' for name in self._classes]
         # MMEngine smooths what has `loss` or `time` in its name, such as `gloss`.
         processor.custom_cfg += [
-            dict(data_src=f'quota/{name}', method_name='current')
-            for name in map(figure_of, self._classes)
-            if processor.mean_pattern.search(f'quota/{name}')
+            dict(data_src=name, method_name='current')
+            for name in names
+            if processor.mean_pattern.search(name)
         ]
+        names += [f'quota/{name}' for name in OWN_FIGURES if name not in IN_TEXT]
+        leave_out(names, processor)
 
     def _tell_of_many_draws(self, runner: Any) -> None:
         draws = draws_per_image(self._batch_sampler, runner.max_iters)

@@ -12,15 +12,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmdet.structures import DetDataSample
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+from mmengine.structures import InstanceData
 from runner_configs import ROOT, small_config
 from user_configs import config, new, preserved
 
-from mmdefect.analysis.batches import as_image
+from mmdefect.analysis.batches import LOST, as_image, is_sliver
 from mmdefect.commands.browse import draw, tint
-from mmdefect.commands.drawing import COLOURS
+from mmdefect.commands.drawing import COLOURS, file_title
 from mmdefect.commands.main import main
 
 CONFIG = ROOT / 'configs/defect_yolox.py'
@@ -155,6 +157,7 @@ def test_stock_sampling_beside_it_is_plain_shuffling_without_the_wrapper(
     )
     assert (drawn_stock, delivered) == (sum(count), sum(count) - lost)
     assert lost > 0
+    assert sum(batch.marks.count(LOST) for batch in stock) == lost
     assert all('3 drawn with a defect, 3 delivered' in b.title for b in quota)
 
 
@@ -168,6 +171,41 @@ def test_the_epoch_goes_on_where_more_batches_are_asked_for_than_it_has(
     assert titles == ['epoch 1, batch 1', 'epoch 1, batch 2', 'epoch 2, batch 1']
     ids = [[s.img_id for s in batch.samples] for (batch,) in drawn]
     assert ids[0] != ids[2]
+
+
+@pytest.mark.parametrize(
+    ('boxes', 'sliver'),
+    [
+        ([[0, 20, 5, 60]], True),  # five pixels of what goes on to the left
+        ([[20, 96, 60, 100]], True),
+        ([[1, 20, 30, 60]], False),
+        ([[40, 20, 45, 60]], False),  # narrow, but whole
+        ([[0, 20, 5, 60], [40, 20, 45, 60]], False),
+    ],
+)
+def test_a_strip_of_a_defect_at_the_edge_is_told_from_a_narrow_defect(boxes, sliver):
+    sample = DetDataSample()
+    labels = torch.zeros(len(boxes), dtype=torch.long)
+    sample.gt_instances = InstanceData(bboxes=torch.tensor(boxes), labels=labels)
+    assert is_sliver(sample, {0: 'crack'}, (100, 100)) is sliver
+
+
+def test_each_image_has_the_name_of_its_file_under_it(browse, tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    under = []
+
+    def keep(self, path, **options):
+        under.extend(axis.get_xlabel() for axis in self.axes)
+        path.touch()
+
+    monkeypatch.setattr(Figure, 'savefig', keep)
+    browse('--num', 1, '--output-dir', tmp_path / 'b')
+    assert len(under) == 8
+    assert all(re.match(r'\d{6}\.png', text) for text in under)
+    assert file_title('/a/line_7_camera_2_2026-03-04_11-12-13.png', 20) == (
+        'line_7_ca…-12-13.png'
+    )
 
 
 def frame_colours(path):

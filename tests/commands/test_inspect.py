@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from user_configs import config, new
 
 from mmdefect.analysis.batches import pool_numbers
 from mmdefect.commands.main import main
+from mmdefect.commands.plan_picture import draw_curve
 
 CONFIG = ROOT / 'configs/defect_yolox.py'
 LEAF = 'train_dataloader.dataset.dataset'
@@ -273,7 +275,10 @@ def test_the_screen_fits_80_columns_and_says_the_numbers(inspect):
     cells = [cell.strip() for cell in line.strip('│').split('│')]
     assert cells[:3] == ['3', f'{row["batches"]:,}', f'{row["normals"]:,}']
     assert cells[3:5] == [f'{row["draws_epoch"]:.1f}', f'{row["draws_run"]:.0f}']
-    assert f'Recommended: quota={said["recommended"]["quota"]}:' in out
+    quota = said['recommended']['quota']
+    table, last = out.split(f'\nRecommended: quota={quota}: ')
+    assert 'Recommended' not in table
+    assert all(mark not in last for mark in '┃│└')  # no table after it
 
 
 def test_a_quota_of_classes_and_a_schedule_are_told_by_pool(inspect):
@@ -330,6 +335,22 @@ def test_the_squares_have_the_colours_of_the_pools(synthetic, tmp_path):
     assert (numbers[only] == 3).all()
 
 
+def test_a_point_that_is_higher_than_its_panel_stands_at_the_edge_with_its_number():
+    from matplotlib import pyplot
+
+    figure, axis = pyplot.subplots()
+    advice = SimpleNamespace(quota=1)
+    found = SimpleNamespace(own_quota=lambda: 3, advice=advice)
+    draw_curve(axis, [270, 635, 1140, 2900, 13335], found, 300)
+    bottom, top = axis.get_ylim()
+    assert bottom < 270
+    assert 2900 < top < 13335
+    (number,) = axis.texts
+    assert number.get_text() == '13,335'
+    assert number.xy == (5, top)
+    pyplot.close(figure)
+
+
 @pytest.mark.parametrize(
     ('args', 'options', 'said'),
     [
@@ -379,6 +400,8 @@ def test_it_runs_from_anywhere_as_the_help_says(synthetic, tmp_path):
         text=True,
     )
     assert 'mmdefect inspect configs/defect_yolox.py' in shown.stdout
+    assert 'LVIS: a dataset' in shown.stdout  # what it recommends has its source
+    assert max(map(len, shown.stdout.splitlines())) <= 80
     run = subprocess.run(
         [
             *(

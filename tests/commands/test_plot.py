@@ -25,9 +25,8 @@ EPOCHS = 2
 def trained(synthetic, tmp_path_factory):
     """A real run, and another after it in the same directory."""
     work_dir = tmp_path_factory.mktemp('runs') / 'trained'
-    for name in ('first', 'second'):
+    for _ in range(2):
         cfg = small_config(synthetic, work_dir, train_cfg__max_epochs=EPOCHS)
-        cfg.visualizer.name = name  # in one process, one name is one log
         with contextlib.redirect_stdout(io.StringIO()):
             Runner.from_cfg(cfg).train()
     return work_dir
@@ -61,7 +60,7 @@ def test_a_real_run_is_drawn_with_its_quota(trained, capsys, tmp_path):
     assert main(['plot', str(trained), '--out', str(out), '--smooth', '2']) == 0
     said = capsys.readouterr().out
     assert said.startswith(f'{out}: training loss')
-    assert 'defect images delivered a batch' in said
+    assert 'it never changes: defect images delivered a batch, 3\n' in said
     assert cv2.imread(str(out)).std() > 0
     assert list(tmp_path.iterdir()) == [out]
     curves = read_run(trained)
@@ -134,6 +133,52 @@ def test_a_run_that_logged_no_ap_is_named_where_others_have_one(logged, monkeypa
     logs = dict(stock=[train(10, 9.0)], quota=[train(10, 9.0), validate(1, 0.5)])
     assert main(['plot', *(str(logged(rows, name=n)) for n, rows in logs.items())]) == 0
     assert labels == ['iteration', 'iteration; not logged: stock']  # of loss, of AP
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The axes of the figures that are written, by the name on their left."""
+    from matplotlib.figure import Figure
+
+    panels = {}
+
+    def keep(self, path, **options):
+        panels.update({axis.get_ylabel(): axis for axis in self.axes})
+        path.touch()
+
+    monkeypatch.setattr(Figure, 'savefig', keep)
+    return panels
+
+
+def test_escape_at_5_percent_overkill_is_drawn_with_its_interval(logged, drawn):
+    key = 'defect/escape_at_5'
+    rows = [train(10, 9.0), train(20, 8.0)]
+    for number, value in ((1, 0.7), (2, 0.6)):
+        interval = {f'{key}_low': value - 0.1, f'{key}_high': value + 0.1}
+        figures = {key: value, **interval, 'defect/escape': 1.0}
+        rows.insert(2 * number - 1, {**figures, 'step': number})
+    assert main(['plot', str(logged(rows))]) == 0
+    (line,) = drawn[key].lines
+    assert list(line.get_ydata()) == [0.7, 0.6]
+    (band,) = drawn[key].collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == pytest.approx((0.5, 0.8))
+
+
+def test_a_figure_that_changes_in_one_run_only_is_drawn_of_all(logged, drawn, capsys):
+    runs = []
+    for name, delivered in (('a', (3, 3)), ('b', (3, 2))):
+        rows = [
+            {**train(10 * n, 9.0 - n), 'quota/delivered': value}
+            for n, value in enumerate(delivered, 1)
+        ]
+        runs.append(str(logged(rows, name=name)))
+    assert main(['plot', *runs]) == 0
+    assert len(drawn['quota/delivered'].lines) == 2
+    assert main(['plot', runs[0]]) == 0
+    assert (
+        'never changes: defect images delivered a batch, 3' in capsys.readouterr().out
+    )
 
 
 def test_runs_of_the_same_name_are_called_by_what_differs(logged):

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 from mmengine.config import Config
 from mmengine.runner import Runner
 from runner_configs import ROOT, small_config
@@ -21,6 +22,7 @@ from runner_configs import ROOT, small_config
 from mmdefect.analysis.runs import Run, find_run, measure, sentence
 from mmdefect.commands.drawing import add_box, settle_names
 from mmdefect.commands.main import main
+from mmdefect.commands.show import judge
 
 
 def validated(synthetic, work_dir, **options):
@@ -58,8 +60,6 @@ def trained(synthetic, tmp_path_factory):
         cfg = validated(
             synthetic, work_dir, train_dataloader__batch_sampler__quota=quota
         )
-        # Visualizers of the same name would write where the first one does.
-        cfg.visualizer.name = f'quota_{quota}'
         Runner.from_cfg(cfg).train()
         work_dirs.append(work_dir)
     return work_dirs
@@ -89,7 +89,6 @@ def test_a_run_that_found_nothing_at_all_is_shown_as_it_is(
     synthetic, tmp_path, trained, capsys
 ):
     cfg = validated(synthetic, tmp_path)
-    cfg.visualizer.name = 'nothing'
     cfg.model.test_cfg.score_thr = 1.1
     Runner.from_cfg(cfg).train()
     assert not list(tmp_path.glob('best*'))
@@ -186,25 +185,77 @@ def test_a_file_that_was_cut_off_is_told_in_one_line(left, capsys, name):
     assert not list(work_dir.glob('*.png'))
 
 
-def test_names_of_boxes_stay_on_their_image_and_off_each_other():
+@pytest.fixture
+def named():
+    """Draws boxes on an image of 100 x 100 pixels: their names, and their frames."""
     from matplotlib import pyplot
 
     figure = pyplot.figure(figsize=(2, 2), layout='constrained')
     axis = figure.add_subplot()
     axis.imshow(np.zeros((100, 100, 3)))
     axis.autoscale(False)
-    for box in ([90, 0, 99, 9], [88, 1, 99, 8], [91, 2, 99, 7], [0, 50, 9, 60]):
-        add_box(axis, box, 'red', 'solid', 'scratch 0.87')
-    settle_names(figure)
-    figure.draw_without_rendering()
-    places = [name.get_window_extent() for name in axis.texts]
-    for one, other in itertools.combinations(places, 2):
+
+    def draw(*boxes):
+        for box in boxes:
+            add_box(axis, box, 'red', 'solid', 'scratch 0.87')
+        settle_names(figure)
+        figure.draw_without_rendering()
+        return axis, axis.texts, [patch.get_window_extent() for patch in axis.patches]
+
+    yield draw
+    pyplot.close(figure)
+
+
+def places(names):
+    return [Text.get_window_extent(name) for name in names]
+
+
+def test_names_of_boxes_stay_on_their_image_and_off_each_other(named):
+    boxes = [90, 0, 99, 9], [88, 1, 99, 8], [91, 2, 99, 7], [0, 50, 9, 60]
+    axis, names, _ = named(*boxes)
+    for one, other in itertools.combinations(places(names), 2):
         assert not one.fully_overlaps(other)
     image = axis.get_window_extent()
-    assert all(image.contains(*p.min) and image.contains(*p.max) for p in places)
-    x, y = axis.texts[3].get_position()
+    inside = [image.contains(*p.min) and image.contains(*p.max) for p in places(names)]
+    assert all(inside)
+    x, y = names[3].get_position()
     assert (x, y) == pytest.approx((2, 50), abs=3)  # one in nobody's way stays
-    pyplot.close(figure)
+    assert not names[3].arrow_patch.get_visible()
+
+
+def test_a_name_hides_no_small_box_and_a_line_leads_to_one_far_away(named):
+    # At the upper edge there is no room above; one below the other, none between.
+    boxes = [40, 0, 44, 3], [10, 50, 14, 53], [12, 56, 16, 59], [11, 62, 15, 65]
+    _, names, frames = named(*boxes)
+    for name, frame in itertools.product(places(names), frames):
+        assert not name.fully_overlaps(frame)
+    led = [name.arrow_patch.get_visible() for name in names]
+    gaps = [
+        max(frame.y0 - place.y1, place.y0 - frame.y1, place.x0 - frame.x1)
+        for place, frame in zip(places(names), frames)
+    ]
+    near = [gap < place.height for gap, place in zip(gaps, places(names))]
+    assert all(line or close for line, close in zip(led, near))
+
+
+def box(x, y):
+    return [x, y, x + 10, y + 10]
+
+
+@pytest.mark.parametrize(
+    ('truth', 'found', 'said'),
+    [
+        ([box(0, 0)], [], 'missed'),
+        ([box(0, 0)], [box(50, 50), box(3, 3)], 'found 0.80'),
+        ([box(0, 0)], [box(50, 50)], 'missed, false alarm 0.90'),
+        ([], [], 'normal, and passed'),
+        ([], [box(50, 50)], 'false alarm 0.90'),
+    ],
+)
+def test_the_title_of_an_image_says_what_the_detector_made_of_it(truth, found, said):
+    info = dict(instances=[dict(bbox=b, ignore_flag=0) for b in truth])
+    scores = np.array([0.9, 0.8])[: len(found)]
+    assert judge(info, np.reshape(found, (-1, 4)), scores)[0] == said
 
 
 def test_a_directory_without_a_run_is_refused_in_one_line(tmp_path):
@@ -229,3 +280,43 @@ def test_quickstart_refuses_what_it_does_not_know(options):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert 'usage: bash tools/quickstart.sh [--compare]' in done.stderr
+
+
+LOG = """\
+11/26 03:47:40 - mmengine - INFO - 970 normal + 30 defect images (3.0 %); each batch
+Name of parameter - Initialization information
+11/26 03:47:47 - mmengine - WARNING - "FileClient" will be deprecated in future.
+11/26 03:47:47 - mmengine - WARNING - each defect image will be drawn about
+900 times
+11/26 03:47:48 - mmengine - INFO - 970 normal + 30 defect images (3.0 %); each batch
+11/26 03:47:49 - mmengine - INFO - Epoch(train) [1][ 50/194]  loss: 2.1
+11/26 03:47:50 - mmengine - INFO - Saving checkpoint at 1 epochs
+11/26 03:47:51 - mmengine - INFO - Epoch(val) [1][100/200]    eta: 0:00:07
+11/26 03:47:52 - mmengine - INFO - at 5 % overkill, threshold 0.41: 71 % missed
+11/26 03:47:53 - mmengine - INFO - Epoch(val) [1][200/200]    coco/bbox_mAP: 0.1
+"""
+
+
+def test_quickstart_shows_the_warnings_of_a_training_and_what_it_draws_once(tmp_path):
+    (tmp_path / 'tools').mkdir()
+    for name in ('tools/setup_env.sh', '.venv/bin/python', '.venv/bin/mmdefect'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text('#!/bin/sh\n')
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / 'log').write_text(LOG)
+    mim = tmp_path / '.venv/bin/mim'
+    mim.write_text('#!/bin/sh\ncat log\n')
+    mim.chmod(0o755)
+    script = tmp_path / 'tools/quickstart.sh'
+    script.write_text((ROOT / 'tools/quickstart.sh').read_text())
+
+    def run():
+        return subprocess.run(['bash', str(script)], capture_output=True, text=True)
+
+    done = run()
+    assert done.returncode == 0, done.stderr
+    lines = LOG.splitlines()
+    shown = [line for line in done.stdout.splitlines() if line in lines]
+    assert shown == [lines[n] for n in (0, 3, 4, 6, 9, 10)]
+    mim.write_text('#!/bin/sh\ncat log; exit 1\n')
+    assert run().returncode == 1

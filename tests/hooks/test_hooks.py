@@ -61,12 +61,16 @@ def log_of(runner):
     return path.read_text()
 
 
-def logged(text, name):
-    """The values of one figure in the training log lines."""
-    lines = [
-        line for line in text.splitlines() if re.search(r'(Epoch|Iter)\(train\)', line)
-    ]
-    return [float(re.search(rf' quota/{name}: ([\d.]+)', line)[1]) for line in lines]
+def lines_of(text):
+    """The lines of the text log that tell of an iteration."""
+    pattern = re.compile(r'(Epoch|Iter)\(train\)')
+    return [line for line in text.splitlines() if pattern.search(line)]
+
+
+def logged(log_dir, name):
+    """The values of one figure, as the training logged them."""
+    lines = Path(log_dir, 'vis_data/scalars.json').read_text().splitlines()
+    return [round(json.loads(line)[f'quota/{name}'], 4) for line in lines]
 
 
 class RecordShown(Hook):
@@ -93,16 +97,30 @@ def test_the_log_shows_what_the_model_got(synthetic, defect_ids, tmp_path, loop)
         cfg.train_dataloader.batch_sampler.infinite = True
         cfg.log_processor = dict(by_epoch=False)
     shown = RecordShown()
-    text = log_of(train(cfg, shown))
+    runner = train(cfg, shown)
     intervals = [shown.batches[start : start + 3] for start in range(0, 12, 3)]
     counts = [[len(batch) for batch in interval] for interval in intervals]
     assert sum(map(sum, counts)) < 3 * 12
-    assert logged(text, 'delivered') == [round(sum(c) / 3, 4) for c in counts]
-    assert logged(text, 'min') == [min(c) for c in counts]
+    assert logged(runner.log_dir, 'delivered') == [round(sum(c) / 3, 4) for c in counts]
+    assert logged(runner.log_dir, 'min') == [min(c) for c in counts]
     seen = [
         {i for batch in shown.batches[:stop] for i in batch} for stop in (3, 6, 9, 12)
     ]
-    assert logged(text, 'seen') == [round(len(s) / len(defect_ids), 4) for s in seen]
+    shares = [round(len(s) / len(defect_ids), 4) for s in seen]
+    assert logged(runner.log_dir, 'seen') == shares
+
+
+def test_a_line_of_the_text_log_has_two_figures_of_the_quota(synthetic, tmp_path):
+    runner = train(tiny_config(synthetic, tmp_path, [MONITOR]))
+    text = log_of(runner)
+    for line in lines_of(text):
+        assert line.endswith('quota/delivered: 3.0000  quota/min: 3')
+        assert 'loss_cls' in line
+        assert line.count('quota/') == 2
+    # Hundreds of lines tell of the weights between the two.
+    said = r'291 normal \+ 9 defect images .* each batch of 8 = 5 normal \+ 3 defect'
+    assert len(re.findall(said, text)) == 2
+    assert re.search(rf'{said}.*\n(.*\n){{,3}}.*Epoch\(train\)', text)
 
 
 def test_each_class_has_a_figure_of_its_own(synthetic, tmp_path):
@@ -120,14 +138,14 @@ def test_each_class_has_a_figure_of_its_own(synthetic, tmp_path):
     cfg.train_dataloader.dataset.ann_file = str(path)
     cfg.train_dataloader.dataset.metainfo = dict(classes=('scratch', 'gloss', 'dent'))
     record = RecordBatches()
-    text = log_of(train(cfg, record))
+    runner = train(cfg, record)
     for name in ('scratch', 'gloss', 'dent'):
         counts = [
             sum(name in shown.get(image, ()) for image in batch)
             for batch in record.batches
         ]
         assert len(set(counts)) > 1
-        assert logged(text, name) == counts
+        assert logged(runner.log_dir, name) == counts
 
 
 def test_defects_that_only_a_later_part_of_the_dataset_knows_count(
@@ -137,12 +155,12 @@ def test_defects_that_only_a_later_part_of_the_dataset_knows_count(
     leaf = cfg.train_dataloader.dataset
     parts = [dict(leaf, **part) for part in two_parts]
     cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=parts)
-    text = log_of(train(cfg))
-    assert logged(text, 'delivered') == [15] * 7
-    assert logged(text, 'added') == [0] * 7
-    assert sum(logged(text, 'pit')) > 0
-    assert sum(logged(text, 'dent')) > 0
-    assert warnings_of(text) == []
+    runner = train(cfg)
+    assert logged(runner.log_dir, 'delivered') == [15] * 7
+    assert logged(runner.log_dir, 'added') == [0] * 7
+    assert sum(logged(runner.log_dir, 'pit')) > 0
+    assert sum(logged(runner.log_dir, 'dent')) > 0
+    assert warnings_of(log_of(runner)) == []
 
 
 @TRANSFORMS.register_module(force=True)
@@ -179,25 +197,25 @@ def test_an_image_that_lost_the_class_of_the_quota_is_not_delivered(
         )
         cfg.train_dataloader.dataset.ann_file = str(path)
         cfg.train_dataloader.batch_sampler.quota = quota
-        assert logged(log_of(train(cfg)), 'delivered') == delivered
+        assert logged(train(cfg).log_dir, 'delivered') == delivered
 
 
 def test_defects_of_other_images_do_not_hide_a_loss(synthetic, defect_ids, tmp_path):
     cfg = small_config(synthetic, tmp_path, custom_hooks=[MONITOR])
     add_mosaic(cfg)
     shown = RecordShown()
-    text = log_of(train(cfg, shown))
+    log_dir = train(cfg, shown).log_dir
     drawn = [[i in defect_ids for i in batch] for batch in shown.batches]
-    assert logged(text, 'delivered') == [sum(d) for d in drawn]
-    assert logged(text, 'added') == [len(d) - sum(d) for d in drawn]
-    assert sum(logged(text, 'added')) > 0
+    assert logged(log_dir, 'delivered') == [sum(d) for d in drawn]
+    assert logged(log_dir, 'added') == [len(d) - sum(d) for d in drawn]
+    assert sum(logged(log_dir, 'added')) > 0
 
 
-def test_tensorboard_shows_the_same_figures_as_the_log(synthetic, tmp_path):
+def test_tensorboard_shows_the_same_figures_as_scalars_json(synthetic, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     cfg = tiny_config(synthetic, tmp_path, [MONITOR], CROP + FULL_SIZE)
-    backends = [dict(type='TensorboardVisBackend')]
+    backends = [dict(type=f'{name}VisBackend') for name in ('Tensorboard', 'Local')]
     cfg.visualizer = dict(type='Visualizer', vis_backends=backends)
     runner = train(cfg)
     events = EventAccumulator(f'{runner.log_dir}/vis_data').Reload()
@@ -205,7 +223,7 @@ def test_tensorboard_shows_the_same_figures_as_the_log(synthetic, tmp_path):
         written = events.Scalars(f'quota/{name}')
         assert [event.step for event in written] == list(range(1, 13))
         values = [round(event.value, 4) for event in written]
-        assert values == logged(log_of(runner), name)
+        assert values == logged(runner.log_dir, name)
 
 
 def many_draws(synthetic, work_dir, steps, quota=15):
@@ -338,10 +356,10 @@ def test_images_seen_before_an_interruption_stay_seen(synthetic, tmp_path):
     hooks = [MONITOR, dict(type='QuotaResumeHook')]
     cfg = tiny_config(synthetic, tmp_path, hooks)
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
-    whole = logged(log_of(train(cfg)), 'seen')
+    whole = logged(train(cfg).log_dir, 'seen')
     assert whole[0] < whole[5]
     cfg.resume, cfg.load_from = True, str(tmp_path / 'epoch_1.pth')
-    assert logged(log_of(train(cfg)), 'seen') == whole[6:]
+    assert logged(train(cfg).log_dir, 'seen') == whole[6:]
 
 
 def test_watching_costs_less_than_a_hundredth_of_an_iteration(synthetic, tmp_path):
@@ -372,19 +390,18 @@ def test_all_ranks_are_counted(synthetic, defect_ids, tmp_path):
     done = torchrun(2, script, synthetic, tmp_path)
     assert done.returncode == 0, done.stdout[-3000:]
     (log,) = tmp_path.glob('*/*.log')
-    text = log.read_text()
     shown = [torch.load(tmp_path / f'shown{rank}.pt') for rank in (0, 1)]
     assert shown[0] != shown[1]
     counts = [len(a) + len(b) for a, b in zip(*shown)]
-    assert logged(text, 'delivered') == [
+    assert logged(log.parent, 'delivered') == [
         round(sum(counts[start : start + 3]) / 6, 4) for start in range(0, 12, 3)
     ]
-    assert logged(text, 'min') == [
+    assert logged(log.parent, 'min') == [
         min(len(batch) for rank in shown for batch in rank[start : start + 3])
         for start in range(0, 12, 3)
     ]
     seen = {image for rank in shown for batch in rank for image in batch}
-    assert logged(text, 'seen')[-1] == round(len(seen) / len(defect_ids), 4)
+    assert logged(log.parent, 'seen')[-1] == round(len(seen) / len(defect_ids), 4)
 
 
 SCHEDULE = [(0, 3), (2, 5), (7, 1), (9, None)]
@@ -485,9 +502,9 @@ def test_a_milestone_in_an_epoch_that_is_not_finished_is_reached(synthetic, tmp_
     loop = dict(type='IterBasedTrainLoop', max_iters=2 * 6 + 3)
     cfg = tiny_config(synthetic, tmp_path, [schedule, MONITOR])
     cfg.train_cfg = loop
-    text = log_of(train(cfg))
-    assert logged(text, 'delivered') == [3] * 12 + [5] * 3
-    assert 'never reached' not in text
+    runner = train(cfg)
+    assert logged(runner.log_dir, 'delivered') == [3] * 12 + [5] * 3
+    assert 'never reached' not in log_of(runner)
 
 
 @pytest.mark.parametrize(
@@ -567,7 +584,7 @@ def test_a_quota_over_several_batches_is_counted_over_them(
     counts = defects_per_batch(record.batches, defect_ids)
     groups = [sum(counts[start : start + 4]) for start in range(0, 16, 4)]
     assert groups == [3] * 4
-    lines = [line for line in text.splitlines() if 'Epoch(train)' in line]
+    lines = lines_of(text)
     found = [re.search(r'quota/delivered: ([\d.]+)', line) for line in lines]
     # of groups that have ended, none of them by the third iteration
     assert [match and float(match[1]) for match in found] == [None, 3, 3, 3]

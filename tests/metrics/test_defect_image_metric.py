@@ -211,6 +211,24 @@ def test_a_surer_box_chooses_first_and_takes_what_it_overlaps_most():
     assert evaluate([scene(truth, found)])['defect/recall_50'] == 1 / 2
 
 
+def test_a_validation_says_in_one_line_what_escapes(log):
+    def scenes(scores, truth):
+        return [scene(truth, [(BOX, CRACK, score)]) for score in scores]
+
+    normals = scenes(np.linspace(0.01, 0.4, 40), [])
+    defects = scenes([0.395, 0.2, 0.39, 0.5, 0.9], [(BOX, CRACK)])
+    found = evaluate([*normals, *defects], num_bootstrap=200)
+    low, high = (found[f'defect/escape_at_5_{end}'] for end in ('low', 'high'))
+    assert low < 0.2 < high
+    assert log[0] == (
+        f'at 5 % overkill, threshold {found["defect/threshold_at_5"]}: 20 % missed '
+        f'({100 * low:.0f}-{100 * high:.0f})'
+    )
+    log.clear()
+    evaluate([*normals, *defects], overkill_rates=[0.5, 0.1], num_bootstrap=0)
+    assert re.fullmatch(r'at 50 % overkill, threshold 0\.\d+: 20 % missed', log[0])
+
+
 @pytest.mark.parametrize(
     ('found', 'auroc', 'escape'), [(1.0, 1, 0), (0.0, 0.5, 1)], ids=['perfect', 'blind']
 )

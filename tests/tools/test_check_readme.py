@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from runner_configs import ROOT, RecordBatches
 
 import mmdefect
+from mmdefect.commands.main import main
 
 SCRIPT = ROOT / 'tools/check_readme.py'
 spec = importlib.util.spec_from_file_location('check_readme', SCRIPT)
@@ -189,6 +190,49 @@ def test_the_config_for_voc_trains_and_validates_with_its_first_lines_edited(
     assert np.isfinite(scalars['val/pascal_voc/mAP'].current())
 
 
+MINE = """\
+_base_ = 'mmdet::{stock}'
+model = dict({head})
+train_dataloader = dict(
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(
+        data_root='{data}/',
+        ann_file='train.json',
+        data_prefix=dict(img='train/'),
+        metainfo=dict(classes=('scratch', 'pit', 'dent')),
+    ),
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ('stock', 'head'),
+    [
+        (
+            'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
+            'roi_head=dict(bbox_head=dict(num_classes=3))',
+        ),
+        ('retinanet/retinanet_r50_fpn_1x_coco.py', 'bbox_head=dict(num_classes=3)'),
+    ],
+)
+def test_what_to_add_to_a_config_gives_a_stock_detector_its_quota(
+    stock, head, small, tmp_path, monkeypatch, capsys
+):
+    (text,) = [code for code in PYTHON.values() if "'my_config.py'" in code]
+    mine = MINE.format(stock=stock, head=head, data=small)
+    (tmp_path / 'my_config.py').write_text(mine)
+    (tmp_path / 'with_quota.py').write_text(text)
+    monkeypatch.chdir(tmp_path)
+    status = main(['check', 'with_quota.py', '--batches', '2'])
+    said = capsys.readouterr().out
+    assert status == 0, said
+    assert 'Nothing found that breaks the quota.' in said
+    cfg = Config.fromfile('with_quota.py')
+    hooks = [hook['type'] for hook in cfg.custom_hooks]
+    assert hooks == ['QuotaMonitorHook', 'QuotaResumeHook']
+
+
 def anchors(text):
     """What GitHub makes of the headings."""
     titles = re.findall(r'^#+ (.*)$', text, re.M)
@@ -212,7 +256,7 @@ def tables():
     """By class, the arguments that the tables list with their defaults."""
     found = {}
     owner = None
-    for line in PROSE['README.md'].splitlines():
+    for line in PROSE['mmdefect/README.md'].splitlines():
         named = re.match(r'(?:#+ )?`(\w+)`', line)
         if named and hasattr(mmdefect, named[1]):
             owner = named[1]

@@ -1,0 +1,194 @@
+"""The picture of a plan: batches as rows of squares, and what each quota means."""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdefect.analysis.files import whole
+from mmdefect.commands.command_line import percent
+from mmdefect.commands.drawing import COLOURS, NORMAL, pool_title
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mmdefect.analysis.inspection import Inspection
+
+ROWS = 24  # batches that are drawn
+BEYOND = 10  # the panel of draws reaches to so many times what is too often
+
+
+def draw(found: Inspection, path: Path) -> None:
+    """Draw the plan.
+
+    Args:
+        found (Inspection): What is known.
+        path (Path): Picture to write.
+    """
+    import matplotlib
+
+    matplotlib.use('Agg')
+    import numpy as np
+    from matplotlib import pyplot
+    from matplotlib.patches import Patch
+
+    from mmdefect.analysis.batches import pool_numbers, sampling
+    from mmdefect.samplers.draws import MANY_DRAWS
+
+    figure = pyplot.figure(figsize=(11, 6.2), layout='constrained')
+    grid = figure.add_gridspec(2, 3, width_ratios=(1, 1, 1.25))
+    names, numbers = pool_numbers(found.batches)
+    colours = [NORMAL, *itertools.islice(itertools.cycle(COLOURS), len(names) - 1)]
+    title = sampling(found.batches.plan)
+    for column, (name, batches) in enumerate(
+        (('stock sampling', found.stock), (textwrap.fill(title, 36), found.batches))
+    ):
+        images = itertools.chain.from_iterable(batches)
+        rows = np.array(list(itertools.islice(images, ROWS * found.size)))
+        rows = rows.reshape(-1, found.size)
+        axis = figure.add_subplot(grid[:, column])
+        defect = np.isin(rows, found.pools['defect'])
+        draw_batches(axis, numbers[rows], colours, defect, found.unit)
+        axis.set_title(name, fontsize=11, fontweight='bold', loc='left')
+        if not column:
+            axis.set_ylabel(f'{found.unit} of the first epoch')
+    used = [n for n in range(len(names)) if n == 0 or (numbers == n).any()]
+    figure.legend(
+        [Patch(facecolor=colours[n]) for n in used],
+        [f'{pool_title(names, n)} image' for n in used],
+        loc='outside lower left',
+        ncol=len(used),
+        frameon=False,
+    )
+    for row, (title, values, limit) in enumerate(
+        (
+            (
+                f'draws of each defect image in {found.run[0]:,} {found.run[1]}',
+                [entry.draws_run for entry in found.rows],
+                MANY_DRAWS,
+            ),
+            ('batches an epoch', [entry.batches for entry in found.rows], None),
+        )
+    ):
+        axis = figure.add_subplot(grid[row, 2])
+        axis.set_title(title, fontsize=11, loc='left')
+        draw_curve(axis, values, found, limit)
+    total, defects = found.images['all'], found.images['defect']
+    figure.suptitle(
+        f'{total:,} images, {defects:,} with a defect '
+        f'({percent(defects / total)}): {percent(found.empty_share())} of stock '
+        f'{found.unit} hold none',
+        fontsize=13,
+    )
+    with whole(path) as part:
+        figure.savefig(part, dpi=120)
+    pyplot.close(figure)
+
+
+def draw_batches(
+    axis: Any, cells: np.ndarray, colours: list, defect: Any, unit: str
+) -> None:
+    """Draw batches as rows of squares, with the number of defects beside each.
+
+    Args:
+        axis (matplotlib.axes.Axes): Where.
+        cells (np.ndarray): Of each image of each batch, the number of its colour.
+        colours (list[str]): The colours.
+        defect (np.ndarray): Whether an image shows a defect, of the same shape.
+        unit (str): What the batches are called.
+    """
+    from matplotlib.colors import ListedColormap
+
+    axis.pcolormesh(
+        cells,
+        cmap=ListedColormap(colours),
+        vmin=-0.5,
+        vmax=len(colours) - 0.5,
+        edgecolors='white',
+        linewidth=2 if cells.shape[1] <= 16 else 0.8,
+    )
+    axis.invert_yaxis()
+    for row, count in enumerate(defect.sum(1).tolist()):
+        axis.text(
+            cells.shape[1] * 1.03,
+            row + 0.5,
+            str(count),
+            va='center',
+            fontsize=9,
+            color='0.2' if count else '0.65',
+        )
+    empty = int((defect.sum(1) == 0).sum())
+    axis.set_xlabel(f'{empty} of {len(cells)} {unit} without a defect')
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.spines[:].set_visible(False)
+
+
+def draw_curve(axis: Any, values: list, found: Inspection, limit: int | None) -> None:
+    """Draw a figure over the quota.
+
+    Args:
+        axis (matplotlib.axes.Axes): Where.
+        values (list): The figure, of quota 1 and so on.
+        found (Inspection): What is known.
+        limit (int, optional): What the figure should stay below.
+    """
+    import numpy as np
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
+    low, high = min([*values, limit or np.inf]), max([*values, limit or 0])
+    if limit:
+        high = min(high, BEYOND * limit)
+    axis.set_yscale('log')
+    top = high * 1.3
+    axis.set_ylim(low / 2, top)
+    axis.plot(range(1, len(values) + 1), values, color='0.5', marker='.', zorder=1)
+    for place, value in enumerate(values, 1):
+        if value > top:
+            mark_beyond(axis, place, value)
+    own, best = found.own_quota(), found.advice.quota
+    for quota, label, size in ((best, 'recommended', 11), (own, 'this config', 6)):
+        if quota:
+            colour = COLOURS[0] if quota == best and size > 6 else COLOURS[1]
+            value = values[quota - 1]
+            text = f'{label}: quota {quota}, {value:,.0f}'
+            axis.plot(
+                quota,
+                min(value, top),
+                'o',
+                color=colour,
+                markersize=size,
+                label=text,
+                clip_on=False,
+            )
+    if limit:
+        text = f'{limit}: beyond, likely learned by heart'
+        axis.axhline(limit, color='0.3', linestyle='dashed', linewidth=1, label=text)
+    axis.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f'{y:,.0f}'))
+    axis.yaxis.set_minor_formatter(axis.yaxis.get_major_formatter())
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.set_xlabel(f'quota: defect images in {len(values) + 1}')
+    below = dict(loc='upper left', bbox_to_anchor=(0, -0.24))
+    axis.legend(**below, fontsize=9, frameon=False)
+    axis.grid(color='0.9', linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.spines[['top', 'right']].set_visible(False)
+
+
+def mark_beyond(axis: Any, quota: int, value: float) -> None:
+    """Draw a point that is higher than its panel: at the edge, with its number."""
+    top = axis.get_ylim()[1]
+    axis.plot(quota, top, '^', color='0.5', markersize=6, clip_on=False)
+    axis.annotate(
+        f'{value:,.0f}',
+        (quota, top),
+        (0, -6),
+        textcoords='offset points',
+        horizontalalignment='center',
+        verticalalignment='top',
+        fontsize=8,
+        color='0.3',
+    )
