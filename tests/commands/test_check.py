@@ -456,7 +456,7 @@ def test_a_missing_image_is_named_as_training_names_it(
 def test_a_missing_image_is_named_where_too_few_are_missing_to_break_the_quota(
     check, lacking
 ):
-    root = lacking(lambda number, is_defect: not is_defect and number % 30 == 0)
+    root = lacking(lambda number, is_defect: not is_defect and number % 40 == 0)
     text = config('retinanet', preserved('plain')).replace('{data}', root)
     status, said, _ = check(text, '--batches', '20', '--json')
     assert (status, broken(said)) == (0, [])
