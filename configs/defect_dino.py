@@ -6,10 +6,10 @@ _base_ = [
 ]
 
 # What you edit ---------------------------------------------------------------
-img_scale = (640, 640)  # width, height in pixels
+img_scale = (640, 640)  # set it first: width, height in pixels
 batch_size = 2  # on each GPU
 over = 8  # images that train together: one optimizer step, on all GPUs
-quota = 2  # defect images among them
+quota = 3  # defect images among them
 accumulative_counts = 4  # batches to an optimizer step: over / (batch_size x GPUs)
 max_epochs = 12  # an epoch shows every normal image once
 # MMDetection's COCO weights. Without internet: a file of them; None = ImageNet's.
@@ -53,7 +53,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(**_base_.val_data, pipeline=_base_.test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(ann_file=_base_.val_file)
+val_evaluator = _base_.evaluators
 test_evaluator = val_evaluator
 
 train_cfg = dict(max_epochs=max_epochs)
@@ -61,5 +61,7 @@ _base_.param_scheduler[0].update(milestones=[max_epochs * 11 // 12], end=max_epo
 optim_wrapper = dict(accumulative_counts=accumulative_counts)
 # The learning rate follows the images of an optimizer step.
 auto_scale_lr = dict(enable=True, base_batch_size=16 / accumulative_counts)
-default_hooks = dict(checkpoint=dict(max_keep_ckpts=2, save_best='coco/bbox_mAP_50'))
+default_hooks = dict(
+    checkpoint=dict(max_keep_ckpts=2, save_best='defect/auroc', rule='greater')
+)
 custom_hooks = [dict(type='QuotaMonitorHook'), dict(type='QuotaResumeHook')]

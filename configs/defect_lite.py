@@ -8,7 +8,7 @@ custom_imports = dict(
 )
 
 # What you edit ---------------------------------------------------------------
-img_scale = (160, 160)  # width, height in pixels, multiples of 32
+img_scale = (160, 160)  # set it first: width, height in pixels, multiples of 32
 batch_size = 8
 quota = 3  # defect images in every batch
 max_epochs = 6  # an epoch shows every normal image once
@@ -43,8 +43,6 @@ val_dataloader = dict(
     num_workers=2, dataset=dict(**_base_.val_data, pipeline=_base_.test_pipeline)
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(ann_file=_base_.val_file)
-test_evaluator = val_evaluator
 
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs // 2)
 _base_.param_scheduler[1].update(T_max=max_epochs - 1, end=max_epochs)

@@ -6,7 +6,7 @@ _base_ = [
 ]
 
 # What you edit ---------------------------------------------------------------
-img_scale = (640, 640)  # width, height in pixels
+img_scale = (640, 640)  # set it first: width, height in pixels
 batch_size = 4
 quota = 1  # defect images in every batch
 max_epochs = 12  # an epoch shows every normal image once
@@ -42,7 +42,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(**_base_.val_data, pipeline=_base_.test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(ann_file=_base_.val_file)
+val_evaluator = _base_.evaluators
 test_evaluator = val_evaluator
 
 train_cfg = dict(max_epochs=max_epochs)
@@ -50,5 +50,7 @@ _base_.param_scheduler[1].update(
     milestones=[max_epochs * 2 // 3, max_epochs * 11 // 12], end=max_epochs
 )
 auto_scale_lr = dict(enable=True)  # the learning rate follows the batch size
-default_hooks = dict(checkpoint=dict(max_keep_ckpts=2, save_best='coco/bbox_mAP_50'))
+default_hooks = dict(
+    checkpoint=dict(max_keep_ckpts=2, save_best='defect/auroc', rule='greater')
+)
 custom_hooks = [dict(type='QuotaMonitorHook'), dict(type='QuotaResumeHook')]

@@ -6,7 +6,7 @@ _base_ = [
 ]
 
 # What you edit ---------------------------------------------------------------
-img_scale = (640, 640)  # width, height in pixels, multiples of 32
+img_scale = (640, 640)  # set it first: width, height in pixels, multiples of 32
 batch_size = 8
 quota = 3  # defect images in every batch
 max_epochs = 12  # an epoch shows every normal image once
@@ -76,7 +76,7 @@ val_dataloader = dict(
     num_workers=2, dataset=dict(**_base_.val_data, pipeline=_base_.test_pipeline)
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(ann_file=_base_.val_file)
+val_evaluator = _base_.evaluators
 test_evaluator = val_evaluator
 
 train_cfg = dict(max_epochs=max_epochs, val_interval=1)
@@ -96,7 +96,9 @@ param_scheduler = [
 ]
 auto_scale_lr = dict(base_batch_size=batch_size)
 default_hooks = dict(
-    checkpoint=dict(interval=1, max_keep_ckpts=2, save_best='coco/bbox_mAP_50')
+    checkpoint=dict(
+        interval=1, max_keep_ckpts=2, save_best='defect/auroc', rule='greater'
+    )
 )
 custom_hooks = [
     _base_.custom_hooks[0],  # EMAHook

@@ -87,9 +87,15 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(
-    ann_file=data_root + val_ann, metric_items=['mAP', 'mAP_50', 'mAP_75', 'AR@100']
-)
+val_evaluator = [
+    dict(
+        type='CocoMetric',
+        ann_file=data_root + val_ann,
+        metric='bbox',
+        metric_items=['mAP', 'mAP_50', 'mAP_75', 'AR@100'],
+    ),
+    dict(type='DefectImageMetric'),  # defect images missed, normal images flagged
+]
 test_evaluator = val_evaluator
 
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs // 2)
@@ -119,7 +125,9 @@ param_scheduler = [
     ),
 ]
 default_hooks = dict(
-    checkpoint=dict(interval=1, max_keep_ckpts=2, save_best='coco/bbox_mAP_50')
+    checkpoint=dict(
+        interval=1, max_keep_ckpts=2, save_best='defect/auroc', rule='greater'
+    )
 )
 custom_hooks = [
     dict(type='SyncNormHook', priority=48),

@@ -3,7 +3,7 @@
 _base_ = './_base_/yolox_recipe.py'  # its data: _base_/defect_data.py
 
 # What you edit ---------------------------------------------------------------
-img_scale = (640, 640)  # width, height in pixels, multiples of 32
+img_scale = (640, 640)  # set it first: width, height in pixels, multiples of 32
 batch_size = 16
 quota = 6  # defect images in every batch
 max_epochs = 12  # an epoch shows every normal image once
@@ -33,8 +33,6 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(**_base_.val_data, pipeline=_base_.test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(ann_file=_base_.val_file)
-test_evaluator = val_evaluator
 
 train_cfg = dict(max_epochs=max_epochs, val_interval=1)
 _base_.param_scheduler[1].update(T_max=max_epochs - 1, end=max_epochs)

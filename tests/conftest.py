@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import cv2
@@ -16,11 +18,17 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
-from mmengine.dataset import BaseDataset
+from mmengine.config import utils as config_utils
+from mmengine.dataset import BaseDataset, base_dataset
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 from runner_configs import ROOT
+
+# For each `mmdet::` in a config MMEngine reads a hundred files, and it collects garbage
+# for each dataset: half of the time of a quick test.
+config_utils.load = lru_cache(maxsize=None)(config_utils.load)
+base_dataset.gc = SimpleNamespace(collect=lambda: 0)
 
 # Each run tries the same examples, so that a failure is never a matter of luck.
 # `pytest --hypothesis-profile=search` looks for new ones.

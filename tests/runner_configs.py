@@ -90,7 +90,7 @@ def point_to(cfg, data_root) -> None:
             dataset = dataset.dataset
         dataset.data_root = f'{data_root}/'
     for name in ('val_evaluator', 'test_evaluator'):
-        cfg[name].ann_file = f'{data_root}/annotations/val.json'
+        cfg[name][0].ann_file = f'{data_root}/annotations/val.json'
 
 
 def add_mosaic(cfg) -> None:

@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 from runner_configs import ROOT, RecordBatches, edit_configs
 
 from mmdefect.analysis.check import check
+from mmdefect.plan.quotas import usual_quota
 
 CONFIGS = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
 # Those whose quota holds over an optimizer step of several small batches.
@@ -128,7 +129,10 @@ def test_what_is_edited_at_the_top_changes_the_whole_config(tmp_path, name):
         assert list(everything(loader, 'ann_file')) == [ann_file]
         assert next(everything(loader, 'img')) == ann_file[0] + '/'
         assert list(everything(loader, 'classes')) == [('crack', 'hole')]
-    assert cfg.val_evaluator.ann_file == cfg.test_evaluator.ann_file == 'mine/b.json'
+    for evaluators in (cfg.val_evaluator, cfg.test_evaluator):
+        coco, images = evaluators
+        assert coco.ann_file == 'mine/b.json'
+        assert images.type == 'DefectImageMetric'
     assert set(everything(cfg.model, 'num_classes')) == {2}
     assert cfg.train_dataloader.batch_size == 6
     assert cfg.train_dataloader.batch_sampler.quota == 2
@@ -139,6 +143,13 @@ def test_what_is_edited_at_the_top_changes_the_whole_config(tmp_path, name):
 
 def test_no_config_is_forgotten():
     assert sorted(SMALL) == CONFIGS
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_a_ready_config_has_the_quota_that_inspect_recommends(name):
+    loader = Config.fromfile(str(ROOT / f'configs/{name}.py')).train_dataloader
+    images = loader.batch_sampler.get('over', loader.batch_size)
+    assert loader.batch_sampler.quota == usual_quota(images)
 
 
 def train(cfg, work_dir, **options):
@@ -269,6 +280,8 @@ def test_each_detector_trains_validates_and_resumes(with_data, defect_ids, name)
         assert np.isfinite(scalars[loss]).all()
     assert ('train/loss_mask' in losses) == ('mask' in name)
     assert len(scalars['val/coco/bbox_mAP_50']) == 1
+    assert len(scalars['val/defect/auroc']) == 1
+    assert list((with_data / 'work').glob('best_defect_auroc_epoch_4.pth'))
     assert ('val/coco/segm_mAP_50' in scalars) == ('mask' in name)
     cfg.resume, cfg.load_from = True, str(with_data / 'work/epoch_2.pth')
     rest, _ = train(cfg, with_data / 'resumed')

@@ -46,6 +46,15 @@ KEEP = 'dict(**data)'
 KEEP_INSIDE = 'dict(dataset=dict(**data))'
 
 
+# What a training validates on, which the base config has nowhere on this machine.
+VALIDATION = """
+val_dataloader = dict(dataset=dict(
+    data_root='{data}/', ann_file='annotations/val.json',
+    data_prefix=dict(img='val/'), metainfo=dict(classes=classes)))
+val_evaluator = dict(ann_file='{data}/annotations/val.json')
+"""
+
+
 def new(dataset: str) -> str:
     """A dataset that takes the place of the base config's."""
     return f'dict(_delete_=True, **{dataset})'
@@ -67,6 +76,7 @@ def config(family: str, dataset: str, rest: str = '', loader: str = LOADER) -> s
                 'batch_sampler=dict(',
                 f'batch_sampler=dict({"_delete_=True, " * (family in CLEARED)}',
             ),
+            VALIDATION,
             rest,
         ]
     )
@@ -119,6 +129,12 @@ PRESERVED = {
         'switch_pipeline=load + small + crop + pack)]',
     ),
     'DINO': config('dino', preserved('cropped')),
+    'a dataloader built anew': config(
+        'yolox',
+        preserved('cropped'),
+        'custom_hooks = [dict(type="QuotaMonitorHook"), dict('
+        'type="YOLOXModeSwitchHook", new_train_pipeline=load + small + crop + pack)]',
+    ),
     'SSD': config(
         'ssd', preserved("dict(type='RepeatDataset', times=5, dataset=cropped)")
     ),
@@ -262,6 +278,34 @@ BROKEN = {
             ),
         ),
         DATASET,
+    ),
+    'a dataloader built anew around a wrapper that takes no pipeline': (
+        config(
+            'ssd',
+            new("dict(type='RepeatDataset', times=2, dataset=plain)"),
+            "custom_hooks = [dict(type='QuotaResumeHook'), dict("
+            "type='YOLOXModeSwitchHook', new_train_pipeline=load + small + pack)]",
+        ),
+        DATASET,
+    ),
+    'a dataloader built anew without a hook that hands on its seed': (
+        config(
+            'retinanet',
+            new('plain'),
+            "custom_hooks = [dict(type='YOLOXModeSwitchHook', "
+            'new_train_pipeline=load + small + pack)]',
+        ),
+        'custom_hooks',
+    ),
+    'the crop of a dataloader built anew': (
+        config(
+            'retinanet',
+            new('plain'),
+            "custom_hooks = [dict(type='QuotaResumeHook'), dict("
+            "type='YOLOXModeSwitchHook', new_train_pipeline=load + "
+            "[dict(type='RandomCrop', crop_size=(40, 40))] + small + pack)]",
+        ),
+        'custom_hooks[1].new_train_pipeline[2].allow_negative_crop',
     ),
     'DefectPreservingDataset inside another dataset': (
         config(

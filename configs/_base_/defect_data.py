@@ -24,4 +24,12 @@ val_data = dict(
     data_prefix=dict(img=val_images),
     metainfo=dict(classes=classes),
 )
-val_file = data_dir + val_ann
+evaluators = [
+    dict(
+        type='CocoMetric',
+        ann_file=data_dir + val_ann,
+        metric='bbox',
+        metric_items=['mAP', 'mAP_50', 'mAP_75', 'AR@100'],
+    ),
+    dict(type='DefectImageMetric'),  # defect images missed, normal images flagged
+]

@@ -54,10 +54,12 @@ param_scheduler = [
     ),
 ]
 
-val_evaluator = dict(metric_items=['mAP', 'mAP_50', 'mAP_75', 'AR@100'])
+val_evaluator = _base_.evaluators
 test_evaluator = val_evaluator
 default_hooks = dict(
-    checkpoint=dict(interval=1, max_keep_ckpts=2, save_best='coco/bbox_mAP_50')
+    checkpoint=dict(
+        interval=1, max_keep_ckpts=2, save_best='defect/auroc', rule='greater'
+    )
 )
 custom_hooks = [
     dict(type='SyncNormHook', priority=48),

@@ -15,10 +15,11 @@ from mmdefect.analysis.config import (
 from mmdefect.analysis.dataloader import (
     build_hook,
     build_loader,
+    draw_without_quota,
+    keep_normal_images,
     load_batches,
     schedules,
 )
-from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.stock import stock
 from mmdefect.delivery.delivered import delivered_classes
 from mmdefect.pools.labels import LabelNames
@@ -70,12 +71,10 @@ def build_loaders(config: str, options: dict | None, against: bool) -> list:
     from mmengine.runner import set_random_seed
 
     cfg = load_config(config, options)
-    if not has_quota(cfg):
-        raise UnusableError(
-            f'{config} has no QuotaBatchSampler in train_dataloader; '
-            '`mmdefect check CONFIG` says what to write'
-        )
+    keep_normal_images(cfg)
     cfgs = [stock(copy.deepcopy(cfg)), cfg] if against else [cfg]
+    if not has_quota(cfg):
+        draw_without_quota(cfg)
     with running('the training dataloader cannot be built'):
         loaders = [
             build_loader(c, DATASETS.build(c.train_dataloader.dataset)) for c in cfgs

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import sys
 from itertools import islice
-from typing import Any, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Iterable
 
 import mmdefect
+from mmdefect.analysis.box_sizes import check_boxes, measure_boxes
 from mmdefect.analysis.config import is_ours, is_pure_python, read_config, running
 from mmdefect.analysis.dataloader import (
-    build_dataset,
     build_hook,
     build_loader,
+    build_split,
     load_batches,
     schedules,
 )
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.failures import why_replaced, why_unreadable
+from mmdefect.analysis.fixes import statement
 from mmdefect.analysis.tracking import Track, untracked
+from mmdefect.analysis.validation import check_validation
 from mmdefect.checks.annotations import examine
 from mmdefect.checks.config import check_config
 from mmdefect.checks.finding import Finding
@@ -26,8 +29,12 @@ from mmdefect.checks.optimizer_step import (
     check_optimizer_step,
     describe_optimizer_step,
 )
-from mmdefect.checks.pools import check_draws
+from mmdefect.checks.pools import check_drawn, check_draws
+from mmdefect.checks.top_names import check_top_names
 from mmdefect.delivery.delivered import Delivery, count_delivery
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 # Share of the drawn defect images that may lose their defect. As QuotaMonitorHook has.
 TOLERANCE = 0.05
@@ -60,35 +67,32 @@ def check(
     Raises:
         UnusableError: If there is no dataset to check, or it cannot be loaded.
     """
-    findings, delivery = _check(config, options, batches, track)
-    if is_pure_python(config):
-        findings = [finding.in_pure_python() for finding in findings]
-    return findings, delivery
-
-
-def _check(
-    config: str, options: dict | None, batches: int, track: Track
-) -> tuple[list[Finding], Delivery | None]:
     from mmengine.registry import init_default_scope
 
     before = set(sys.modules)
     cfg = read_config(config, options)
-    registered = _imports_mmdefect(cfg, set(sys.modules) - before)
+    findings = _check_imports(cfg, set(sys.modules) - before)
     from mmdefect import registered as _  # noqa: F401
 
-    findings = []
-    if not registered:
-        findings.append(
-            Finding(
-                'custom_imports',
-                'mmdefect is not imported',
-                'MMEngine does not know DefectPoolSampler',
-                "custom_imports=dict(imports=['mmdefect'], allow_failed_imports=False)",
-            )
-        )
     if 'train_dataloader' not in cfg or 'dataset' not in cfg.train_dataloader:
         raise UnusableError(f'{config} has no train_dataloader.dataset')
     init_default_scope(cfg.get('default_scope') or 'mmdet')
+    found, delivery = _check(cfg, batches, track)
+    findings += [*check_top_names(cfg, options or {}), *found, *check_validation(cfg)]
+    pure = is_pure_python(config)
+
+    def with_line(finding: Finding) -> Finding:
+        line = statement(finding, cfg, pure)
+        # Such a config knows no `_delete_`: nothing but the line will do.
+        return finding._replace(line=line, fix=(pure and line) or finding.fix)
+
+    return [with_line(finding) for finding in findings], delivery
+
+
+def _check(
+    cfg: Config, batches: int, track: Track
+) -> tuple[list[Finding], Delivery | None]:
+    findings: list[Finding] = []
 
     def refusal(where: str, error: UnusableError) -> Finding:
         said = refused(error)
@@ -98,7 +102,7 @@ def _check(
 
     try:
         with running('the training dataset cannot be built'):
-            dataset = build_dataset(cfg)
+            dataset = build_split(cfg, 'train')
     except UnusableError as error:
         return [*findings, refusal('train_dataloader.dataset', error)], None
     with running('the hooks of the config cannot be checked'):
@@ -130,30 +134,37 @@ def _check(
         except UnusableError as error:
             findings.append(refusal(where, error))
     findings += check_draws(loader.batch_sampler)
+    sampler = loader.batch_sampler
+    counts = {s.pool: s.in_group for s in plan.shares if s.pool != 'normal'}
+    classes = sampler.sampler.defect_classes
+    drawn = check_drawn(sampler.never_drawn(), counts, classes, plan.group_size)
+    with running('the boxes cannot be measured'):
+        sizes = measure_boxes(cfg, dataset, sampler.sampler.pools['defect'], classes)
+    findings += check_boxes(cfg, sizes)
     if not batches:
-        return findings, None
+        return findings + drawn, None
     with running('the batches cannot be loaded'):
         loaded = (pair[2:] for pair in islice(load_batches(loader), batches))
-        drawn = ((i, b['data_samples']) for i, b in loaded)
-        delivery = count_delivery(loader, track(drawn, 'running batches', batches))
+        pairs = ((i, b['data_samples']) for i, b in loaded)
+        delivery = count_delivery(loader, track(pairs, 'running batches', batches))
     delivery = delivery._replace(
         optimizer_step=describe_optimizer_step(plan, accumulated)
     )
     judged = judge(delivery, findings, dataset) or unreadable(delivery, dataset)
-    return findings + judged, delivery
+    return findings + drawn + judged, delivery
 
 
-def _defect_classes(cfg: Mapping[str, Any]) -> Any:
+def _defect_classes(cfg: Config) -> Any:
     return (cfg['train_dataloader'].get('sampler') or {}).get('defect_classes')
 
 
-def _imports_mmdefect(cfg: Mapping[str, Any], loaded: Iterable[str]) -> bool:
+def _check_imports(cfg: Config, loaded: Iterable[str]) -> list[Finding]:
     # By name; by a class, from a pure-Python config for example; or by a module of the
     # user's, which in a training registers all classes, and here, where mmdefect came
     # first, only holds it.
     imports = (cfg.get('custom_imports') or {}).get('imports') or ()
-    names = [imports] if isinstance(imports, str) else imports
-    return (
+    names = [imports] if isinstance(imports, str) else list(imports)
+    if (
         any(name.split('.')[0] == 'mmdefect' for name in names)
         or 'mmdefect.registered' in sys.modules
         or any(
@@ -161,7 +172,17 @@ def _imports_mmdefect(cfg: Mapping[str, Any], loaded: Iterable[str]) -> bool:
             for name in loaded
             for held in list(getattr(sys.modules[name], '__dict__', {}).values())
         )
-    )
+    ):
+        return []
+    return [
+        Finding(
+            'custom_imports',
+            'mmdefect is not imported',
+            'MMEngine does not know DefectPoolSampler',
+            f'custom_imports=dict(imports={[*names, "mmdefect"]}, '
+            'allow_failed_imports=False)',
+        )
+    ]
 
 
 # Without these there are no batches with a quota to run.
@@ -188,8 +209,7 @@ def judge(delivery: Delivery, findings: list[Finding], dataset: Any) -> list[Fin
     """
     if any(finding.breaks for finding in findings):
         return []
-    where, fix = 'train_dataloader.dataset', 'pipeline=[...]  # take the cause out'
-    judged = []
+    where, judged = 'train_dataloader.dataset', []
     for count in delivery.counts:
         if not count.quota:
             continue
@@ -203,12 +223,12 @@ def judge(delivery: Delivery, findings: list[Finding], dataset: Any) -> list[Fin
             with running('the images cannot be loaded'):
                 cause = why_replaced(dataset, index) or 'a transform returns None'
             other = 'another of the pool' if hasattr(dataset, 'know_pools') else 'any'
-            why = f'{cause}; {other} is taken in its place'
-            judged.append(Finding(where, what, why, fix))
+            why = f'{cause}; {other} is taken in its place: take the cause out'
+            judged.append(Finding(where, what, why, ''))
         elif count.pool != 'normal' and lost > TOLERANCE * count.drawn:
             what = f'{lost:,} of {count.drawn:,} drawn {count.pool} images show none'
-            why = 'a transform cuts it away: take them out one by one'
-            judged.append(Finding(where, what, why, fix))
+            why = 'a transform cuts it away: take them out one by one to find it'
+            judged.append(Finding(where, what, why, ''))
     return judged
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterator
@@ -40,6 +41,22 @@ def is_ours(error: BaseException) -> bool:
     return module.split('.')[0] == 'mmdefect'
 
 
+@contextlib.contextmanager
+def told_of_quota() -> Iterator[None]:
+    """Say how a quota by class takes the place of one that is a number."""
+    try:
+        yield
+    except TypeError as error:
+        if 'quota=' not in str(error) or '_delete_' not in str(error):
+            raise
+        key = 'train_dataloader.batch_sampler.quota'
+        raise TypeError(
+            'a quota by class cannot be merged into the number that it inherits: write '
+            'quota=dict(_delete_=True, crack=1, ...), with the names of your classes, '
+            f'or as options {key}._delete_=True {key}.crack=1'
+        ) from error
+
+
 def read_config(path: str, options: dict | None) -> Config:
     """Read a config.
 
@@ -59,7 +76,7 @@ def read_config(path: str, options: dict | None) -> Config:
         ready = Path(path).parts[:1] == ('configs',)
         hint = '; `mmdefect configs .` copies the ready configs' if ready else ''
         raise UnusableError(f'{path} does not exist{hint}')
-    with running(f'{path} cannot be read'):
+    with running(f'{path} cannot be read'), told_of_quota():
         cfg = Config.fromfile(path)
         cfg.merge_from_dict(options or {})
         # A pure-Python config imports its classes when they are looked at.
@@ -67,6 +84,11 @@ def read_config(path: str, options: dict | None) -> Config:
             if isinstance(part, dict):
                 part.get('type')
     return cfg
+
+
+def warn(text: str) -> None:
+    """Warn on the screen, and not in what a program reads."""
+    print(f'warning: {text}', file=sys.stderr)
 
 
 def load_config(path: str, options: dict | None) -> Config:
@@ -85,8 +107,11 @@ def load_config(path: str, options: dict | None) -> Config:
     from mmengine.registry import init_default_scope
 
     import mmdefect.registered  # noqa: F401
+    from mmdefect.checks.top_names import check_top_names
 
     cfg = read_config(path, options)
+    for finding in check_top_names(cfg, options or {}):
+        warn(str(finding))
     if 'dataset' not in (cfg.get('train_dataloader') or {}):
         raise UnusableError(f'{path} has no train_dataloader.dataset')
     init_default_scope(cfg.get('default_scope') or 'mmdet')

@@ -2,47 +2,105 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 
+from mmdefect.analysis.config import warn
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.failures import what_fails
-from mmdefect.delivery.files import broken_files, missing_files
+from mmdefect.checks.dataset import walk_datasets
+from mmdefect.delivery.files import (
+    broken_files,
+    check_image_directory,
+    missing_files,
+)
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
 
 def build_loader(cfg: Config, dataset: Any) -> Any:
-    """Build the training dataloader as MMEngine does, around a built dataset."""
+    """Build the training dataloader as MMEngine does, around a built dataset.
+
+    Its batches are as ``pseudo_collate`` leaves them: what the config collates them by
+    may keep nothing of an image but its boxes. It is run all the same.
+    """
     from mmengine.runner import Runner, set_random_seed
 
     seed = (cfg.get('randomness') or {}).get('seed') or 0
     set_random_seed(seed)  # the same config, the same findings
-    return Runner.build_dataloader({**cfg.train_dataloader, 'dataset': dataset}, seed)
+    loader = Runner.build_dataloader({**cfg.train_dataloader, 'dataset': dataset}, seed)
+    loader.collate_fn = partial(_collate, loader.collate_fn)
+    return loader
 
 
-def build_dataset(cfg: Config) -> Any:
-    """Build the training dataset of a config.
+def _collate(collate: Callable, items: Sequence) -> Any:
+    from mmengine.dataset import pseudo_collate
+
+    collate(items)  # whatever it refuses, training would not get either
+    return pseudo_collate(items)
+
+
+def build_split(cfg: Config, split: str) -> Any:
+    """Build a dataset of a config.
 
     Args:
         cfg (Config): The config.
+        split (str): ``train``, ``val`` or ``test``.
 
     Returns:
         Dataset: It, with its annotations read.
 
     Raises:
-        FileNotFoundError: If a file is missing.
+        FileNotFoundError: If a file is missing, or the directory of the images.
         ValueError: If its annotations cannot be read.
     """
     from mmengine.registry import DATASETS
 
-    config = cfg.train_dataloader.dataset
-    with missing_files(), broken_files(config):
+    loader = f'{split}_dataloader'
+    config = cfg[loader].dataset
+    with missing_files(loader), broken_files(config, loader):
         dataset = DATASETS.build(config)
         if hasattr(dataset, 'full_init'):
             dataset.full_init()
+        for _, part in walk_datasets(dataset):
+            inside = {'dataset', 'datasets'} & vars(part).keys()
+            if not inside and hasattr(part, 'get_data_info'):
+                check_image_directory(part, loader)
     return dataset
+
+
+def draw_without_quota(cfg: Config) -> None:
+    """Give a config without a quota plain shuffled batches, whose pools are known."""
+    for name in ('drop_last', 'shuffle'):  # torch refuses them beside these
+        cfg.train_dataloader.pop(name, None)
+    cfg.train_dataloader.update(
+        sampler=dict(type='DefectPoolSampler'),
+        batch_sampler=dict(type='QuotaBatchSampler', quota=None),
+    )
+
+
+def keep_normal_images(cfg: Config) -> None:
+    """Let the training dataset of a config keep its normal images, and say so."""
+    dropping = list(_dropping(cfg.train_dataloader.dataset))
+    for part in dropping:
+        part['filter_cfg'] = dict(part['filter_cfg'], filter_empty_gt=False)
+    if dropping:
+        warn(
+            'filter_empty_gt=True drops every normal image while the dataset loads: '
+            'loaded here with False; `mmdefect check CONFIG` tells what to write'
+        )
+
+
+def _dropping(dataset: Any) -> Iterator[dict]:
+    if isinstance(dataset, dict):
+        if (dataset.get('filter_cfg') or {}).get('filter_empty_gt'):
+            yield dataset
+        dataset = [dataset.get('dataset'), dataset.get('datasets')]
+    if isinstance(dataset, (list, tuple)):
+        for part in dataset:
+            yield from _dropping(part)
 
 
 def schedules(cfg: Config) -> Iterator[tuple[str, dict]]:

@@ -8,21 +8,31 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmdefect.analysis.box_sizes import BoxSizes, measure_boxes
 from mmdefect.analysis.config import (
     has_quota,
     load_config,
     run_length,
     running,
 )
-from mmdefect.analysis.dataloader import build_hook, build_loader, schedules
+from mmdefect.analysis.dataloader import (
+    build_hook,
+    build_loader,
+    draw_without_quota,
+    keep_normal_images,
+    schedules,
+)
 from mmdefect.analysis.errors import UnusableError
+from mmdefect.analysis.validation import validation_images
+from mmdefect.plan.quotas import usual_over
 from mmdefect.samplers.advice import Advice, advise, describe_quota
 from mmdefect.samplers.balance import Balance, balance
 from mmdefect.samplers.draws import draws_per_image
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
-# A config without a quota and with smaller batches is looked at over several of them.
-SMALL, OVER = 4, 8
+# Images of a class up to which it is hardly learned: LVIS calls such classes rare. And
+# up to which it is hardly judged: of 10 images none missed, up to 3 of 10 new ones are.
+FEW = 10
 
 
 class Inspection(NamedTuple):
@@ -40,6 +50,9 @@ class Inspection(NamedTuple):
         rows (list[Row]): By quota.
         advice (Advice): A quota to begin with.
         balance (Balance | None): Choices of weights, where there are classes.
+        boxes (BoxSizes | None): How large the model sees the defects.
+        validation (dict[str, int] | None): Validation images by class, and of
+            ``normal`` and ``defect``, where they can be read.
     """
 
     config: str
@@ -51,6 +64,8 @@ class Inspection(NamedTuple):
     rows: list
     advice: Advice
     balance: Balance | None
+    boxes: BoxSizes | None
+    validation: dict | None
 
     @property
     def size(self) -> int:
@@ -85,6 +100,11 @@ class Inspection(NamedTuple):
             }
             for one in names
         }
+
+    def too_few(self, images: dict[str, int]) -> dict[str, int]:
+        """Of the classes with few images, how many they have."""
+        number = {n: images.get(n, 0) for n in self.batches.sampler.defect_classes}
+        return {name: images for name, images in number.items() if images <= FEW}
 
     def own_quota(self) -> int | None:
         """The config's own quota, where it is one number for all defects."""
@@ -121,13 +141,9 @@ def inspect(config: str, options: dict | None) -> Inspection:
     own = has_quota(cfg)
     if 'batch_size' not in cfg.train_dataloader:
         raise UnusableError(f'{config} has no train_dataloader.batch_size')
+    keep_normal_images(cfg)
     if not own:
-        for name in ('drop_last', 'shuffle'):  # torch refuses them beside these
-            cfg.train_dataloader.pop(name, None)
-        cfg.train_dataloader.update(
-            sampler=dict(type='DefectPoolSampler'),
-            batch_sampler=dict(type='QuotaBatchSampler', quota=None),
-        )
+        draw_without_quota(cfg)
 
     from mmengine.registry import DATASETS
 
@@ -138,8 +154,8 @@ def inspect(config: str, options: dict | None) -> Inspection:
     written = cfg.train_dataloader.batch_sampler
     kept = ('over', 'drop_last', 'num_batches', 'infinite')
     settings = {name: written[name] for name in kept if name in written}
-    if not own and batches.batch_size < SMALL:  # which has hardly a choice of quotas
-        settings['over'] = -(-OVER // batches.batch_size) * batches.batch_size
+    if not own and usual_over(batches.batch_size):
+        settings['over'] = usual_over(batches.batch_size)
 
     def make(quota: int | None) -> Any:
         return QuotaBatchSampler(batches.sampler, batches.batch_size, quota, **settings)
@@ -159,10 +175,27 @@ def inspect(config: str, options: dict | None) -> Inspection:
         without_weights.weights = None
         stock = QuotaBatchSampler(without_weights, batches.batch_size, None, **settings)
         natural = size * len(batches.sampler.pools['defect']) / len(dataset)
-        advice = advise(rows, natural, run, make, draws)
+        advice = advise(rows, natural, run)
     if not own:
         batches = make(advice.quota)
     drawn = draws(batches)
     choices = balance(batches.sampler, drawn['defect']) if drawn['defect'] else None
     drawn = drawn if own else {}
-    return Inspection(config, batches, own, stock, run, drawn, rows, advice, choices)
+    sampler = batches.sampler
+    with running('the boxes cannot be measured'):
+        boxes = measure_boxes(
+            cfg, dataset, sampler.pools['defect'], sampler.defect_classes
+        )
+    return Inspection(
+        config,
+        batches,
+        own,
+        stock,
+        run,
+        drawn,
+        rows,
+        advice,
+        choices,
+        boxes,
+        validation_images(cfg),
+    )

@@ -23,7 +23,8 @@ class Run(NamedTuple):
     Args:
         config (Path): Its config.
         checkpoint (Path): Its best checkpoint; the last where none is best.
-        metrics (dict[str, float]): Figures of the validation of that checkpoint.
+        metrics (dict[str, float]): Figures of the validation of that checkpoint; none
+            where it ended before the first validation.
         iterations (int): How long it trained.
     """
 
@@ -64,7 +65,7 @@ def find_run(work_dir: Path) -> Run:
         rows = [json.loads(line) for line in log.read_text().splitlines()]
         validations += [row for row in rows if 'loss' not in row]
     if not validations:
-        raise UnusableError(f'no validation in {work_dir}/*/vis_data/scalars.json')
+        return Run(config, last, {}, trained_iterations(last))
     # MMDetection logs no AP, and keeps no best checkpoint, where a detector has not a
     # single box on all validation images.
     checkpoint = newest('best_*.pth') or last
@@ -112,6 +113,70 @@ def load(run: Run) -> Any:
 
     with message_hub_allowed():
         return init_detector(str(run.config), str(run.checkpoint), device='cpu')
+
+
+def first_validation(cfg: Any) -> str:
+    """Say when the first validation of a training comes."""
+    train_cfg = cfg.get('train_cfg') or {}
+    by_epoch = train_cfg.get('by_epoch', 'max_iters' not in train_cfg)
+    interval = train_cfg.get('val_interval', 1)
+    first = -(-train_cfg.get('val_begin', 1) // interval) * interval
+    return f'after {"epoch" if by_epoch else "iteration"} {first}'
+
+
+def validation_images(dataset: Any) -> list[tuple]:
+    """What a dataset validates on: of each image its file's name, and its boxes."""
+    infos = (dataset.get_data_info(index) for index in range(len(dataset)))
+    return sorted(
+        (
+            Path(info['img_path']).name,
+            sorted(tuple(i['bbox']) for i in info['instances']),
+        )
+        for info in infos
+    )
+
+
+def check_same_validation(models: list[Any], runs: list[Run]) -> None:
+    """Check that runs validate on the same images.
+
+    Args:
+        models (list[nn.Module]): Their detectors.
+        runs (list[Run]): The runs.
+
+    Raises:
+        UnusableError: If they do not, with the file of each.
+    """
+    from mmengine.registry import DATASETS, init_default_scope
+
+    init_default_scope('mmdet')
+    datasets = [DATASETS.build(model.cfg.val_dataloader.dataset) for model in models]
+    first, *others = map(validation_images, datasets)
+    if any(other != first for other in others):
+        named = [
+            f'{run.config} on {getattr(dataset, "ann_file", "another dataset")} '
+            f'({len(dataset):,} images)'
+            for run, dataset in zip(runs, datasets)
+        ]
+        raise UnusableError(
+            f'the runs validate on different images: {", ".join(named)}; only figures '
+            'of the same images can be compared'
+        )
+
+
+def titles_of(models: list[Any], runs: list[Run]) -> list[str]:
+    """How the batches of each run are sampled; where that is the same, its directory.
+
+    Args:
+        models (list[nn.Module]): Their detectors.
+        runs (list[Run]): The runs.
+
+    Returns:
+        list[str]: One for each, all different.
+    """
+    said = [title(model.cfg) for model in models]
+    if len(set(said)) < len(said):
+        said = [f'{text} ({run.config.parent})' for text, run in zip(said, runs)]
+    return said
 
 
 def title(cfg: Any) -> str:

@@ -138,8 +138,9 @@ class _Seen:
         return Finding(
             f'{self.keys.get(id(leaf), DATASET)}.ann_file',
             f'{describe(leaf)} cannot be read again: {type(error).__name__}: {error}',
-            'whether its defects are drawn as such was not checked',
-            'ann_file=...  # a file on this machine',
+            'whether its defects are drawn as such was not checked: that takes a file '
+            'that can be read',
+            '',
         )
 
     def check_meaning(self) -> Iterable[Finding]:

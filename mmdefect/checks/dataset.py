@@ -20,6 +20,7 @@ WRAP = f"dataset=dict(_delete_=True, type='{WRAPPER}', dataset=...)"
 CUTTING = (
     *('Mosaic', 'RandomAffine', 'RandomCrop', 'GeomTransform', 'CopyPaste'),
     *('RandomErasing', 'CutOut'),
+    *('Mosaic9', 'YOLOv5RandomAffine', 'PPYOLOERandomCrop'),  # of MMYOLO
 )
 
 # Transforms that keep one box of an image, whichever class it is of.
@@ -120,8 +121,7 @@ def check_dataset(dataset: Any) -> list[Finding]:
                     f'{WRAPPER} inside another dataset',
                     'it retries an image for the indices of the sampler, which are '
                     'those of the outermost dataset: it stands there, and only there',
-                    f'{where.rsplit(".", 1)[-1]}=dict(_delete_=True, '
-                    f"type='{type(part.dataset).__name__}', ...)",
+                    f'{where.rsplit(".", 1)[-1]}=....dataset',
                 )
             )
     preserved = is_a(dataset, WRAPPER)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from typing import Iterable, NamedTuple
 
 from mmengine.logging import print_log
@@ -17,10 +16,12 @@ class Finding(NamedTuple):
         what (str): What is wrong there.
         why (str): What it does to the quota.
         fix (str): What to write there instead, as an argument. ``...`` stands for what
-            is there now.
+            is there now. '' where no line mends it.
         breaks (bool): False for what leaves a quota of defect images as it is, such as
             lost time.
         refused (bool): Whether the samplers refuse to train with it.
+        line (str): The fix as a line of a new config with this one as its base, where
+            there is such a line and somebody has filled it in.
     """
 
     where: str
@@ -29,25 +30,11 @@ class Finding(NamedTuple):
     fix: str
     breaks: bool = True
     refused: bool = False
+    line: str = ''
 
     def __str__(self) -> str:
-        return f'{self.where}: {self.what}; {self.why}. Write there: {self.fix}'
-
-    def in_pure_python(self) -> Finding:
-        """The same for a config of MMEngine's pure-Python style.
-
-        Returns:
-            Finding: Such a config knows no ``_delete_``. What takes the place of
-            something is assigned.
-        """
-        key, _, value = self.fix.partition('=')
-        merged = value.startswith(('dict(', '[')) and 'type=' not in value
-        if merged or not self.where.endswith(f'.{key}'):
-            return self
-        first, *inner = self.where.split('.')
-        place = first + ''.join(re.sub(r'^(\w+)', r"['\1']", name) for name in inner)
-        value = value.replace('_delete_=True, ', '').replace('=...', f'={place}')
-        return self._replace(fix=f'{place} = {value}')
+        fix = f'. Write there: {self.fix}' if self.fix else ''
+        return f'{self.where}: {self.what}; {self.why}{fix}'
 
 
 def tell(findings: Iterable[Finding]) -> None:

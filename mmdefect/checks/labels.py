@@ -92,7 +92,7 @@ def _check_file(leaf: Any, file: CocoFile, where: str) -> Iterable[Finding]:
                 f'names as label {names.index(name)}',
                 "MMDetection numbers the categories in the file's order, without "
                 'those that it lacks' + ''.join(f', such as {n!r}' for n in lacking),
-                f'metainfo=dict(classes={shorten(right)})',
+                f'metainfo=dict(classes={tuple(right)})',
                 refused=True,
             )
             return
@@ -110,7 +110,7 @@ def _check_parts(leaves: Sequence[Any]) -> Iterable[Finding]:
                     f'{name!r} is label {other} in {describe(part)} and label {label} '
                     f'in {describe(leaf)}',
                     'labels are all that the model sees',
-                    'metainfo=dict(classes=(...)), the same for all parts',
+                    'the same classes in the metainfo of all parts',
                     refused=True,
                 )
                 return
@@ -121,5 +121,5 @@ def _check_parts(leaves: Sequence[Any]) -> Iterable[Finding]:
                     f'label {label} is {first!r} in {describe(part)} and {name!r} in '
                     f'{describe(leaf)}',
                     'the model cannot tell them apart',
-                    'metainfo=dict(classes=(...)), the same for all parts',
+                    'the same classes in the metainfo of all parts',
                 )

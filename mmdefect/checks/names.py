@@ -103,7 +103,7 @@ def check_names(
                 f'it leaves out the defect class {each.name!r}, which images of '
                 f'{describe(leaf)} show: {each.images:,}, such as {each.example}',
                 'they would be drawn as normal',
-                'metainfo=dict(classes=(...)), the same for all parts',
+                f'metainfo=dict(classes={tuple(dict.fromkeys([*shown, *classes]))})',
                 refused=True,
             )
         elif meant:
@@ -144,7 +144,7 @@ def _left_out(
         'that is right, say so with train_dataloader.sampler.defect_classes'
         if alone
         else 'MMDetection drops such instances; each of the images shows others, too',
-        f'metainfo=dict(classes={shorten(list(right))})',
+        f'metainfo=dict(classes={tuple(right)})',
         breaks=bool(alone) and (not chosen or bool(absent)),
     )
 

@@ -7,10 +7,12 @@ from typing import Any, Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from mmdefect.checks.dataset import walk_datasets
+from mmdefect.checks.dataset import DATASET, walk_datasets
 from mmdefect.checks.finding import Finding
 from mmdefect.pools.pools import RESERVED
 from mmdefect.pools.scan import Scan
+
+QUOTA = 'train_dataloader.batch_sampler.quota'
 
 
 def check_defect_classes(defect_classes: Any, scanned: Scan) -> tuple[str, ...]:
@@ -114,10 +116,11 @@ def check_pools(
             'list fewer images in train_dataloader.sampler.pools'
         )
     drops = {
-        bool((vars(part).get('filter_cfg') or {}).get('filter_empty_gt'))
-        for _, part in walk_datasets(dataset)
+        where: bool((vars(part).get('filter_cfg') or {}).get('filter_empty_gt'))
+        for where, part in walk_datasets(dataset)
         if 'filter_cfg' in vars(part)
     }
+    dropping = [where for where in drops if drops[where]] or [DATASET]
     raise ValueError(
         f'all of {len(dataset):,} images show a defect, so there is no normal image to '
         'fill the batches with. '
@@ -125,10 +128,12 @@ def check_pools(
             'The annotation files list images with a defect only: list the normal ones '
             "too, in a COCO file under 'images' without annotations, in PASCAL VOC's "
             'format with an XML file without objects'
-            if drops == {False}
+            if drops and not any(drops.values())
             else 'MMDetection drops images without boxes while loading where '
             'filter_cfg.filter_empty_gt=True; set '
-            'train_dataloader.dataset.filter_cfg=dict(filter_empty_gt=False)'
+            + ' and '.join(
+                f'{where}.filter_cfg=dict(filter_empty_gt=False)' for where in dropping
+            )
         )
     )
 
@@ -182,14 +187,14 @@ def check_draws(batch_sampler: Any) -> list[Finding]:
 
 def missing_pools(
     pools: Mapping[str, Any],
-    shares: Mapping[str, int],
+    shares: Iterable[str],
     count: Callable[[np.ndarray], int] = len,
 ) -> dict[str, int]:
     """Images that a quota never draws.
 
     Args:
         pools (dict[str, np.ndarray]): The pools.
-        shares (dict[str, int]): Images a batch by pool name.
+        shares (Iterable[str]): Names of the pools that it draws from.
         count (Callable): Counts the photographs among images. Defaults to each image
             being one.
 
@@ -208,3 +213,37 @@ def missing_pools(
         if name not in ('all', 'defect')
     }
     return {name: count for name, count in left.items() if count}
+
+
+def check_drawn(
+    missing: Mapping[str, int],
+    counts: Mapping[str, int],
+    classes: Sequence[str],
+    images: int,
+) -> list[Finding]:
+    """Say which images a quota never draws, and which quota would.
+
+    Args:
+        missing (dict[str, int]): What :func:`missing_pools` returned.
+        counts (dict[str, int]): The quota, by pool name.
+        classes (Sequence[str]): The classes that count as defects.
+        images (int): Images over which it holds.
+
+    Returns:
+        list[Finding]: None where it draws all.
+    """
+    if not missing:
+        return []
+    # One from all defects reaches those of every class.
+    names = {name if name not in classes else 'defect' for name in missing}
+    wanted = {**counts, **dict.fromkeys(sorted(names), 1)}
+    fits = sum(wanted.values()) < images
+    told = ', '.join(f'{number:,} {name}' for name, number in missing.items())
+    return [
+        Finding(
+            QUOTA,
+            f'never drawn, because no quota reaches them: {told} images',
+            'what they show is never learned',
+            f'quota={wanted}' if fits else '',
+        )
+    ]

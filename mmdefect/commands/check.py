@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-from typing import TYPE_CHECKING, Any, Iterator, Sequence
+from typing import TYPE_CHECKING, Iterator, Sequence
 
 from mmdefect.commands.command_line import Parser, add_cfg_options, percent, progress
 
@@ -45,7 +44,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def show(findings: list, delivery: Delivery | None) -> None:
+def show(config: str, findings: list, delivery: Delivery | None) -> None:
     """Print everything for a reader."""
     from rich.console import Console
     from rich.table import Table
@@ -59,14 +58,17 @@ def show(findings: list, delivery: Delivery | None) -> None:
         parts.add_row('  what', Text(finding.what))
         parts.add_row('  why', Text(finding.why))
         console.print(parts)
-        if finding.fix:  # in one piece, so that it can be copied
-            console.print(f'  fix  {finding.fix}', markup=False, soft_wrap=True)
+        fix = finding.line if '...' in finding.fix else finding.fix
+        if fix:  # in one piece, so that it can be copied
+            console.print(f'  fix  {fix}', markup=False, soft_wrap=True)
         console.print()
     if delivery:
         show_delivery(console, delivery)
     for line in advice(findings, delivery):
-        # What is to be copied stays in one piece.
-        console.print(line, markup=False, soft_wrap=line.startswith('--'))
+        console.print(line, markup=False)
+    mended = mend(config, findings)
+    if mended:
+        console.print(f'\n{mended}', markup=False, soft_wrap=True, end='')
 
 
 def advice(findings: list, delivery: Delivery | None) -> Iterator[str]:
@@ -74,28 +76,34 @@ def advice(findings: list, delivery: Delivery | None) -> Iterator[str]:
     broken = [finding for finding in findings if finding.breaks]
     if not broken:
         yield 'Nothing found that breaks the quota.'
+        if any(finding.line for finding in to_mend(findings)):
+            yield 'What the notes advise, as a new config beside this one:'
         return
-    things = '1 thing breaks' if len(broken) == 1 else f'{len(broken)} things break'
-    mend = 'Write what stands behind `fix`' if any(f.fix for f in broken) else 'Mend it'
-    yield f'{things} the quota. {mend}, then run this again.'
+    yield '1 thing to mend.' if len(broken) == 1 else f'{len(broken)} things to mend.'
     if delivery is None:
         yield 'No batch was run, so there may be more to find.'
-    if any('...' in finding.fix for finding in broken):
+    if any(finding.line for finding in broken):
         yield (
-            '`...` is what is there now; of an inherited config, `_base_` and its key, '
-            'such as `_base_.train_dataloader.dataset`.'
+            'Write what stands behind `fix`, or save these lines as a new config '
+            'beside this one; then check that.'
         )
-    listed = [f for f in broken if '[' in f.where and f.where.endswith(key_of(f))]
-    if listed:
-        place = re.sub(r'\[(\d+)\]', r'.\1', listed[0].where)
-        value = listed[0].fix.partition('=')[2]
-        yield 'No config can change a part of an inherited list: write it anew, or add'
-        yield f'--cfg-options {place}={value}'
+    else:
+        yield 'Then check again.'
 
 
-def key_of(finding: Any) -> str:
-    """The key that the fix of a finding sets."""
-    return finding.fix.partition('=')[0]
+def to_mend(findings: list) -> list:
+    """The findings that a new config mends: what breaks a quota, and what is added."""
+    return [f for f in findings if f.breaks or f.fix.startswith('custom_hooks=')]
+
+
+def mend(config: str, findings: list) -> str:
+    """The text of a config that mends what was found in another one."""
+    from mmdefect.analysis.config import is_pure_python
+    from mmdefect.analysis.fixes import new_config
+
+    lines = [finding.line for finding in to_mend(findings)]
+    lines = list(dict.fromkeys(filter(None, lines)))
+    return new_config(config, lines, is_pure_python(config)) if lines else ''
 
 
 def show_delivery(console: Console, delivery: Delivery) -> None:
@@ -129,6 +137,7 @@ def as_json(config: str, findings: list, delivery: Delivery | None) -> str:
     """Everything for a program."""
     said = {
         'config': config,
+        'mended': mend(config, findings),
         'findings': [finding._asdict() for finding in findings],
         'delivery': delivery
         and {
@@ -152,5 +161,5 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(as_json(args.config, findings, delivery))
     else:
-        show(findings, delivery)
+        show(args.config, findings, delivery)
     return int(any(finding.breaks for finding in findings))

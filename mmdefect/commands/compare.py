@@ -286,6 +286,13 @@ def report(runs: list[Run], told: dict, args: argparse.Namespace) -> None:
         return
     metrics = metrics_to_show(summary, args.metrics)
     show_summary(summary, metrics)
+    others = [name for name in summary if name not in metrics]
+    others = [name for name in others if not name.endswith(('_low', '_high'))]
+    if others:
+        console.print(f'Measured too, see --metrics: {", ".join(others)}.')
+    lacking = [name for name in MAIN if name not in summary]
+    if lacking and not args.metrics:
+        console.print(f'Not shown, for no validation told it: {", ".join(lacking)}.')
     draw(entries, summary, metrics, Path(args.work_dir, 'curves.png'))
     console.print(
         f'{len(entries)} of {len(runs)} runs are finished. '

@@ -21,6 +21,7 @@ from mmdefect.commands.plan_picture import draw
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mmdefect.analysis.box_sizes import BoxSizes
     from mmdefect.analysis.inspection import Inspection
     from mmdefect.samplers.balance import Balance
 
@@ -77,6 +78,7 @@ def show(found: Inspection) -> None:
         + '\n'
     )
     show_pools(console, found)
+    show_boxes(console, found.boxes)
     console.print(
         f'With stock sampling [bold]{percent(found.empty_share())}[/] of the '
         f'{found.unit} would hold no defect\n(exact: hypergeometric, as they are drawn '
@@ -91,8 +93,27 @@ def show(found: Inspection) -> None:
                 f'This config draws each {name} image about {number:,.0f} times in '
                 'the run.'
             )
+    if found.has_quota and found.batches.never_drawn():
+        missing = found.batches.never_drawn().items()
+        console.print(
+            '[bold]Never drawn, because no quota reaches them[/]: '
+            + ', '.join(f'{number:,} {name}' for name, number in missing)
+            + ' images.'
+        )
     if found.balance:
         show_balance(console, found.balance, found.images)
+    show_advice(console, found)
+
+
+def show_advice(console: Console, found: Inspection) -> None:
+    """Print what to begin with."""
+    if found.boxes and found.boxes.advised:
+        width, height = found.boxes.advised
+        console.print(
+            f'[bold]Recommended: img_scale=({width}, {height})[/]: '
+            f'{found.boxes.too_small:,} of {len(found.boxes.all):,} boxes are smaller '
+            f'than {found.boxes.stride} pixels, the smallest stride of the model.'
+        )
     advice = found.advice
     over = f', over={found.size}' if found.batches.over else ''
     console.print(f'[bold]Recommended: quota={advice.quota}{over}[/]: {advice.reason}.')
@@ -129,10 +150,14 @@ def show_pools(console: Console, found: Inspection) -> None:
     """Print the pools, and which classes share images."""
     from rich.table import Table
 
+    from mmdefect.analysis.inspection import FEW
+
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column('pool')
     for name in ('images', 'share'):
         table.add_column(name, justify='right')
+    if found.validation:
+        table.add_column('to validate', justify='right')
     table.add_column('of these also show')
     overlap = found.overlap()
     names = [name for name in found.pools if name not in ('normal', 'defect')]
@@ -143,10 +168,47 @@ def show_pools(console: Console, found: Inspection) -> None:
         if len(others) > 4:
             shared += f', {len(others) - 4} more'
         count = found.images[name]
-        table.add_row(name, f'{count:,}', percent(count / found.images['all']), shared)
+        cells = [name, f'{count:,}', percent(count / found.images['all'])]
+        if found.validation:
+            cells.append(f'{found.validation.get(name, 0):,}')
+        table.add_row(*cells, shared)
     console.print(table)
     if len(names) > LINES:
         console.print(f'and {len(names) - LINES:,} more: --json has them all')
+    few = [('images to learn from', found.too_few(found.images))]
+    if found.validation:
+        few.append(('images to validate with', found.too_few(found.validation)))
+    for what, classes in few:
+        if classes:
+            told = ', '.join(f'{name} {number}' for name, number in classes.items())
+            console.print(f'[bold]Too few {what}[/], {FEW} or less: {told}.')
+    if found.validation and not found.validation['normal']:
+        console.print(
+            '[bold]No normal image to validate with[/]: nothing tells how many good '
+            'parts are flagged.'
+        )
+    console.print()
+
+
+def show_boxes(console: Console, found: BoxSizes | None) -> None:
+    """Print how large the model sees the defects."""
+    import numpy as np
+    from rich.table import Table
+
+    if found is None:
+        return
+    width, height = found.scale
+    what = 'resized' if found.split == 'training' else 'validation resizes'
+    table = Table(title=f'Short sides of boxes in pixels, {what} to {width} x {height}')
+    table.add_column('class')
+    for name in ('boxes', '25 %', 'median', '75 %', 'under 8', 'under 16'):
+        table.add_column(name, justify='right')
+    rows = [*list(found.sides.items())[:LINES], ('all', found.all)]
+    for name, sides in rows if len(found.sides) > 1 else rows[:1]:
+        quartiles = [f'{q:.1f}' for q in np.quantile(sides, (0.25, 0.5, 0.75))]
+        shares = [percent(float((sides < limit).mean())) for limit in (8, 16)]
+        table.add_row(name, f'{len(sides):,}', *quartiles, *shares)
+    console.print(table)
     console.print()
 
 
@@ -205,6 +267,13 @@ def as_json(found: Inspection) -> str:
         'quotas': [row._asdict() for row in found.rows],
         'recommended': found.advice._asdict(),
         'weights': found.balance and found.balance._asdict(),
+        'validation': found.validation,
+        'never_drawn': found.batches.never_drawn() if found.has_quota else {},
+        'box_sides': found.boxes
+        and {
+            **found.boxes._asdict(),
+            'sides': {name: s.tolist() for name, s in found.boxes.sides.items()},
+        },
     }
     return json.dumps(said, indent=2)
 

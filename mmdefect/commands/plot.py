@@ -17,6 +17,7 @@ import textwrap
 from pathlib import Path
 from typing import Any, Iterable, NamedTuple, Sequence
 
+from mmdefect.analysis.colours import COLOURS, DASHES, colours_of
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.files import whole
 from mmdefect.analysis.logs import Curves, read_run
@@ -64,11 +65,6 @@ PANELS = [
 
 # Where the axis of a share may end, so that it can be read across panels and pictures.
 TOPS = (0.1, 0.25, 0.5, 1)
-
-# Later runs are dashed, so that they do not hide an equal one under them.
-DASHES: Any = ('-', (0, (5, 2)), (0, (2, 2)), (0, (5, 2, 1, 2)), (0, (1, 1)), '--', ':')
-
-COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#444444')
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -163,6 +159,7 @@ def draw(
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
+    colours = list(colours_of(runs).values())
     columns = min(len(panels), 3 if len(panels) > 4 else 2)
     rows = -(-len(panels) // columns)
     figure: Any
@@ -183,7 +180,7 @@ def draw(
             if name is None:
                 continue
             steps, values = map(list, zip(*run[name]))
-            colour = COLOURS[number]
+            colour = colours[number]
             trained = name == 'loss' or name.startswith('quota/')
             marker = 'o' if not trained or len(steps) == 1 else None
             style = dict(
@@ -224,7 +221,7 @@ def draw(
     figure.legend(
         [
             Line2D([], [], color=colour, linestyle=dashes, linewidth=2)
-            for _, colour, dashes in zip(runs, COLOURS, DASHES)
+            for _, colour, dashes in zip(runs, colours, DASHES)
         ],
         list(runs),
         loc='upper left',

@@ -17,12 +17,14 @@ from mmdefect.analysis.config import running
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.files import whole
 from mmdefect.analysis.runs import (
+    check_same_validation,
     find_run,
+    first_validation,
     load,
     measure,
     sentence,
     shows_defect,
-    title,
+    titles_of,
 )
 from mmdefect.commands.command_line import Parser, progress
 from mmdefect.commands.drawing import add_box, file_title, settle_names
@@ -93,7 +95,9 @@ def run(args: argparse.Namespace) -> int:
         raise UnusableError(f'--out {args.out}: there is no {args.out.parent}')
     with running('the detectors cannot be run'):
         models = [load(run) for run in runs]
-        titles = [title(model.cfg) for model in models]
+        if args.against:
+            check_same_validation(models, runs)
+        titles = titles_of(models, runs)
         shown = titles if args.against else ['']
         draw(models, shown, args.num, args.score, args.out)
         found = [measure(m, args.score, progress) for m in models if args.against]
@@ -103,6 +107,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for name, value in runs[0].metrics.items():
         print(f'{name}: {value:.3f}')
+    if not runs[0].metrics:
+        when = first_validation(models[0].cfg)
+        print(f'not validated yet: the first validation comes {when}')
     print(f'checkpoint: {runs[0].checkpoint}')
     print(f'detections on validation images: {args.out}')
     return 0

@@ -139,7 +139,7 @@ class TracedBoxes(Traced, HorizontalBoxes):
     def inside(self, shape: Sequence[int]) -> np.ndarray:
         """See :meth:`Traced.inside`."""
         # An image has few boxes: vectorised, this would take three times as long.
-        height, width = shape
+        height, width = shape[:2]  # MMYOLO hands on those of an array with channels
         shares = [
             max(min(x2, width) - max(x1, 0), 0)
             * max(min(y2, height) - max(y1, 0), 0)

@@ -10,11 +10,12 @@ from mmdefect.delivery.steps import reads_file, steps_of
 from mmdefect.pools.unreadable import explain
 
 
-def check_image_directory(leaf: Any) -> None:
+def check_image_directory(leaf: Any, loader: str = 'train_dataloader') -> None:
     """Check before training begins, once and not for each image, that it is there.
 
     Args:
         leaf: A dataset that is no wrapper. Only if it reads from the disk.
+        loader (str): The key of the data loader. Defaults to ``train_dataloader``.
 
     Raises:
         FileNotFoundError: If the directory of its first image is missing.
@@ -28,12 +29,15 @@ def check_image_directory(leaf: Any) -> None:
         for step in (steps_of(leaf) if hasattr(leaf, 'pipeline') else ())
     )
     if on_disk and directory and '://' not in path and not os.path.isdir(directory):
-        raise FileNotFoundError(_missing(directory, 'data_prefix'))
+        raise FileNotFoundError(_missing(directory, 'data_prefix', loader))
 
 
 @contextmanager
-def missing_files() -> Iterator[None]:
+def missing_files(loader: str = 'train_dataloader') -> Iterator[None]:
     """Say of a missing annotation file which line of the config names it.
+
+    Args:
+        loader (str): The key of the data loader. Defaults to ``train_dataloader``.
 
     Raises:
         FileNotFoundError: Where the code inside raises it.
@@ -42,16 +46,17 @@ def missing_files() -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         path = error.filename
-        message = _missing(path, 'ann_file') if path else str(error)
+        message = _missing(path, 'ann_file', loader) if path else str(error)
         raise FileNotFoundError(message) from None
 
 
 @contextmanager
-def broken_files(config: dict) -> Iterator[None]:
+def broken_files(config: dict, loader: str = 'train_dataloader') -> Iterator[None]:
     """Say of a dataset that cannot be built what it was reading, and what is wrong.
 
     Args:
         config (dict): The config of the dataset.
+        loader (str): The key of the data loader. Defaults to ``train_dataloader``.
 
     Raises:
         FileNotFoundError: Where the code inside raises it.
@@ -71,7 +76,7 @@ def broken_files(config: dict) -> Iterator[None]:
             said = (
                 f'{files} cannot be read, or leaves no image: {type(error).__name__}: '
                 f'{error}; mend the file, or set ann_file and filter_cfg of the '
-                'dataset in train_dataloader, the innermost one'
+                f'dataset in {loader}, the innermost one'
             )
         raise (FileNotFoundError if missing else ValueError)(said) from error
 
@@ -98,8 +103,8 @@ def _leaves(config: Any) -> Iterator[tuple[str, Any]]:
         yield from _leaves([config.get('dataset'), config.get('datasets')])
 
 
-def _missing(path: str, key: str) -> str:
+def _missing(path: str, key: str, loader: str) -> str:
     return (
         f'{path} does not exist; set data_root and {key} of the dataset in '
-        'train_dataloader, the innermost one'
+        f'{loader}, the innermost one'
     )

@@ -37,7 +37,9 @@ class Turned(Traced):
 
     def inside(self, shape: Sequence[int]) -> np.ndarray:
         """See :meth:`Traced.inside`."""
-        height, width = shape
+        height, width = shape[:2]
+        if not len(self):
+            return np.zeros(0)
         boxes = self.convert_to('rbox').tensor.float()
         image = boxes.new_tensor([[width / 2, height / 2, width, height, 0]])
         shares = box_iou_rotated(boxes, image, mode='iof')[:, 0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Mapping, Sequence
 
+import numpy as np
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
@@ -13,12 +14,19 @@ from mmengine.runner import IterBasedTrainLoop
 from mmdefect.checks.config import check_config
 from mmdefect.checks.dataset import check_dataset, cutting_transforms
 from mmdefect.checks.optimizer_step import accumulated_batches, check_optimizer_step
+from mmdefect.checks.top_names import check_top_names
 from mmdefect.delivery.defect_images import DefectImages
 from mmdefect.delivery.delivered import counted_classes, delivered_classes
-from mmdefect.hooks.batch_sampler import quota_batch_sampler
+from mmdefect.delivery.samples import samples_of
+from mmdefect.hooks.batch_sampler import followed_batch_sampler, quota_batch_sampler
 from mmdefect.hooks.counters import OWN_FIGURES, Interval, Losses, Seen, figure_of
 from mmdefect.hooks.text_log import leave_out
-from mmdefect.samplers.draws import MANY_DRAWS, defect_pools, draws_per_image
+from mmdefect.samplers.draws import (
+    MANY_DRAWS,
+    defect_pools,
+    draws_per_image,
+    steps_below,
+)
 from mmdefect.samplers.summary import summarize
 
 # A loss of 5 % is told from chance after about a hundred draws.
@@ -48,7 +56,9 @@ class QuotaMonitorHook(Hook):
     The text log has the first two; ``scalars.json`` and TensorBoard have them all.
 
     What an image shows is told by its boxes: a defect that ``CutOut`` paints over
-    counts as shown, for its box stays.
+    counts as shown, for its box stays. Where images are not known by a path or an id,
+    as after MMYOLO's ``yolov5_collate``, an image is taken for the one that was drawn
+    for its place in the batch, and ``quota/added`` and ``quota/seen`` are left out.
 
     Before the first iteration it repeats what the batches are made of, which the log
     of a model's weights has buried since the sampler said so. It says where a defect
@@ -86,7 +96,7 @@ class QuotaMonitorHook(Hook):
         Raises:
             TypeError: If the batches are not made by ``QuotaBatchSampler``.
         """
-        self._batch_sampler = quota_batch_sampler(runner, self)
+        self._batch_sampler = followed_batch_sampler(runner, self)
         self._classes = self._batch_sampler.sampler.defect_classes
         self._log_every, self._log_last = _logging_interval(runner)
         plan = self._batch_sampler.plan
@@ -102,6 +112,18 @@ class QuotaMonitorHook(Hook):
         for finding in check_optimizer_step(plan, accumulated_batches(runner.cfg)):
             print_log(str(finding), logger='current', level=logging.WARNING)
 
+    def before_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None
+    ) -> None:
+        """Take down what the model is about to get: MMYOLO's change it in its place.
+
+        Args:
+            runner (Runner): The runner.
+            batch_idx (int): Position of the batch in the epoch.
+            data_batch (dict): What the dataloader returned.
+        """
+        self._samples = _samples(data_batch)
+
     def after_train_iter(
         self,
         runner: Any,
@@ -114,18 +136,23 @@ class QuotaMonitorHook(Hook):
         Args:
             runner (Runner): The runner.
             batch_idx (int): Position of the batch in the epoch.
-            data_batch (dict): What the dataloader returned.
+            data_batch (dict): Not used: see ``before_train_iter``.
             outputs (dict, optional): Not used.
         """
-        samples = _samples(data_batch)
+        samples = self._samples
+        self._batch_sampler = quota_batch_sampler(runner, self)
         if self._images is None:
             self._find_defect_images(runner, samples[0])
         epoch, step = self._place(runner, batch_idx)
         plan = self._batch_sampler.plan_at(epoch, step)
+        rank = self._batch_sampler.sampler.rank
+        if not self._images:
+            (drawn,) = plan.batches(epoch, rank, step, step + 1)
+            samples = self._drawn_with_a_defect(samples, drawn)
         pools = {share.pool for share in plan.shares}
         delivered = self._count(samples, counted_classes(pools, self._classes))
         self._interval.add_batch(delivered, step)
-        images = plan.images_of(epoch, self._batch_sampler.sampler.rank, step)
+        images = plan.images_of(epoch, rank, step)
         self._losses.add_batch(delivered, *self._drawn(images))
         last = self.end_of_epoch(runner.train_dataloader, batch_idx)
         if self.every_n_inner_iters(batch_idx, self._log_every) or (
@@ -139,11 +166,23 @@ class QuotaMonitorHook(Hook):
         self._images = DefectImages(dataset, indices, self._classes, sample)
         before = runner.message_hub.runtime_info.get('quota/seen')
         self._seen = Seen(len(self._images), before)
+        if not self._images:
+            print_log(
+                'the batches do not name their images, as after yolov5_collate: '
+                'quota/added and quota/seen are left out',
+                logger='current',
+            )
 
     def _place(self, runner: Any, step: int) -> tuple[int, int]:
         if _by_iteration(runner):
             return divmod(runner.iter, len(self._batch_sampler))
         return runner.epoch, step
+
+    def _drawn_with_a_defect(self, samples: Sequence[Any], drawn: Any) -> list:
+        # Of images that nobody knows, only the place in the batch tells what they were
+        # drawn for. A normal image may show a defect of another one.
+        defects = np.isin(drawn, self._batch_sampler.sampler.pools['defect'])
+        return [sample for sample, defect in zip(samples, defects) if defect]
 
     def _count(self, samples: Sequence[Any], counted: set[str]) -> int:
         delivered = 0
@@ -228,15 +267,15 @@ class QuotaMonitorHook(Hook):
             f'training: more than {MANY_DRAWS} times, it is likely to be learned by '
             'heart'
         )
-        quota = self._batch_sampler.quota
-        if quota is not None:
-            # A single epoch has no half.
-            by_epoch = not _by_iteration(runner) and runner.max_epochs > 1
-            half = (runner.max_epochs if by_epoch else runner.max_iters) // 2
+        if self._batch_sampler.quota is not None:
+            steps = steps_below(self._batch_sampler, pool, runner.max_iters)
+            epochs = 0 if _by_iteration(runner) else steps // len(self._batch_sampler)
+            shorter = f'max_epochs={epochs}' if epochs else f'max_iters={steps}'
             said += (
-                ". A schedule ends the quota earlier: custom_hooks=[dict(type='"
-                f"QuotaScheduleHook', milestones={[(0, quota), (half, None)]}, "
-                f'by_epoch={by_epoch})]'
+                f'. Train shorter (train_cfg.{shorter}) or with a smaller quota, or '
+                'keep the checkpoint that is best on other images: '
+                "dict(type='DefectImageMetric') in val_evaluator, and in "
+                "default_hooks.checkpoint save_best='defect/auroc', rule='greater'"
             )
         print_log(said, logger='current', level=logging.WARNING)
 
@@ -259,17 +298,17 @@ def _tell_of_findings(runner: Any) -> None:
     if not runner.cfg.get('train_dataloader'):  # the Runner was built without a config
         return
     said = check_dataset(dataset)
-    for finding in check_config(runner.cfg, dataset):
+    for finding in [*check_top_names(runner.cfg), *check_config(runner.cfg, dataset)]:
         if finding.breaks and finding not in said:
             print_log(str(finding), logger='current', level=logging.WARNING)
 
 
 def _samples(data_batch: Any) -> Sequence[Any]:
-    samples = data_batch.get('data_samples') if isinstance(data_batch, Mapping) else ()
-    if isinstance(samples, (list, tuple)) and samples and 'gt_instances' in samples[0]:
-        return samples
-    raise TypeError(
-        'QuotaMonitorHook finds no ground truth in what the dataloader returns: '
-        'expected dict(data_samples=[DetDataSample, …]), as PackDetInputs packs it; '
-        'take the hook out of custom_hooks'
-    )
+    samples = samples_of(data_batch)
+    if not samples:
+        raise TypeError(
+            'QuotaMonitorHook finds no ground truth in what the dataloader returns: '
+            'expected dict(data_samples=[DetDataSample, …]), as PackDetInputs packs '
+            'it; take the hook out of custom_hooks'
+        )
+    return samples

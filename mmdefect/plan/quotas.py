@@ -11,8 +11,39 @@ import numpy as np
 
 Quota = Union[int, float, Mapping[str, int], None]
 
+# Of smaller batches a quota is best told over several.
+SMALL, OVER_SMALL = 4, 8
+
 LINE = 'train_dataloader.batch_sampler.quota'
 OVER = 'train_dataloader.batch_sampler.over'
+
+
+def usual_quota(images: int) -> int:
+    """The quota to begin with, and that of the ready configs: three of eight images.
+
+    ``configs/README.md`` has what was measured with others.
+
+    Args:
+        images (int): Images of a batch, or ``over``.
+
+    Returns:
+        int: Three eighths of them, rounded down, and at least 1.
+    """
+    return max(images * 3 // 8, 1)
+
+
+def usual_over(batch_size: int) -> int | None:
+    """The ``over`` to begin with: several batches where they are small.
+
+    Args:
+        batch_size (int): Images a batch on one rank.
+
+    Returns:
+        int | None: Images, at least ``OVER_SMALL`` in whole batches. None is a batch.
+    """
+    if batch_size >= SMALL:
+        return None
+    return -(-OVER_SMALL // batch_size) * batch_size
 
 
 def share_images(
@@ -43,6 +74,12 @@ def share_images(
         quota = counts
     elif isinstance(quota, float):
         counts = {'defect': _share(quota, images, what)}
+    elif isinstance(quota, str):
+        raise TypeError(
+            f'quota={quota!r} is a str: expected an int, a share, or a dict such as '
+            f'dict(crack=1). On a command line that is {LINE}._delete_=True '
+            f'{LINE}.crack=1'
+        )
     else:
         counts = {'defect': _number(quota, 'quota')}
     known = [pool for pool in pools if pool not in ('normal', 'all')]

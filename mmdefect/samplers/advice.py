@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple
 
+from mmdefect.plan.quotas import usual_quota
 from mmdefect.samplers.draws import MANY_DRAWS, draws_per_image
 
-BALANCE = (
-    'Buda et al., "A systematic study of the class imbalance problem in convolutional '
-    'neural networks", Neural Networks 106, 2018: over-sampling does best where it '
-    'ends the imbalance'
-)
-
-
+MEASURED = 'quotas of 1 to 4 of 8, measured: "Choosing a quota" in configs/README.md'
 LIMIT = (
     "QuotaMonitorHook's MANY_DRAWS: the longest stock schedules of MMDetection (YOLOX, "
     'RTMDet) show an image that often'
@@ -74,81 +69,58 @@ def describe_quota(batches: Any, draws: Callable[[Any], dict]) -> Row:
     )
 
 
-def advise(
-    rows: list[Row],
-    natural: float,
-    run: tuple[int, str],
-    make: Callable[[int], Any],
-    draws: Callable[[Any], dict],
-) -> Advice:
+def advise(rows: list[Row], natural: float, run: tuple[int, str]) -> Advice:
     """Say with which quota to begin.
+
+    It is the usual one, or the largest below it with which no defect image is drawn
+    more than ``MANY_DRAWS`` times.
 
     Args:
         rows (list[Row]): What each quota means.
         natural (float): Defect images in as many images without a quota, mean.
         run (tuple[int, str]): Length of the run, and its unit.
-        make (Callable): The batches with a quota.
-        draws (Callable): Draws of an image in the whole run, by pool.
 
     Returns:
         Advice: The quota.
     """
-    half = (len(rows) + 1) // 2
     length, unit = run
-    fitting = [row for row in rows[:half] if row.draws_run <= MANY_DRAWS]
-    most = (fitting or rows)[-1 if fitting else 0].quota
-    if natural >= most:
+    usual = usual_quota(len(rows) + 1)
+    fitting = [row for row in rows[:usual] if row.draws_run <= MANY_DRAWS]
+    best = fitting[-1] if fitting else rows[0]
+    often = f'{best.draws_run:,.0f} times in the run'
+    if natural >= best.quota:
         return Advice(
             None,
             f'stock sampling draws {natural:.1f} defect images in as many on average, '
-            f'and a quota should not be above {most} here',
-            f'{BALANCE}. {LIMIT}',
+            f'and a quota should not be above {best.quota} here',
+            f'{MEASURED}. {LIMIT}',
         )
-    if fitting and fitting[-1].quota == half:
-        often = f'{fitting[-1].draws_run:,.0f}'
+    if best.quota == usual and fitting:
         return Advice(
-            half,
-            'one half balances defect and normal images, and each defect image is '
-            f'drawn about {often} times in the run, not more than {MANY_DRAWS}',
-            f'{BALANCE}. {LIMIT}',
+            usual,
+            'three eighths; with one of 8 a detector learned too slowly, with four it '
+            'began to learn the images by heart. Each defect image is drawn about '
+            f'{often}, not more than {MANY_DRAWS}',
+            f'{MEASURED}. {LIMIT}',
         )
     if fitting:
         return Advice(
-            fitting[-1].quota,
-            'it is the largest quota, up to one half, with which each defect image '
-            f'is drawn at most {MANY_DRAWS} times in the run: about '
-            f'{fitting[-1].draws_run:,.0f}, and {rows[len(fitting)].draws_run:,.3g} '
-            'with one more',
-            f'{LIMIT}. {BALANCE}',
+            best.quota,
+            'it is the largest quota, up to three eighths, with which each defect '
+            f'image is drawn at most {MANY_DRAWS} times in the run: about '
+            f'{best.draws_run:,.0f}, and {rows[len(fitting)].draws_run:,.3g} with one '
+            'more',
+            f'{LIMIT}. {MEASURED}',
         )
-    least = f'even a quota of 1 draws each defect image {rows[0].draws_run:,.0f} times'
     by_epoch = unit == 'epochs'
-    steps = rows[0].batches if by_epoch else 1
-
-    def fits(end: int) -> bool:
-        batches = make(1)
-        batches.set_schedule([(end * steps, None)])
-        return draws(batches)['defect'] <= MANY_DRAWS
-
-    low, high = 0, length
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    if low:
-        return Advice(
-            1,
-            f'{least}, more than {MANY_DRAWS}, so end it earlier: custom_hooks=[dict('
-            f"type='QuotaScheduleHook', milestones=[(0, 1), ({low}, None)], "
-            f'by_epoch={by_epoch})]',
-            LIMIT,
-        )
-    per_step = rows[0].draws_epoch / rows[0].batches
-    shorter = int(MANY_DRAWS / (per_step * steps))
-    key = 'max_epochs' if by_epoch and shorter else 'max_iters'
-    shorter = shorter or int(MANY_DRAWS / per_step)
+    per_step = best.draws_epoch / best.batches
+    epochs = int(MANY_DRAWS / best.draws_epoch) if by_epoch else 0
+    shorter = (
+        f'max_epochs={epochs}' if epochs else f'max_iters={int(MANY_DRAWS / per_step)}'
+    )
     return Advice(
         1,
-        f'{least} in {length:,} {unit}, more than {MANY_DRAWS}: train for '
-        f'{key}={shorter} at most, or add defect images',
-        LIMIT,
+        f'even a quota of 1 draws each defect image {often} of {length:,} {unit}, more '
+        f'than {MANY_DRAWS}: train for {shorter} at most, or add defect images',
+        f'{LIMIT}. {MEASURED}',
     )

@@ -41,3 +41,24 @@ def draws_per_image(batch_sampler: QuotaBatchSampler, steps: int) -> dict[str, f
                 size = max(batch_sampler.sampler.photographs[pool], 1)
                 draws[name] += drawn.get(pool, 0) / size
     return draws
+
+
+def steps_below(batch_sampler: QuotaBatchSampler, pool: str, steps: int) -> int:
+    """How long a training may be, for no photograph to be drawn too often.
+
+    Args:
+        batch_sampler (QuotaBatchSampler): The batch sampler, with its schedule.
+        pool (str): The pool whose photographs are meant.
+        steps (int): A number of steps that is too many.
+
+    Returns:
+        int: The most steps after which they are drawn at most ``MANY_DRAWS`` times.
+    """
+    most = 0
+    while steps - most > 1:
+        middle = (most + steps) // 2
+        if draws_per_image(batch_sampler, middle)[pool] <= MANY_DRAWS:
+            most = middle
+        else:
+            steps = middle
+    return most

@@ -156,7 +156,7 @@ class QuotaBatchSampler(Sampler):
         # From which step of the run on each plan holds.
         self._plans: list[tuple[int, Plan]] = [(0, plan)]
         self._pools = plan.pools
-        self._milestones: Sequence[tuple[int, Quota]] = ()
+        self._milestones: Sequence[tuple[int, Quota]] | None = None
         self._further: FurtherPool | None = None
         self.quota = quota
         self.over = plan.over
@@ -245,10 +245,12 @@ class QuotaBatchSampler(Sampler):
         self._further = further
 
     def _arrange(
-        self, milestones: Sequence[tuple[int, Quota]], further: FurtherPool | None
+        self,
+        milestones: Sequence[tuple[int, Quota]] | None,
+        further: FurtherPool | None,
     ) -> list[tuple[int, Plan]]:
         # The plans of the run, one after another.
-        quotas = {0: self.quota, **dict(milestones)}
+        quotas = {0: self.quota, **dict(milestones or ())}
         contents = dict(further.contents) if further else {}
         quota, pools, plan = self.quota, self._pools, self.plan
         plans = []
@@ -383,6 +385,21 @@ class QuotaBatchSampler(Sampler):
         for _, plan in self._plans:
             plan.seed = seed
 
+    def take_over(self, before: QuotaBatchSampler) -> None:
+        """Go on in the place of another, where a dataloader is built in mid-training.
+
+        Args:
+            before (QuotaBatchSampler): The one that made the batches until now. Its
+                seed, its schedule, its further pool and its place are taken.
+        """
+        self.reseed(before.sampler.seed)
+        if before._milestones is not None or before._further is not None:
+            self._milestones, self._further = before._milestones, before._further
+            self._plans = self._arrange(self._milestones, self._further)
+        # The new one may have been told the next epoch already.
+        self.start_at(*max(before._place(), self._place()))
+        self._tell_dataset()
+
     def _tell_dataset(self) -> None:
         # What an image was drawn for is kept through augmentation.
         if hasattr(self.sampler.dataset, 'know_quota'):
@@ -394,12 +411,19 @@ class QuotaBatchSampler(Sampler):
             self._checksum = checksum(self.sampler)
         return fingerprint(self.sampler, self._checksum, [p for _, p in self._plans])
 
+    def never_drawn(self) -> dict[str, int]:
+        """Count the photographs that no quota of the run reaches.
+
+        Returns:
+            dict[str, int]: Of each pool that has such, their number.
+        """
+        names = {share.pool for _, plan in self._plans for share in plan.shares}
+        if 'all' in names or names == {'normal'}:
+            return {}
+        return missing_pools(self.sampler.pools, names, self.sampler.count_photographs)
+
     def _warn_of_missing(self) -> None:
-        counts = {s.pool: s.images for s in self.plan.shares}
-        if self.quota is None or len(counts) == 1:
-            return
-        photographs = self.sampler.count_photographs
-        missing = missing_pools(self.sampler.pools, counts, photographs)
+        missing = self.never_drawn()
         if missing:
             print_log(
                 'never drawn, because no quota reaches them: '

@@ -90,14 +90,14 @@ def place(cfg, where):
 def follow(cfg, finding):
     """Write a fix where its finding says."""
     holder, key = place(cfg, finding.where)
-    inner = re.fullmatch(r".*\(_delete_=True, type='(\w+)', \.\.\.\)", finding.fix)
-    if inner:
-        assert holder[key].dataset.type == inner[1]
+    if finding.fix == f'{key}=....dataset':
         holder[key] = holder[key].dataset
         return
     fix = eval(f'dict({finding.fix})')
     assert list(fix) == [key]
     value = fix[key]
+    if isinstance(value, list):
+        value = [x for part in value for x in (holder[key] if part is ... else [part])]
     if isinstance(value, dict):
         value.pop('_delete_', None)
         value = {k: holder[key] if v is ... else v for k, v in value.items()}
@@ -147,4 +147,4 @@ def test_a_batch_of_one_image_is_advised_a_quota_over_several(load):
     cfg = load(SOUND['SSD with its own crop'])
     cfg.train_dataloader.update(batch_size=1, batch_sampler=None)
     (finding,) = breaks(cfg)
-    assert "type='QuotaBatchSampler', quota=1, over=8)" in finding.fix
+    assert "type='QuotaBatchSampler', quota=3, over=8)" in finding.fix

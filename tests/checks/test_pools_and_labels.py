@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mmengine.config import ConfigDict
 
+from mmdefect.checks.dataset import DATASET
 from mmdefect.checks.pools import (
     check_defect_classes,
     check_pool_names,
@@ -146,6 +147,13 @@ def test_filtering_the_empty_images_of_real_files_is_found_out(coco, tmp_path):
         filter_cfg=dict(filter_empty_gt=True, min_size=16),
     )
     assert 'filter_empty_gt=False' in refusal(ValueError, check, dataset)
+
+
+def test_the_filter_is_named_where_it_stands_inside_a_wrapper(annotated):
+    wrapper, inside = annotated([[0], [1]]), annotated([[0], [1]])
+    wrapper.dataset, inside.filter_cfg = inside, dict(filter_empty_gt=True)
+    message = refusal(ValueError, check, wrapper)
+    assert f'{DATASET}.dataset.filter_cfg=dict(filter_empty_gt=False)' in message
 
 
 @pytest.mark.parametrize('kind', ['coco', 'xml'])

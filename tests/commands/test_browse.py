@@ -307,14 +307,22 @@ def test_an_interruption_leaves_whole_pictures_only(browse, tmp_path, monkeypatc
     assert [p.name for p in (tmp_path / 'b').iterdir()] == ['batch_001.png']
 
 
-def test_a_stock_config_is_told_that_it_has_no_quota(browse, tmp_path):
+def test_a_stock_config_is_drawn_as_it_is_with_its_normal_images(
+    browse, drawn, tmp_path
+):
     loader = 'train_dataloader = dict(batch_size=4, dataset={dataset})'
-    text = config('retinanet', new('plain'), loader=loader)
-    status, out, err = browse('--output-dir', tmp_path / 'b', text=text)
-    assert (status, out) == (2, '')
-    assert 'has no QuotaBatchSampler' in err
-    assert err.count('\n') == 1
-    assert not (tmp_path / 'b').exists()
+    leaf = 'dict(plain, filter_cfg=dict(filter_empty_gt=True))'
+    text = config('retinanet', new(leaf), loader=loader)
+    where = '--output-dir', tmp_path / 'b'
+    status, out, err = browse('--num', 1, *where, text=text)
+    assert status == 0
+    assert 'stock sampling: ' in out
+    assert 'filter_empty_gt=True drops every normal image' in err
+    ((batch,),) = drawn
+    assert 0 in batch.pools
+    status, _, err = browse('--num', 1, '--against', 'stock', *where, text=text)
+    assert status == 2
+    assert 'has no quota to compare with' in err
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 
+import mmyolo_like  # noqa: F401
 import pytest
 import torch
 from mmdet.registry import TRANSFORMS
@@ -71,9 +72,10 @@ def test_a_finding_says_what_where_why_and_the_fix(check):
         'what RandomCrop(allow_negative_crop=False)',
         'why  it returns None for every normal image',
         'fix  allow_negative_crop=True',
-        '2 things break the quota',
+        '2 things to mend',
     ):
         assert words in out
+    assert f'\n_base_.{where} = True\n' in out
     assert max(map(len, out.splitlines())) <= 80
     # 5 normal images in each of 4 batches, each replaced by a defect image. The crop
     # leaves about 1 in 100 a box of less than a pixel, which does not count.
@@ -93,11 +95,14 @@ def test_a_broken_config_does_not_pass(check, name):
 def test_it_ends_with_what_to_do_next(check):
     text, where = BROKEN["RTMDet's own crop"]
     _, out, _ = check(text, '--batches', '0')
-    advice = out[out.index('things break the quota') :].splitlines()
+    advice, _, mended = out.partition('\n_base_ =')
     assert 'No batch was run, so there may be more to find.' in advice
-    assert advice[-1].startswith('--cfg-options ')
-    _, said, _ = check(text, '--batches', '0', '--json', *advice[-1].split())
-    assert where not in [finding['where'] for finding in broken(said)]
+    assert 'save these lines as a new config beside this one' in ' '.join(
+        advice.split()
+    )
+    assert f'_base_.{where} = True' in mended.splitlines()
+    _, said, _ = check(text, '--batches', '0', '--json')
+    assert said['mended'] == f'_base_ ={mended}'
 
 
 def test_lost_normal_images_are_told_once_with_their_key(check):
@@ -135,7 +140,8 @@ def test_a_lost_class_breaks_a_quota_of_that_class(check):
         (preserved(sparing), quota, []),
     ):
         _, said, _ = check(config('retinanet', dataset, rest), *options)
-        losses = [finding['what'] for finding in broken(said)]
+        found = [finding['what'] for finding in broken(said)]
+        losses = [what for what in found if not what.startswith('never drawn')]
         assert [what.split()[4] for what in losses] == lost
 
 
@@ -199,6 +205,34 @@ def test_what_the_samplers_refuse_is_a_finding(check, option, said):
     assert said in found['findings'][0]['what']
 
 
+def test_a_quota_by_class_over_a_number_is_told_with_the_line_to_write(
+    synthetic, tmp_path, capsys
+):
+    base, path = tmp_path / 'base.py', tmp_path / 'child.py'
+    base.write_text(config('retinanet', new('plain')).replace('{data}', str(synthetic)))
+    key = 'train_dataloader.batch_sampler.quota'
+
+    def run(quota, *options):
+        path.write_text(
+            "_base_ = 'base.py'\n"
+            f'train_dataloader = dict(batch_sampler=dict(quota={quota}))'
+        )
+        options = ['--cfg-options', *options] if options else []
+        status = main(['check', str(path), '--batches', '0', *options])
+        return status, ' '.join(capsys.readouterr()[status == 2].split())
+
+    by_class = 'dict(_delete_=True, pit=1, scratch=1, dent=1)'
+    status, said = run(by_class.replace('_delete_=True, ', ''))
+    assert status == 2
+    assert 'quota=dict(_delete_=True, crack=1, ...)' in said
+    assert run(by_class)[0] == 0
+    status, said = run(2, f'{key}=dict(pit=1)')
+    assert status == 1
+    assert f'{key}._delete_=True {key}.crack=1' in said
+    options = f'{key}._delete_=True {key}.pit=1 {key}.dent=1 {key}.scratch=1'
+    assert run(2, *options.split())[0] == 0
+
+
 def test_a_wrapper_used_twice_is_a_finding(check):
     inside = "dict(type='DefectPreservingDataset', dataset=cropped)"
     status, said, _ = check(config('ssd', preserved(inside)), '--json')
@@ -220,7 +254,7 @@ def test_a_wrapper_used_twice_is_a_finding(check):
             config('retinanet', preserved("dict(plain, data_root='/nowhere/')")),
             'cannot be built: /nowhere/annotations/train.json does not exist',
         ),
-        (config('retinanet', "dict(data, data_prefix=dict(img='no/'))"), 'no/'),
+        (config('retinanet', "dict(data, data_prefix=dict(img='no/'))"), 'no does not'),
         (
             config('retinanet', new("dict(leaf, pipeline=[dict(type='NoStep')])")),
             'NoStep',
@@ -366,6 +400,32 @@ def test_a_file_that_cannot_be_read_is_told_by_its_cause(
     assert f'annotations of {path} have no "bbox"' in finding['what']
 
 
+# --- Validation -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('option', 'said'),
+    [
+        ('val_dataloader.dataset.ann_file=no.json', 'no.json does not exist'),
+        ('val_dataloader.dataset.data_prefix.img=no/', '/no does not exist'),
+        ('val_evaluator.ann_file=no.json', 'no.json does not exist'),
+    ],
+)
+def test_a_missing_file_of_validation_is_a_finding_and_not_a_lost_night(
+    check, option, said
+):
+    text = config('retinanet', new('plain'))
+    options = ('--json', '--batches', '0', '--cfg-options', option)
+    status, found, _ = check(text, *options)
+    assert status == 1
+    (finding,) = broken(found)
+    assert said in finding['what']
+    assert finding['where'].startswith('val_')
+    assert 'train_dataloader' not in finding['what']
+    nothing = ['val_dataloader=None', 'val_cfg=None', 'val_evaluator=None']
+    assert check(text, *options[:-1], *nothing)[0] == 0
+
+
 # --- What arrives -----------------------------------------------------------------
 
 
@@ -423,7 +483,7 @@ def lacking(synthetic, tmp_path):
     """Copies ``synthetic`` without some of its images; says where."""
 
     def copy(is_gone):
-        for name in ('annotations', 'train'):
+        for name in ('annotations', 'train', 'val'):
             shutil.copytree(synthetic / name, tmp_path / name)
         content = json.loads((tmp_path / 'annotations/train.json').read_text())
         shown = {a['image_id'] for a in content['annotations']}
@@ -483,6 +543,34 @@ def test_a_quota_of_nothing_is_found_unless_a_schedule_raises_it(
     ]
 
 
+def collated(steps='small'):
+    """A dataset and a collate function like those of MMYOLO."""
+    return config(
+        'retinanet',
+        preserved(f"dict(plain, type='OwnWayDataset', pipeline=load + {steps} + pack)"),
+        "train_dataloader['collate_fn'] = dict(type='boxes_collate')",
+    )
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_what_arrives_is_counted_before_it_is_collated(check, workers):
+    options = '--cfg-options', f'train_dataloader.num_workers={workers}'
+    steps = 'small + crop + [dict(type="Resize", scale=(64, 64), keep_ratio=False)]'
+    status, said, _ = check(collated(steps), '--batches', '3', '--json', *options)
+    assert status == 0
+    counts = {
+        c['pool']: (c['drawn'], c['delivered']) for c in said['delivery']['counts']
+    }
+    assert counts['defect'] == (9, 9)
+
+
+def test_what_cannot_be_collated_is_told(check):
+    steps = '[dict(type="RandomResize", scale=(64, 64), ratio_range=(0.5, 1.0))]'
+    status, out, err = check(collated(steps), '--batches', '3')
+    assert (status, out) == (2, '')
+    assert 'stack expects each tensor to be equal size' in err
+
+
 # --- Pure-Python configs ----------------------------------------------------------
 
 
@@ -501,12 +589,12 @@ def test_the_fix_for_a_pure_python_config_can_be_pasted_into_it(synthetic, tmp_p
         result = run_script(path, '--json', '--batches', '1')
         found = broken(json.loads(result.stdout))
         assert not [x for x in found if '_delete_' in x['fix']]
-        pure += '\n'.join(finding['fix'] for finding in found) + '\n'
+        pure += '\n'.join(finding['line'] for finding in found) + '\n'
     path.write_text(pure)
     result = run_script(path, '--json', '--batches', '1')
     assert broken(json.loads(result.stdout)) == [], pure
     assert result.returncode == 0
-    assert "train_dataloader['dataset'] = dict(type='DefectPreservingDataset'" in pure
+    assert "type='DefectPreservingDataset', dataset=train_dataloader['dataset']" in pure
 
 
 def test_help_shows_an_example_and_a_wrong_option_takes_one_line(capsys):

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -21,6 +22,8 @@ from user_configs import config, new
 from mmdefect.analysis.batches import pool_numbers
 from mmdefect.commands.main import main
 from mmdefect.commands.plan_picture import draw_curve
+from mmdefect.plan.quotas import usual_quota
+from mmdefect.samplers.draws import MANY_DRAWS
 
 CONFIG = ROOT / 'configs/defect_yolox.py'
 LEAF = 'train_dataloader.dataset.dataset'
@@ -134,49 +137,43 @@ def epochs(number):
     return [f'train_cfg.max_epochs={number}']
 
 
-def test_half_a_batch_is_recommended_where_no_image_is_drawn_too_often(inspect):
+def test_three_of_eight_is_recommended_as_the_ready_config_has_it(inspect):
     _, said, _ = inspect('--json', options=epochs(2))
     best = said['recommended']
-    assert best['quota'] == said['batch_size'] // 2
+    assert best['quota'] == usual_quota(said['batch_size']) == said['quota'] == 3
     assert said['quotas'][best['quota'] - 1]['draws_run'] <= 300
-    assert 'Buda' in best['source']
+    assert 'configs/README.md' in best['source']
 
 
 def test_a_lower_quota_is_recommended_for_a_longer_run(inspect):
-    from mmdefect.samplers.draws import MANY_DRAWS
-
-    _, said, _ = inspect('--json', options=epochs(15))
+    _, said, _ = inspect('--json', options=epochs(19))
     quota = said['recommended']['quota']
-    assert 1 <= quota < said['batch_size'] // 2
+    assert 1 <= quota < usual_quota(said['batch_size'])
     draws = [row['draws_run'] for row in said['quotas']]
     assert draws[quota - 1] <= MANY_DRAWS < draws[quota]
     assert 'QuotaMonitorHook' in said['recommended']['source']
 
 
-def test_a_recommended_schedule_silences_the_hook_that_warns(
+def test_the_recommended_length_silences_the_hook_that_warns(
     inspect, synthetic, tmp_path, capsys
 ):
     """What the tool says and what training says must not contradict each other."""
     _, said, _ = inspect('--json', options=epochs(80))
-    reason = said['recommended']['reason']
-    assert said['recommended']['quota'] == 1
-    hook = eval(reason[reason.index('[dict(') :])[0]  # as a user copies it
-    cfg = small_config(synthetic, tmp_path, train_cfg__max_epochs=80)
-    cfg.train_dataloader.batch_sampler.update(quota=1, num_batches=None)
+    best = said['recommended']
+    longest = int(re.search(r'max_epochs=(\d+)', best['reason']).group(1))
 
-    def warned(hooks):
-        cfg.custom_hooks = [*hooks, dict(type='QuotaMonitorHook')]
+    def warned(number):
+        cfg = small_config(synthetic, tmp_path, train_cfg__max_epochs=number)
+        cfg.train_dataloader.batch_sampler.update(quota=best['quota'], num_batches=None)
+        cfg.custom_hooks = [dict(type='QuotaMonitorHook')]
         runner = Runner.from_cfg(cfg)
         runner._train_loop = runner.build_train_loop(runner._train_loop)
         capsys.readouterr()
         runner.call_hook('before_train')
-        return 'learned by heart' in capsys.readouterr().out
+        return capsys.readouterr().out
 
-    assert warned([])
-    assert not warned([hook])
-    (start, _), (end, _) = hook['milestones']
-    later = dict(hook, milestones=[(start, 1), (end + 1, None)])
-    assert warned([later])
+    assert 'learned by heart' not in warned(longest)
+    assert f'Train shorter (train_cfg.max_epochs={longest})' in warned(longest + 1)
 
 
 def test_a_run_too_long_for_any_quota_is_told_how_long_it_may_be(inspect):
@@ -265,6 +262,58 @@ def test_draws_of_each_class_are_told_with_the_weights_to_take(inspect):
     assert inspect('--json', options=weighted)[1]['weights'] == found
 
 
+def test_a_stock_config_that_drops_its_normal_images_is_inspected_with_them(inspect):
+    dropping = 'dict(dict(data, filter_cfg=dict(filter_empty_gt=True)))'
+    loader = 'train_dataloader = dict(batch_size=4, dataset={dataset})'
+    text = config('faster_rcnn', dropping, loader=loader)
+    status, said, err = inspect('--json', text=text)
+    assert (status, said['pools']['normal']) == (0, said['images'] - 9)
+    assert 'filter_empty_gt=True drops every normal image' in err
+    assert err.count('\n') == 1
+
+
+def test_what_no_quota_draws_is_told(inspect):
+    quota = "train_dataloader['batch_sampler']['quota'] = dict(pit=2, dent=1)"
+    text = config('retinanet', new('plain'), quota)
+    _, said, _ = inspect('--json', text=text)
+    assert said['never_drawn'].keys() == {'scratch'}
+    _, out, _ = inspect(text=text)
+    number = said['never_drawn']['scratch']
+    assert f'no quota reaches them: {number} scratch images' in ' '.join(out.split())
+
+
+def test_classes_of_few_images_are_told_for_training_and_for_validation(
+    inspect, synthetic
+):
+    val = [f'val_dataloader.dataset.data_root={synthetic}/']
+    _, said, _ = inspect('--json', options=val)
+    assert said['validation']['normal'] > 0
+    _, out, _ = inspect(options=val)
+    told = ' '.join(out.split())
+    few = ', '.join(f'{n} {said["pools"][n]}' for n in said['overlap'])
+    assert f'Too few images to learn from, 10 or less: {few}.' in told
+    few = ', '.join(f'{n} {said["validation"][n]}' for n in said['overlap'])
+    assert f'Too few images to validate with, 10 or less: {few}.' in told
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_box_sizes_after_the_resize_end_with_a_scale_to_take(inspect):
+    def measured(scale):
+        pipeline = (
+            f'load + [dict(type="Resize", scale={scale}, keep_ratio=True)] + pack'
+        )
+        text = config('retinanet', new(f'dict(leaf, pipeline={pipeline})'))
+        return inspect(text=text)[1], inspect('--json', text=text)[1]['box_sides']
+
+    out, sides = measured((32, 32))
+    width, height = sides['advised']
+    assert f'Recommended: img_scale=({width}, {height})' in out
+    assert max(map(len, out.splitlines())) <= 80
+    out, sides = measured((width, height))
+    assert sides['advised'] is None
+    assert 'img_scale' not in out
+
+
 def test_the_screen_fits_80_columns_and_says_the_numbers(inspect):
     status, out, _ = inspect()
     assert status == 0
@@ -276,8 +325,8 @@ def test_the_screen_fits_80_columns_and_says_the_numbers(inspect):
     assert cells[:3] == ['3', f'{row["batches"]:,}', f'{row["normals"]:,}']
     assert cells[3:5] == [f'{row["draws_epoch"]:.1f}', f'{row["draws_run"]:.0f}']
     quota = said['recommended']['quota']
-    table, last = out.split(f'\nRecommended: quota={quota}: ')
-    assert 'Recommended' not in table
+    last = out[out.index('\nRecommended: ') :]
+    assert f'\nRecommended: quota={quota}: ' in last
     assert all(mark not in last for mark in '┃│└')  # no table after it
 
 

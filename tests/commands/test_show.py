@@ -9,17 +9,27 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from matplotlib.text import Text
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 from runner_configs import ROOT, small_config
 
-from mmdefect.analysis.runs import Run, find_run, measure, sentence
+from mmdefect.analysis.errors import UnusableError
+from mmdefect.analysis.runs import (
+    Run,
+    check_same_validation,
+    find_run,
+    first_validation,
+    measure,
+    sentence,
+    titles_of,
+)
 from mmdefect.commands.drawing import add_box, settle_names
 from mmdefect.commands.main import main
 from mmdefect.commands.show import judge
@@ -167,6 +177,43 @@ def test_the_figures_are_those_of_the_checkpoint_that_is_shown(left):
     assert run.checkpoint.name == 'best_epoch_1.pth'
     assert run.metrics == {'AP50': 0.2}
     assert run.iterations == 20
+
+
+def test_runs_on_other_validation_images_are_not_compared(synthetic, tmp_path):
+    cfg = validated(synthetic, tmp_path)
+    other = copy.deepcopy(cfg)
+    models = [SimpleNamespace(cfg=one) for one in (cfg, other)]
+    runs = [Run(Path(name, 'config.py'), Path(), {}, 1) for name in 'ab']
+    check_same_validation(models, runs)
+    other.val_dataloader.dataset.indices = 30
+    with pytest.raises(UnusableError) as caught:
+        check_same_validation(models, runs)
+    for words in ('a/config.py', 'b/config.py', '(40 images)', '(30 images)'):
+        assert words in str(caught.value)
+
+
+def test_runs_of_the_same_sampling_are_told_apart_by_their_directories():
+    def titles(*quotas):
+        loaders = [
+            dict(train_dataloader=dict(batch_sampler=dict(quota=quota)))
+            for quota in quotas
+        ]
+        models = [SimpleNamespace(cfg=ConfigDict(loader)) for loader in loaders]
+        runs = [Run(Path(name, 'config.py'), Path(), {}, 1) for name in 'ab']
+        return titles_of(models, runs)
+
+    assert titles(3, None) == ['a quota of 3', 'stock sampling']
+    assert titles(3, 3) == ['a quota of 3 (a)', 'a quota of 3 (b)']
+
+
+def test_a_run_that_ended_before_its_first_validation_is_told_when_it_comes(left):
+    assert find_run(left()).metrics == {}
+    for train_cfg, when in (
+        (dict(by_epoch=True, max_epochs=9, val_interval=3), 'after epoch 3'),
+        (dict(by_epoch=True, max_epochs=9, val_interval=3, val_begin=4), 'epoch 6'),
+        (dict(type='IterBasedTrainLoop', max_iters=9, val_interval=5), 'iteration 5'),
+    ):
+        assert first_validation(ConfigDict(train_cfg=train_cfg)).endswith(when)
 
 
 def test_a_run_on_voc_is_told_with_its_own_figures(left):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmdefect.analysis.comparison import PLAIN
+from mmdefect.analysis.colours import DASHES, colours_of
 from mmdefect.analysis.comparison.results import lower_is_better, values
 from mmdefect.analysis.files import whole
 
@@ -26,6 +26,7 @@ def draw(entries: list[dict], summary: dict, metrics: list[str], path: Path) -> 
     import matplotlib.pyplot as plt
 
     names = list(dict.fromkeys(entry['sampler'] for entry in entries))
+    colours = colours_of(names)
     figure, axes = plt.subplots(
         1, len(metrics), figsize=(4.6 * len(metrics), 4.4), squeeze=False
     )
@@ -36,9 +37,15 @@ def draw(entries: list[dict], summary: dict, metrics: list[str], path: Path) -> 
             curves = [dict(values(e, metric)) for e in entries if e['sampler'] == name]
             at = sorted(set.intersection(*map(set, curves)))
             rows = np.array([[curve[n] for n in at] for curve in curves])
-            color = f'C{number}'
-            style = '--' if name in PLAIN else '-'
-            axis.plot(at, rows.mean(0), style, color=color, marker='.', label=name)
+            color = colours[name]
+            axis.plot(
+                at,
+                rows.mean(0),
+                color=color,
+                linestyle=DASHES[number % len(DASHES)],
+                marker='.',
+                label=name,
+            )
             axis.fill_between(
                 at, rows.min(0), rows.max(0), color=color, alpha=0.12, lw=0
             )

@@ -13,6 +13,7 @@ from typing import NamedTuple, Sequence
 
 import numpy as np
 
+from mmdefect.analysis.colours import colours_of
 from mmdefect.analysis.comparison import split_name
 from mmdefect.analysis.comparison.results import values
 from mmdefect.analysis.errors import UnusableError
@@ -183,11 +184,12 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     from matplotlib.ticker import NullFormatter, ScalarFormatter
 
     figure, axis = pyplot.subplots(figsize=(6, 4.2), layout='constrained')
-    for number, sampler in enumerate(dict.fromkeys(row.sampler for row in rows)):
+    for sampler, colour in colours_of(
+        dict.fromkeys(row.sampler for row in rows)
+    ).items():
         mine = [row for row in rows if row.sampler == sampler]
         counts = sorted({row.images for row in mine})
         means = [mean_rate(mine, count) for count in counts]
-        colour = f'C{number}'
         axis.plot([r.images for r in mine], [r.rate for r in mine], '.', color=colour)
         axis.plot(counts, means, '-', color=colour, label=sampler)
         law = fit(mine)

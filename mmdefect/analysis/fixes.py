@@ -1,0 +1,103 @@
+"""The fixes of findings as a new config, which can be checked and trained at once."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from typing import Any, Sequence
+
+from mmdefect.checks.finding import Finding
+
+# An argument, as it is written into a config; other fixes belong to annotation files.
+ARGUMENT = re.compile(r'(\w+)=(.+)', re.DOTALL)
+WIDTH = 80  # of a screen
+# What stands for what is there now: a value of its own, or the first part of a list.
+THERE = re.compile(r'(?<![\w.])\.\.\.')
+
+
+def new_config(config: str, statements: Sequence[str], pure_python: bool) -> str:
+    """The text of a config that mends another one.
+
+    Args:
+        config (str): The other one's file.
+        statements (Sequence[str]): What :func:`statement` returned, of each finding.
+        pure_python (bool): Whether that is of MMEngine's pure-Python style.
+
+    Returns:
+        str: The text. It is to be saved beside the other one.
+    """
+    name = os.path.basename(config)
+    begin = [f'_base_ = {name!r}']
+    if pure_python:
+        begin = [
+            'from mmengine.config import read_base',
+            '',
+            'with read_base():',
+            f'    from .{os.path.splitext(name)[0]} import *',
+            '',
+        ]
+    return '\n'.join([*begin, *statements, ''])
+
+
+def statement(finding: Finding, cfg: Any, pure_python: bool = False) -> str:
+    """The line of a new config that mends what a finding found.
+
+    Args:
+        finding (Finding): The finding.
+        cfg (Config): The config in which it was found.
+        pure_python (bool): Whether that is of MMEngine's pure-Python style, which
+            assigns to names where the other one assigns to parts of ``_base_``.
+
+    Returns:
+        str: The line. '' where the config is not what is to be mended.
+    """
+    argument = ARGUMENT.fullmatch(finding.fix)
+    if argument is None or not _is_written(finding.fix):
+        return ''
+    key, value = argument.groups()
+    path = finding.where
+    if re.split(r'[.\[]', path)[-1] != key:
+        path += f'.{key}'
+    there, found = _look_up(cfg, path)
+    if found is None:
+        return ''
+    place = _in_pure_python(path) if pure_python else f'_base_.{path}'
+    value = value.replace('_delete_=True, ', '')
+    if value.startswith('[...'):
+        kept = f'*{place}, ' if there else ''
+        value = f'[{kept}{value[1:].partition(", ")[2]}'
+    value = THERE.sub(place, value)
+    line = f'{path if "." not in path else place} = {value}'
+    if isinstance(there, dict) and value.startswith('dict(') and 'type=' not in value:
+        line = f'{place}.update({value[len("dict(") :]}'
+    if len(line) <= WIDTH or not line.endswith(')'):
+        return line
+    begin, _, arguments = line.partition('(')
+    return f'{begin}(\n    {arguments[:-1]}\n)'
+
+
+def _is_written(argument: str) -> bool:
+    # A sentence may begin like an argument.
+    try:
+        ast.parse(f'dict({argument})', mode='eval')
+    except SyntaxError:
+        return False
+    return True
+
+
+def _look_up(cfg: Any, path: str) -> tuple[Any, Any]:
+    # What stands under a key, or None; and what holds it, or None where nothing does.
+    *outer, last = re.findall(r'\w+', path)
+    held = cfg
+    for name in outer:
+        try:
+            held = held[int(name) if isinstance(held, (list, tuple)) else name]
+        except (KeyError, IndexError, ValueError, TypeError):
+            return None, None
+    return (held.get(last) if hasattr(held, 'get') else None), held
+
+
+def _in_pure_python(path: str) -> str:
+    first, *inner = path.split('.')
+    return first + ''.join(re.sub(r'^(\w+)', r"['\1']", name) for name in inner)

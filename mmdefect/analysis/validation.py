@@ -1,0 +1,114 @@
+"""A config's validation: whether its files are there, and what it can judge."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Iterator
+
+import numpy as np
+
+from mmdefect.analysis.config import running
+from mmdefect.analysis.dataloader import build_split
+from mmdefect.analysis.errors import UnusableError
+from mmdefect.checks.finding import Finding
+from mmdefect.pools.scan import scan, union
+
+WHERE = 'val_dataloader.dataset'
+
+
+def check_validation(cfg: Any) -> list[Finding]:
+    """Check that a config can validate.
+
+    Args:
+        cfg (Config): The config.
+
+    Returns:
+        list[Finding]: Files that are missing, and a best checkpoint that is chosen by
+        what the validation images cannot tell.
+    """
+    if not (cfg.get('val_dataloader') or {}).get('dataset'):
+        return []
+    begins = 'training ends where it is to validate'
+    try:
+        with running('the validation dataset cannot be built'):
+            dataset = build_split(cfg, 'val')
+    except UnusableError as error:
+        return [Finding(WHERE, str(error.__cause__ or error), begins, '')]
+    findings = [
+        Finding('val_evaluator.ann_file', f'{path} does not exist', begins, '')
+        for path in _evaluated_files(cfg)
+        if not os.path.exists(path)
+    ]
+    return findings + _check_best(cfg, dataset)
+
+
+def _evaluators(cfg: Any) -> list:
+    found = cfg.get('val_evaluator') or []
+    return list(found) if isinstance(found, (list, tuple)) else [found]
+
+
+def _evaluated_files(cfg: Any) -> Iterator[str]:
+    for evaluator in _evaluators(cfg):
+        path = evaluator.get('ann_file') if isinstance(evaluator, dict) else None
+        if path and '://' not in path:
+            yield path
+
+
+def _check_best(cfg: Any, dataset: Any) -> list[Finding]:
+    checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    best = checkpoint.get('save_best')
+    if not str(best).startswith('defect/'):
+        return []
+    with running('the validation images cannot be counted'):
+        images = count_images(dataset)
+    kinds = {'a defect': images['defect'], 'no defect': images['normal']}
+    lacking = [kind for kind, number in kinds.items() if not number]
+    if not lacking:
+        return []
+    kinds_of = [str(e.get('type')) for e in _evaluators(cfg) if isinstance(e, dict)]
+    coco = any(kind.endswith('CocoMetric') for kind in kinds_of)
+    return [
+        Finding(
+            'default_hooks.checkpoint.save_best',
+            f'save_best={best!r}, and none of {len(dataset):,} validation images shows '
+            f'{lacking[0]}',
+            f'without both kinds there is no {best}, and no checkpoint is the best; '
+            'the quota holds',
+            "save_best='coco/bbox_mAP_50'" if coco else '',
+            breaks=False,
+        )
+    ]
+
+
+def count_images(dataset: Any) -> dict[str, int]:
+    """Count the images of a dataset by what they show.
+
+    Args:
+        dataset: The dataset, through any wrapper.
+
+    Returns:
+        dict[str, int]: By class, and of ``normal`` and ``defect``.
+    """
+    scanned = scan(dataset)
+    defects = int(np.count_nonzero(union(scanned.classes.values(), scanned.length)))
+    number = {name: len(images) for name, images in scanned.classes.items()}
+    return {**number, 'normal': scanned.length - defects, 'defect': defects}
+
+
+def validation_images(cfg: Any) -> dict[str, int] | None:
+    """Count the validation images of a config by what they show.
+
+    Args:
+        cfg (Config): The config.
+
+    Returns:
+        dict[str, int] | None: What :func:`count_images` returns; None where there are
+        none, or they cannot be read.
+    """
+    if not (cfg.get('val_dataloader') or {}).get('dataset'):
+        return None
+    try:
+        with running('the validation dataset cannot be built'):
+            return count_images(build_split(cfg, 'val'))
+    except UnusableError:  # `mmdefect check` says why
+        return None
