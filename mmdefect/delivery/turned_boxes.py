@@ -38,7 +38,7 @@ class Turned(Traced):
     def inside(self, shape: Sequence[int]) -> np.ndarray:
         """See :meth:`Traced.inside`."""
         height, width = shape[:2]
-        if not len(self):
+        if not len(self.tensor):
             return np.zeros(0)
         boxes = self.convert_to('rbox').tensor.float()
         image = boxes.new_tensor([[width / 2, height / 2, width, height, 0]])
