@@ -11,6 +11,8 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
+from mmdefect.analysis.config import unformatted
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -28,7 +30,7 @@ def small_config(data_root, work_dir, **options) -> Config:
     # A Runner prints its config five times; to format it takes longer than to train.
     path = str(ROOT / 'configs/defect_yolox.py')
     cfg_dict = Config.fromfile(path).to_dict()
-    cfg = Config(cfg_dict, filename=path, format_python_code=False)
+    cfg = unformatted(Config(cfg_dict, filename=path))
     cfg.work_dir = str(work_dir)
     point_to(cfg, data_root)
     cfg.merge_from_dict(

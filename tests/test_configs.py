@@ -244,7 +244,7 @@ def test_yolox_without_its_sampler_lines_trains_on_plain_batches(with_data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', CONFIGS)
-def test_each_detector_trains_and_validates(with_data, defect_ids, name):
+def test_each_detector_trains_validates_and_resumes(with_data, defect_ids, name):
     # One optimizer step: a batch of 4, or 4 batches of 2.
     accumulated, batch_size, quota = (4, 2, 3) if name in ACCUMULATING else (1, 4, 2)
     configs = edit_configs(
@@ -266,7 +266,7 @@ def test_each_detector_trains_and_validates(with_data, defect_ids, name):
             'train_dataloader.batch_sampler.num_batches': 2 * accumulated,
             'train_cfg.val_interval': 4,
             'val_dataloader.dataset.indices': 8,
-            'default_hooks.checkpoint.interval': 4,
+            'default_hooks.checkpoint.interval': 2,
         },
     )
     assert [len(batch) for batch in batches] == [batch_size] * 8 * accumulated
@@ -283,3 +283,6 @@ def test_each_detector_trains_and_validates(with_data, defect_ids, name):
     assert len(scalars['val/defect/auroc']) == 1
     assert list((with_data / 'work').glob('best_defect_auroc_epoch_4.pth'))
     assert ('val/coco/segm_mAP_50' in scalars) == ('mask' in name)
+    cfg.resume, cfg.load_from = True, str(with_data / 'work/epoch_2.pth')
+    rest, _ = train(cfg, with_data / 'resumed')
+    assert rest == batches[4 * accumulated :]

@@ -17,7 +17,7 @@ from mmdefect.analysis.dataloader import (
     schedules,
 )
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.analysis.failures import why_replaced
+from mmdefect.analysis.failures import why_replaced, why_unreadable
 from mmdefect.analysis.fixes import statement
 from mmdefect.analysis.tracking import Track, untracked
 from mmdefect.analysis.validation import check_validation
@@ -29,7 +29,7 @@ from mmdefect.checks.optimizer_step import (
     check_optimizer_step,
     describe_optimizer_step,
 )
-from mmdefect.checks.pools import check_drawn
+from mmdefect.checks.pools import check_drawn, check_draws
 from mmdefect.checks.top_names import check_top_names
 from mmdefect.delivery.delivered import Delivery, count_delivery
 from mmdefect.pools.forms import COUNTEREXAMPLE
@@ -134,6 +134,7 @@ def _check(
                 build_hook(hook).apply(loader.batch_sampler)
         except UnusableError as error:
             findings.append(refusal(where, error))
+    findings += check_draws(loader.batch_sampler)
     sampler = loader.batch_sampler
     counts = {s.pool: s.in_group for s in plan.shares if s.pool != 'normal'}
     classes = sampler.sampler.defect_classes
@@ -150,7 +151,8 @@ def _check(
     delivery = delivery._replace(
         optimizer_step=describe_optimizer_step(plan, accumulated)
     )
-    return findings + drawn + judge(delivery, findings, dataset), delivery
+    judged = judge(delivery, findings, dataset) or unreadable(delivery, dataset)
+    return findings + drawn + judged, delivery
 
 
 def _defect_classes(cfg: Config) -> Any:
@@ -230,3 +232,22 @@ def judge(delivery: Delivery, findings: list[Finding], dataset: Any) -> list[Fin
             why = 'a transform cuts it away: take them out one by one to find it'
             judged.append(Finding(where, what, why, ''))
     return judged
+
+
+def unreadable(delivery: Delivery, dataset: Any) -> list[Finding]:
+    """Name a file that cannot be read, of which too few are there to break a quota.
+
+    Args:
+        delivery (Delivery): What came of the batches.
+        dataset: The outermost dataset.
+
+    Returns:
+        list[Finding]: One at most.
+    """
+    for _, index in (delivery.replaced_in or {}).values():
+        with running('the images cannot be loaded'):
+            cause = why_unreadable(dataset, index)
+        if cause:
+            what = f'{delivery.replaced:,} images were replaced by another image'
+            return [Finding('train_dataloader.dataset', what, cause, '', breaks=False)]
+    return []

@@ -50,6 +50,21 @@ def why_replaced(dataset: Any, index: int) -> str | None:
     return str(failure) if isinstance(failure, RejectedError) else _told(failure)
 
 
+def why_unreadable(dataset: Any, index: int) -> str | None:
+    """Say why the file of an image cannot be read.
+
+    Args:
+        dataset: The outermost dataset.
+        index (int): The image.
+
+    Returns:
+        str | None: The file and what is wrong with it; None where it can be read.
+    """
+    failure = _failure(dataset, index)
+    unreadable = isinstance(failure, RejectedError) and failure.unreadable
+    return str(failure) if unreadable else None
+
+
 def _failure(dataset: Any, index: int) -> Exception | None:
     inside = dataset.dataset if hasattr(dataset, 'know_pools') else dataset
     form, index = split_index(dataset, index)

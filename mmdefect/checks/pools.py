@@ -163,6 +163,28 @@ def check_weights(weights: np.ndarray, normal: np.ndarray) -> None:
         )
 
 
+def check_draws(batch_sampler: Any) -> list[Finding]:
+    """Check that a quota, or one of its schedule, draws from a pool at all.
+
+    Args:
+        batch_sampler (QuotaBatchSampler): The batches.
+
+    Returns:
+        list[Finding]: One where none does: nothing but normal images.
+    """
+    drawn = {share.pool for _, plan in batch_sampler.plans for share in plan.shares}
+    if drawn != {'normal'}:
+        return []
+    return [
+        Finding(
+            'train_dataloader.batch_sampler.quota',
+            f'quota={batch_sampler.quota!r} draws no defect image',
+            'every batch holds normal images only, unless QuotaScheduleHook raises it',
+            'quota=1',
+        )
+    ]
+
+
 def missing_pools(
     pools: Mapping[str, Any],
     shares: Iterable[str],

@@ -313,14 +313,25 @@ def _with_memory(results: Any) -> Any:
     if not isinstance(results, dict):
         return results
     boxes: Any = results.get('gt_bboxes')
-    known = type(boxes).__name__ == 'HorizontalBoxes' and 'img_shape' in results
-    if known:
-        from mmdefect.delivery.boxes import TracedBoxes
-
+    traced = _traced_type(boxes) if 'img_shape' in results else None
+    if traced:
         # A dataset may hand out the dict that it keeps.
         results = copy.copy(results)
-        results['gt_bboxes'] = TracedBoxes.showing(boxes, results['img_shape'][:2])
+        results['gt_bboxes'] = traced.showing(boxes, results['img_shape'][:2])
     return results
+
+
+def _traced_type(boxes: Any) -> Any:
+    # What such boxes are that remember. MMRotate may not be installed.
+    if type(boxes).__name__ == 'HorizontalBoxes':
+        from mmdefect.delivery.boxes import TracedBoxes
+
+        return TracedBoxes
+    if type(boxes).__name__ in ('RotatedBoxes', 'QuadriBoxes'):
+        from mmdefect.delivery.turned_boxes import TRACED
+
+        return TRACED.get(type(boxes))
+    return None
 
 
 def _without_memory(results: Any) -> Any:

@@ -2,53 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import numpy as np
 import torch
 from mmdet.structures.bbox import HorizontalBoxes, register_box
 
 
-# Known to MMDetection, because masks ask what type of boxes to make.
-@register_box('traced_hbox')
-class TracedBoxes(HorizontalBoxes):
+class Traced:
     """Boxes with a number beside each: the share of it that is left.
 
-    MMDetection's transforms move boxes by their methods only. What moves, scales or
-    turns a box leaves the number as it is; ``clip_`` multiplies it by the share that it
-    leaves of the box. A box that is cut, turned and cut again has the product of both:
-    a turned box grows, because it spans what it held, and its area before the turn says
-    nothing any more.
+    It stands before a type of boxes among the bases of a class. MMDetection's
+    transforms move boxes by their methods only. What moves, scales or turns a box
+    leaves the number as it is; ``clip_`` takes note of what is cut off.
 
     Args:
-        data (Tensor | np.ndarray | Sequence): Boxes (x1, y1, x2, y2) in pixels, of
-            shape (n, 4).
-        **options: ``dtype``, ``device`` and ``clone`` of ``HorizontalBoxes``.
+        data (Tensor | np.ndarray | Sequence): Boxes, as their type takes them.
+        **options: ``dtype``, ``device`` and ``clone`` of their type.
 
     Attributes:
-        kept (np.ndarray): Share of each box that is left, float64 of shape (n,).
+        kept (np.ndarray): What the share of each box inside the image is multiplied
+            by to have the share that is left, float64 of shape (n,).
     """
 
+    plain_type: Any
+    remembered: tuple[str, ...] = ('kept',)
+    tensor: torch.Tensor
+
     def __init__(self, data: Any, **options: Any) -> None:
-        super().__init__(data, **options)
+        super().__init__(data, **options)  # type: ignore[call-arg]
         self.kept = np.ones(len(self.tensor))
 
     @classmethod
-    def showing(
-        cls, boxes: HorizontalBoxes, shape: Sequence[int], shares: Any = 1.0
-    ) -> TracedBoxes:
+    def showing(cls, boxes: Any, shape: Sequence[int], shares: Any = 1.0) -> Any:
         """Boxes of which a known share shows in an image, wherever they reach.
 
         Args:
-            boxes (HorizontalBoxes): The boxes.
+            boxes (BaseBoxes): The boxes.
             shape (Sequence[int]): Height and width of the image in pixels.
             shares (np.ndarray | float): Share of each box that shows. Defaults to 1.
 
         Returns:
-            TracedBoxes: The same boxes, of which ``visible_share(shape)`` is that.
+            Traced: The same boxes, of which ``visible_share(shape)`` is that.
         """
         traced = cls(boxes.tensor)
-        inside = traced.visible_share(shape)
+        inside = traced.inside(shape)
         traced.kept = shares / np.where(inside > 0, inside, 1)
         return traced
 
@@ -62,53 +60,103 @@ class TracedBoxes(HorizontalBoxes):
         Returns:
             np.ndarray: Shares, float64 of shape (n,).
         """
-        # An image has few boxes: vectorised, this would take three times as long.
-        height, width = shape[:2]  # MMYOLO hands on those of an array with channels
-        inside = [
-            max(min(x2, width) - max(x1, 0), 0)
-            * max(min(y2, height) - max(y1, 0), 0)
-            / max((x2 - x1) * (y2 - y1), 1e-9)
-            for x1, y1, x2, y2 in self.tensor.tolist()
-        ]
-        return self.kept * inside
+        return self.kept * self.inside(shape)
 
-    def clip_(self, img_shape: Sequence[int]) -> None:
-        """Cut off what reaches beyond the image, and remember how much is left."""
-        self.kept = self.visible_share(img_shape)
-        super().clip_(img_shape)
+    def inside(self, shape: Sequence[int]) -> np.ndarray:
+        """Share of each box that is inside an image.
 
-    def plain(self) -> HorizontalBoxes:
+        Args:
+            shape (Sequence[int]): Its height and width in pixels.
+
+        Returns:
+            np.ndarray: Shares, float64 of shape (n,).
+        """
+        raise NotImplementedError
+
+    def covered(self, pixels: np.ndarray) -> np.ndarray:
+        """Share of the pixels of each box that belong to a set.
+
+        Args:
+            pixels (np.ndarray): Which pixels of the image do, bool of its shape.
+
+        Returns:
+            np.ndarray: Shares, float64 of shape (n,).
+        """
+        raise NotImplementedError
+
+    def plain(self) -> Any:
         """The boxes without their memory.
 
         Returns:
-            HorizontalBoxes: They share the data.
+            BaseBoxes: They share the data.
         """
-        return HorizontalBoxes(self.tensor, clone=False)
+        return self.plain_type(self.tensor, clone=False)
 
     def convert_to(self, dst_type: Any) -> Any:
         """Boxes of another type, which remember nothing."""
         return self.plain().convert_to(dst_type)
 
-    def __getitem__(self, index: Any) -> TracedBoxes:
-        boxes = super().__getitem__(index)
+    def __getitem__(self, index: Any) -> Any:
+        boxes = super().__getitem__(index)  # type: ignore[misc]
         index = index.numpy() if isinstance(index, torch.Tensor) else index
-        return self._remember(boxes, np.atleast_1d(self.kept[index]))
+        return self._remind(boxes, lambda values: np.atleast_1d(values[index]))
 
-    def __deepcopy__(self, memo: dict) -> TracedBoxes:
-        return self._remember(super().__deepcopy__(memo), self.kept)
+    def __deepcopy__(self, memo: dict) -> Any:
+        return self._remind(super().__deepcopy__(memo))  # type: ignore[misc]
 
-    def clone(self) -> TracedBoxes:
+    def clone(self) -> Any:
         """A copy that shares nothing that changes."""
-        return self._remember(super().clone(), self.kept)
+        return self._remind(super().clone())  # type: ignore[misc]
+
+    def _remind(self, boxes: Any, change: Callable = lambda values: values) -> Any:
+        for name in self.remembered:
+            setattr(boxes, name, change(getattr(self, name)))
+        return boxes
 
     @classmethod
-    def cat(cls, box_list: Sequence[HorizontalBoxes], dim: int = 0) -> TracedBoxes:
+    def cat(cls, box_list: Sequence[Any], dim: int = 0) -> Any:
         """Join boxes; those that are not traced count as whole."""
         traced = [b if isinstance(b, cls) else cls(b.tensor) for b in box_list]
-        kept = np.concatenate([boxes.kept for boxes in traced])
-        return cls._remember(super().cat(traced, dim), kept)
+        joined = super().cat(traced, dim)  # type: ignore[misc]
+        for name in cls.remembered:
+            parts = [getattr(boxes, name) for boxes in traced]
+            setattr(joined, name, np.concatenate(parts))
+        return joined
 
-    @staticmethod
-    def _remember(boxes: TracedBoxes, kept: np.ndarray) -> TracedBoxes:
-        boxes.kept = kept
-        return boxes
+
+# Known to MMDetection, because masks ask what type of boxes to make.
+@register_box('traced_hbox')
+class TracedBoxes(Traced, HorizontalBoxes):
+    """Boxes (x1, y1, x2, y2) that remember.
+
+    ``clip_`` multiplies what is kept of a box by the share that it leaves of it. A box
+    that is cut, turned and cut again has the product of both: a turned box grows,
+    because it spans what it held, and its area before the turn says nothing any more.
+    """
+
+    plain_type = HorizontalBoxes
+
+    def inside(self, shape: Sequence[int]) -> np.ndarray:
+        """See :meth:`Traced.inside`."""
+        # An image has few boxes: vectorised, this would take three times as long.
+        height, width = shape[:2]  # MMYOLO hands on those of an array with channels
+        shares = [
+            max(min(x2, width) - max(x1, 0), 0)
+            * max(min(y2, height) - max(y1, 0), 0)
+            / max((x2 - x1) * (y2 - y1), 1e-9)
+            for x1, y1, x2, y2 in self.tensor.tolist()
+        ]
+        return np.array(shares, float)
+
+    def covered(self, pixels: np.ndarray) -> np.ndarray:
+        """See :meth:`Traced.covered`."""
+        parts = [
+            pixels[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))]
+            for x1, y1, x2, y2 in self.tensor.clamp(min=0).tolist()
+        ]
+        return np.array([part.mean() if part.size else 0.0 for part in parts])
+
+    def clip_(self, img_shape: Sequence[int]) -> None:
+        """Cut off what reaches beyond the image, and remember how much is left."""
+        self.kept = self.visible_share(img_shape)
+        super().clip_(img_shape)

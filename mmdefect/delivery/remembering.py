@@ -80,11 +80,4 @@ class _Remembering:
 def _painted(before: Any, after: np.ndarray, boxes: Any) -> np.ndarray:
     # Share of the pixels of each box that have changed.
     changed = before != after
-    if changed.ndim == 3:
-        changed = changed.any(axis=2)
-    corners = boxes.tensor.clamp(min=0).tolist()
-    parts = [
-        changed[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))]
-        for x1, y1, x2, y2 in corners
-    ]
-    return np.array([part.mean() if part.size else 0.0 for part in parts])
+    return boxes.covered(changed.any(axis=2) if changed.ndim == 3 else changed)

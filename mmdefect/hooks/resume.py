@@ -8,10 +8,12 @@ from types import MethodType
 from typing import Any
 from zipfile import is_zipfile
 
+import mmengine
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop, find_latest_checkpoint
+from mmengine.utils import digit_version
 
 from mmdefect.hooks.batch_sampler import followed_batch_sampler, quota_batch_sampler
 from mmdefect.hooks.checkpoints import message_hub_allowed
@@ -21,6 +23,11 @@ from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 from mmdefect.samplers.state import after_iterations
 
 KEY = 'quota_batch_sampler'
+
+# Whether MMEngine's iteration loop loads the batches again that were trained on, to
+# throw them away, and whether its loops validate at their end, whatever the interval.
+SKIPS = digit_version(mmengine.__version__) >= digit_version('0.10.3')
+VALIDATES_LAST = digit_version(mmengine.__version__) >= digit_version('0.10.4')
 
 
 @HOOKS.register_module()
@@ -164,7 +171,7 @@ class QuotaResumeHook(Hook):
         batches = type(loop.dataloader_iterator)(loop.dataloader)
         batches._epoch = epoch
         # onedl-mmengine may be told not to skip.
-        skips = not getattr(loop, 'fast_forward_on_resume', False)
+        skips = SKIPS and not getattr(loop, 'fast_forward_on_resume', False)
         loop.dataloader_iterator = _Resumed(batches, loop.iter if skips else 0)
         self._validate_if_due(runner, loop.iter, loop.max_iters)
 
@@ -172,7 +179,8 @@ class QuotaResumeHook(Hook):
         # What both loops do after an epoch, or after an iteration.
         loop = runner.train_loop
         loop._decide_current_val_interval()
-        due = now >= loop.val_begin and (now % loop.val_interval == 0 or now == end)
+        last = VALIDATES_LAST and now == end
+        due = now >= loop.val_begin and (now % loop.val_interval == 0 or last)
         if due and runner.val_loop is not None and not self._validated:
             runner.val_loop.run()
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from typing import Callable
+
 import numpy as np
+import torch
 
 
 def match(ious: np.ndarray, iou_thr: float) -> np.ndarray:
@@ -27,17 +31,65 @@ def overlaps(boxes: np.ndarray, true_boxes: np.ndarray) -> np.ndarray:
     """IoU of each of n boxes with each of m others, (n, m).
 
     Args:
-        boxes (np.ndarray): (n, 4), left, top, right, bottom.
-        true_boxes (np.ndarray): (m, 4).
+        boxes (np.ndarray): (n, 4), left, top, right, bottom; or (n, 5), center, width,
+            height and angle in radians; or (n, 8), the corners, which count as the
+            least rectangle around them.
+        true_boxes (np.ndarray): (m, 4), (m, 5) or (m, 8).
 
     Returns:
         np.ndarray: (n, m).
     """
-    from pycocotools import mask
-
     if not len(boxes) or not len(true_boxes):
         return np.zeros((len(boxes), len(true_boxes)))
     both = [np.nan_to_num(part).astype(np.float64) for part in (boxes, true_boxes)]
-    # From corners to corner and size.
-    sized = [np.hstack([part[:, :2], part[:, 2:] - part[:, :2]]) for part in both]
-    return mask.iou(*sized, [0] * len(true_boxes))
+    if all(part.shape[1] == 4 for part in both):
+        from pycocotools import mask
+
+        # From corners to corner and size.
+        sized = [np.hstack([part[:, :2], part[:, 2:] - part[:, :2]]) for part in both]
+        return mask.iou(*sized, [0] * len(true_boxes))
+    from mmcv.ops import box_iou_rotated
+
+    turned = [torch.tensor(_TURNED[part.shape[1]](part)).float() for part in both]
+    return box_iou_rotated(*turned).double().numpy()
+
+
+def hulls(boxes: np.ndarray) -> np.ndarray:
+    """Upright boxes around boxes.
+
+    Args:
+        boxes (np.ndarray): (n, 4), (n, 5) or (n, 8), as for :func:`overlaps`.
+
+    Returns:
+        np.ndarray: (n, 4), left, top, right, bottom.
+    """
+    if boxes.shape[1] == 5:
+        center, size, angle = boxes[:, :2], boxes[:, 2:4], boxes[:, 4:]
+        cos, sin = abs(np.cos(angle)), abs(np.sin(angle))
+        half = (size * cos + size[:, ::-1] * sin) / 2
+        return np.hstack([center - half, center + half])
+    if boxes.shape[1] == 8:
+        corners = boxes.reshape(-1, 4, 2)
+        return np.hstack([corners.min(1), corners.max(1)])
+    return boxes
+
+
+def _turned_boxes(boxes: np.ndarray) -> np.ndarray:
+    first, last = boxes[:, :2], boxes[:, 2:]
+    angle = np.zeros((len(boxes), 1))
+    return np.hstack([(first + last) / 2, last - first, angle])
+
+
+def _least_rectangles(boxes: np.ndarray) -> list:
+    import cv2
+
+    around = [cv2.minAreaRect(box.reshape(4, 2).astype(np.float32)) for box in boxes]
+    return [(*center, *size, math.radians(angle)) for center, size, angle in around]
+
+
+# To center, width, height and angle, by the numbers that a box is given as.
+_TURNED: dict[int, Callable] = {
+    4: _turned_boxes,
+    5: np.asarray,
+    8: _least_rectangles,
+}

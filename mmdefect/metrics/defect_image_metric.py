@@ -38,7 +38,8 @@ class DefectImageMetric(BaseMetric):
     - ``recall_30``, ``recall_50``: share of the ground-truth boxes that a box of the
       same class finds with ``score_thr`` and an IoU of at least 0.3, 0.5. Boxes choose
       in the order of their scores, each the box it overlaps most of those that are
-      left. ``recall_50/<class>``: the same of one class.
+      left. ``recall_50/<class>``: the same of one class. Boxes at an angle, as of
+      MMRotate, are compared at it.
     - ``auroc_low``, ``auroc_high`` and so on for all of these but recall: the
       bootstrap's percentile interval. How far the figure would move with other
       validation images of the same kind, as many defect and as many normal ones; not

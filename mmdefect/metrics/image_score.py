@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
+from mmdefect.metrics.boxes import hulls
+
 MOST_BOXES = 100  # kept of an image, the surest
 
 
@@ -13,7 +15,8 @@ class Found(NamedTuple):
     """What a detector finds on an image, the surest first.
 
     Args:
-        boxes (np.ndarray): (n, 4), left, top, right, bottom in pixels of the file.
+        boxes (np.ndarray): (n, 4), left, top, right, bottom in pixels of the file. Of
+            a turned box, that around it.
         labels (np.ndarray): (n,).
         scores (np.ndarray): (n,), float32.
     """
@@ -39,13 +42,11 @@ def found_on(sample: Any, labels: Sequence[int]) -> Found:
         Found: Their boxes.
     """
     instances = sample.pred_instances.cpu()
-    boxes = instances.bboxes
-    if hasattr(boxes, 'convert_to'):
-        boxes = boxes.convert_to('hbox').tensor
+    boxes = getattr(instances.bboxes, 'tensor', instances.bboxes)
     scores = np.nan_to_num(instances.scores.float().numpy())
     found = instances.labels.numpy()
     order = np.argsort(-scores, kind='stable')
     order = order[np.isin(found[order], labels)][:MOST_BOXES]
     # As they are written to files, so that what is read back is the same.
-    boxes = np.nan_to_num(boxes.float().numpy()).round(2)
+    boxes = np.nan_to_num(hulls(boxes.float().numpy())).round(2)
     return Found(boxes[order], found[order], scores[order])

@@ -144,11 +144,12 @@ def _share(quota: float, key: str, images: int, what: str) -> int:
     if not count or abs(count - quota * images) > 1e-6:
         parts = Fraction(quota).limit_denominator(100).denominator
         whole = images * parts // gcd(images, parts)
+        fixes = [f'{OVER} to {whole}'] if whole > images else []
+        if images > 1:  # of one image, none would be left for defects
+            fixes.append(f'{line} to {min(max(count, 1), images - 1)}')
         raise ValueError(
             f'{key}={quota} of {what} is {quota * images:g} images: expected a whole '
-            'number; set '
-            + (f'{OVER} to {whole}, or ' if whole > images else '')
-            + f'{line} to {min(max(count, 1), images - 1)}'
+            f'number; set {", or ".join(fixes) or f"a larger {OVER}"}'
         )
     return count
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from reprlib import repr as shorten
 from typing import Any, Callable, Mapping
 
 import numpy as np
-from mmengine.utils import get_object_from_string
 
 from mmdefect.pools.pools import find_images, read_lines
 from mmdefect.pools.wrappers import unwrap
@@ -89,7 +89,7 @@ def read_weights(
     if isinstance(source, str) and source in BY_CLASS:
         return BY_CLASS[source](classes, len(dataset))
     if isinstance(source, str) and not os.path.exists(source):
-        function = get_object_from_string(source)
+        function = _named(source)
         if function is None:
             raise FileNotFoundError(
                 f'weights={source!r} is neither {" nor ".join(BY_CLASS)}, nor a file '
@@ -114,6 +114,22 @@ def read_weights(
             f'{weights[bad[0]]} of image {bad[0]}: expected 0 or more; set {LINE}'
         )
     return weights
+
+
+def _named(name: str) -> Any:
+    # What a dotted name means, None if nothing. MMEngine's own is there since 0.8.
+    first, *others = name.split('.')
+    path = first
+    try:
+        found = import_module(first)
+        for part in others:
+            path = f'{path}.{part}'
+            if not hasattr(found, part):
+                import_module(path)
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError):
+        return None
+    return found
 
 
 def _weights_of_file(path: str | os.PathLike, dataset: Any) -> np.ndarray:

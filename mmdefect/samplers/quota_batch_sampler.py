@@ -14,7 +14,7 @@ from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
 from mmdefect.checks.dataset import check_dataset
-from mmdefect.checks.pools import missing_pools
+from mmdefect.checks.pools import check_draws, missing_pools
 from mmdefect.plan.draws import Pool
 from mmdefect.plan.plan import Plan
 from mmdefect.plan.quotas import Quota
@@ -464,5 +464,5 @@ class QuotaBatchSampler(Sampler):
             )
 
     def _warn_of_findings(self) -> None:
-        for finding in check_dataset(self.sampler.dataset):
+        for finding in [*check_draws(self), *check_dataset(self.sampler.dataset)]:
             print_log(str(finding), logger='current', level=logging.WARNING)

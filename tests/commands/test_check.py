@@ -495,19 +495,30 @@ def test_an_error_without_a_reason_names_the_transform_and_the_image(
     assert err.count('\n') == 1
 
 
+@pytest.fixture
+def lacking(synthetic, tmp_path):
+    """Copies ``synthetic`` without some of its images; says where."""
+
+    def copy(is_gone):
+        for name in ('annotations', 'train', 'val'):
+            shutil.copytree(synthetic / name, tmp_path / name)
+        content = json.loads((tmp_path / 'annotations/train.json').read_text())
+        shown = {a['image_id'] for a in content['annotations']}
+        for image in content['images']:
+            if is_gone(image['id'], image['id'] in shown):
+                (tmp_path / 'train' / image['file_name']).unlink()
+        return str(tmp_path)
+
+    return copy
+
+
 @pytest.mark.parametrize('wrapped', [False, True])
 def test_a_missing_image_is_named_as_training_names_it(
-    check, synthetic, tmp_path, wrapped
+    check, lacking, tmp_path, wrapped
 ):
-    for name in ('annotations', 'train', 'val'):
-        shutil.copytree(synthetic / name, tmp_path / name)
-    content = json.loads((tmp_path / 'annotations/train.json').read_text())
-    shown = {a['image_id'] for a in content['annotations']}
-    for image in content['images']:
-        if image['id'] in shown and image['id'] % 2:
-            (tmp_path / 'train' / image['file_name']).unlink()
+    root = lacking(lambda number, is_defect: is_defect and number % 2)
     text = config('retinanet', preserved('plain') if wrapped else new('plain'))
-    text = text.replace('{data}', str(tmp_path))
+    text = text.replace('{data}', root)
     status, said, err = check(text, '--batches', '20', '--json')
     if wrapped:
         assert status == 1
@@ -517,6 +528,36 @@ def test_a_missing_image_is_named_as_training_names_it(
     else:
         assert status == 2
         assert f'LoadImageFromFile fails for {tmp_path}/train/' in err
+
+
+def test_a_missing_image_is_named_where_too_few_are_missing_to_break_the_quota(
+    check, lacking
+):
+    root = lacking(lambda number, is_defect: not is_defect and number % 40 == 0)
+    text = config('retinanet', preserved('plain')).replace('{data}', root)
+    status, said, _ = check(text, '--batches', '20', '--json')
+    assert (status, broken(said)) == (0, [])
+    (note,) = (f for f in said['findings'] if 'replaced' in f['what'])
+    assert note['why'].startswith(f'{root}/train/')
+    assert 'cannot be read: FileNotFoundError' in note['why']
+
+
+@pytest.mark.parametrize(('later', 'broken_at'), [(None, 1), (3, 0)])
+def test_a_quota_of_nothing_is_found_unless_a_schedule_raises_it(
+    check, later, broken_at
+):
+    zero = "train_dataloader['batch_sampler']['quota'] = {}"
+    if later:
+        zero += (
+            "\ncustom_hooks = [dict(type='QuotaScheduleHook', "
+            f'milestones=[(1, {later})])]'
+        )
+    text = config('retinanet', preserved('plain'), zero)
+    status, said, _ = check(text, '--batches', '0', '--json')
+    assert status == broken_at
+    assert [f['what'] for f in broken(said)] == broken_at * [
+        'quota={} draws no defect image'
+    ]
 
 
 def collated(steps='small'):

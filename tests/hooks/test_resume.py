@@ -199,7 +199,7 @@ def test_a_broken_checkpoint_is_told_with_the_one_to_take(synthetic, tmp_path, l
 
 def test_keeping_one_checkpoint_is_told_to_be_risky(synthetic, tmp_path):
     cfg = saving_config(synthetic, tmp_path, train_cfg__max_epochs=1)
-    cfg.default_hooks.checkpoint.max_keep_ckpts = 1
+    cfg.default_hooks.checkpoint['max_keep_ckpts'] = 1
     train(cfg)
     logs = [path.read_text() for path in tmp_path.glob('*/*.log')]
     assert any('max_keep_ckpts=2' in text for text in logs)

@@ -9,6 +9,7 @@ import re
 import sys
 import time
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -23,6 +24,7 @@ from runner_configs import ROOT, small_config
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from mmdefect import DefectImageMetric
+from mmdefect.metrics.boxes import overlaps
 
 CLASSES = ('crack', 'dent')
 CRACK, DENT = 0, 1
@@ -137,6 +139,64 @@ def test_with_only_some_defect_classes_the_others_are_no_defects():
             'defect/recall_50/dent': 0,
         }
     )
+
+
+def turned(degrees, width=40, height=4, center=(50, 50)):
+    """A box as MMRotate has it, and its corners."""
+    rectangle = (center, (width, height), degrees)
+    corners = cv2.boxPoints(rectangle).ravel().tolist()
+    return (*center, width, height, math.radians(degrees)), corners
+
+
+def with_boxes(rows, scored):
+    result = instances([(BOX, *row[1:]) for row in rows], scored)
+    boxes = [row[0] for row in rows]
+    result.bboxes = torch.tensor(boxes, dtype=torch.float32)
+    return result
+
+
+@pytest.mark.parametrize('kind', ['center, size and angle', 'corners'])
+def test_a_turned_defect_is_found_by_boxes_at_its_own_angle_only(kind):
+    which = ['center, size and angle', 'corners'].index(kind)
+    at_45, across = turned(45)[0], turned(-45)[0]
+    upright = (30, 48, 70, 52)
+    truths = [turned(45), turned(45), turned(45), turned(0)]
+    # The last has more boxes than there are defects, and finds one of two.
+    found = [[at_45], [across], [turned(44)[0]], [upright, upright]]
+    scenes = []
+    for truth, boxes in zip(truths, found):
+        scenes.append(
+            dict(
+                gt_instances=with_boxes([(truth[which], CRACK)], False),
+                pred_instances=with_boxes([(box, CRACK, 0.9) for box in boxes], True),
+            )
+        )
+    # Their hulls are the same, and would find it.
+    recalls = [evaluate([s], iou_thrs=[0.5])['defect/recall_50'] for s in scenes]
+    assert recalls == [1, 0, 1, 1]
+    none = dict(scenes[0], pred_instances=with_boxes([], True))
+    none['pred_instances'].bboxes = torch.zeros(0, 5)
+    figures = evaluate([*scenes, none, scene([], [])], iou_thrs=[0.5])
+    assert figures['defect/recall_50'] == 3 / 5
+    assert figures['defect/escape'] == 1 / 5
+
+
+def test_the_iou_of_turned_boxes_is_that_of_their_pixels():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        pair = [
+            turned(angle, *rng.uniform(20, 80, 2), rng.uniform(70, 130, 2))
+            for angle in rng.uniform(-90, 90, 2)
+        ]
+        drawn = np.zeros((2, 1000, 1000), np.uint8)
+        for image, (_, corners) in zip(drawn, pair):
+            points = 5 * np.reshape(corners, (4, 2))
+            cv2.fillPoly(image, [points.round().astype(int)], 1)
+        expected = drawn.min(0).sum() / drawn.max(0).sum()
+        first, second = ([np.float32([numbers]) for numbers in boxes] for boxes in pair)
+        for one in first:
+            for other in second:
+                assert overlaps(one, other)[0, 0] == pytest.approx(expected, abs=0.02)
 
 
 def test_a_surer_box_chooses_first_and_takes_what_it_overlaps_most():

@@ -1022,6 +1022,7 @@ POOLS = dict(
 )
 QUOTA = 'train_dataloader.batch_sampler.quota'
 BATCH = 'train_dataloader.batch_size'
+OVER = 'train_dataloader.batch_sampler.over'
 
 
 def refusal(error, call, *args, **kwargs):
@@ -1050,7 +1051,10 @@ def refusal(error, call, *args, **kwargs):
         (0.99, 8, ValueError, ['quota=0.99', '7.92 images', 'whole', QUOTA, 'to 7']),
         (1e-9, 8, ValueError, ['quota=1e-09', 'whole', QUOTA, 'to 1']),
         (1 - 1e-12, 8, ValueError, ['quota=0.99', QUOTA]),
-        (0.5, 1, ValueError, ['quota=0.5', '0.5 images', 'whole', QUOTA]),
+        # Of one image, none would be left for defects.
+        (0.5, 1, ValueError, ['quota=0.5', '0.5 images', 'whole', f'set {OVER} to 2']),
+        (0.3, 1, ValueError, ['quota=0.3', '0.3 images', f'set {OVER} to 10']),
+        (1e-9, 1, ValueError, ['quota=1e-09', f'set a larger {OVER}']),
         (3.0, 8, ValueError, ['quota=3.0', 'between 0 and 1', 'an int', QUOTA]),
         (0.0, 8, ValueError, ['quota=0.0', 'between 0 and 1', QUOTA]),
         (float('nan'), 8, ValueError, ['quota=nan', 'between 0 and 1', QUOTA]),
@@ -1073,6 +1077,7 @@ def test_a_quota_that_cannot_be_met_is_refused_with_the_line_to_change(
     message = refusal(error, share_images, quota, POOLS, batch_size)
     for word in words:
         assert word in message
+    assert f'{QUOTA} to 0' not in message
 
 
 @pytest.mark.parametrize(

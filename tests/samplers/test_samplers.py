@@ -738,6 +738,17 @@ def build(dataset, batch_size=6, **train_dataloader):
     return Runner.build_dataloader(ConfigDict(cfg), seed=3).batch_sampler
 
 
+@pytest.mark.parametrize('quota', [0, {}, dict(crack=0)], ids=repr)
+def test_a_quota_that_draws_no_defect_image_is_told(few_defects, log, quota):
+    make(few_defects, quota=quota)
+    said = log[1]
+    assert said.startswith(f'train_dataloader.batch_sampler.quota: {quota=!r} draws')
+    log.clear()
+    make(few_defects, quota=None)
+    make(few_defects, quota=1)
+    assert not any('draws no defect image' in line for line in log)
+
+
 @pytest.mark.parametrize(
     ('written', 'options'),
     [
@@ -901,7 +912,7 @@ def test_the_line_names_each_pool_of_the_quota(few_defects, log):
 )
 def test_the_line_tells_of_no_quota(few_defects, log, quota, said):
     make(few_defects, quota)
-    assert len(log) == 1
+    assert len(log) == (2 if quota == 0 else 1)  # which is warned of
     assert said in log[0]
     assert 'drawn about' not in log[0]
 

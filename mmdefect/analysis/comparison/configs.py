@@ -13,7 +13,7 @@ from mmdefect import registered as _  # noqa: F401
 from mmdefect.analysis.comparison import PLAIN, split_name
 from mmdefect.analysis.comparison.fewer import with_share
 from mmdefect.analysis.comparison.samplers import with_labels
-from mmdefect.analysis.config import load_config
+from mmdefect.analysis.config import load_config, unformatted
 from mmdefect.analysis.errors import UnusableError
 
 QUOTA_HOOKS = ('QuotaMonitorHook', 'QuotaScheduleHook', 'QuotaResumeHook')
@@ -42,7 +42,7 @@ def shared_config(
         UnusableError: If it has no quota, or nothing to train or validate on.
     """
     content = load_config(config, options).to_dict()
-    cfg = Config(content, filename=config, format_python_code=False)
+    cfg = unformatted(Config(content, filename=config))
     for name in ('train_dataloader', 'train_cfg', 'val_dataloader', 'val_evaluator'):
         if not cfg.get(name):
             raise UnusableError(f'{config} has no {name}')

@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 
 # registers what the configs of a comparison name
 from mmdefect.analysis.comparison import fewer, samplers  # noqa: F401
+from mmdefect.analysis.config import unformatted
 from mmdefect.delivery.samples import samples_of
 from mmdefect.hooks.checkpoints import message_hub_allowed
 from mmdefect.hooks.resume import QuotaResumeHook
@@ -94,7 +95,7 @@ def read_curve(path: Path) -> list[dict]:
 def train(config: str) -> None:
     """Train one run, or go on with it; what it came to is written when it is done."""
     folder = Path(config).with_suffix('')
-    cfg = Config.fromfile(config, format_python_code=False)
+    cfg = unformatted(Config.fromfile(config))
     cfg.work_dir = str(folder)
     if (folder / 'last_checkpoint').is_file():
         cfg.resume, cfg.load_from = True, None

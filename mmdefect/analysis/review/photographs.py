@@ -11,6 +11,7 @@ import numpy as np
 from mmdefect.analysis.config import running
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.delivery.testing import test_transforms
+from mmdefect.metrics.boxes import hulls
 
 SPLITS = ('val', 'test', 'train')
 
@@ -145,8 +146,13 @@ def photograph(info: dict, labels: Sequence[int]) -> Photograph:
             parts[1].append(instance['bbox_label'])
         else:
             parts[2].append(instance['bbox'])
-    boxes, others = (np.array(part, float).reshape(-1, 4) for part in parts[::2])
+    boxes, others = (boxes_of(part) for part in parts[::2])
     return Photograph(info['img_path'], boxes, np.array(parts[1], int), others, info)
+
+
+def boxes_of(rows: list) -> np.ndarray:
+    """Upright boxes, (n, 4), from what annotations say, which may be turned boxes."""
+    return hulls(np.array(rows, float)) if rows else np.zeros((0, 4))
 
 
 def defect_labels(cfg: Any, classes: Sequence[str]) -> list[int]:
