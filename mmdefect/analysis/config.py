@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Iterator
 
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.checks.top_names import check_top_names
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -108,6 +107,7 @@ def load_config(path: str, options: dict | None) -> Config:
     from mmengine.registry import init_default_scope
 
     import mmdefect.registered  # noqa: F401
+    from mmdefect.checks.top_names import check_top_names
 
     cfg = read_config(path, options)
     for finding in check_top_names(cfg, options or {}):

@@ -203,6 +203,7 @@ train_dataloader = dict(
         metainfo=dict(classes=('scratch', 'pit', 'dent')),
     ),
 )
+val_dataloader = val_cfg = val_evaluator = None
 """
 
 
