@@ -129,6 +129,12 @@ PRESERVED = {
         'switch_pipeline=load + small + crop + pack)]',
     ),
     'DINO': config('dino', preserved('cropped')),
+    'a dataloader built anew': config(
+        'yolox',
+        preserved('cropped'),
+        'custom_hooks = [dict(type="QuotaMonitorHook"), dict('
+        'type="YOLOXModeSwitchHook", new_train_pipeline=load + small + crop + pack)]',
+    ),
     'SSD': config(
         'ssd', preserved("dict(type='RepeatDataset', times=5, dataset=cropped)")
     ),
@@ -272,6 +278,34 @@ BROKEN = {
             ),
         ),
         DATASET,
+    ),
+    'a dataloader built anew around a wrapper that takes no pipeline': (
+        config(
+            'ssd',
+            new("dict(type='RepeatDataset', times=2, dataset=plain)"),
+            "custom_hooks = [dict(type='QuotaResumeHook'), dict("
+            "type='YOLOXModeSwitchHook', new_train_pipeline=load + small + pack)]",
+        ),
+        DATASET,
+    ),
+    'a dataloader built anew without a hook that hands on its seed': (
+        config(
+            'retinanet',
+            new('plain'),
+            "custom_hooks = [dict(type='YOLOXModeSwitchHook', "
+            'new_train_pipeline=load + small + pack)]',
+        ),
+        'custom_hooks',
+    ),
+    'the crop of a dataloader built anew': (
+        config(
+            'retinanet',
+            new('plain'),
+            "custom_hooks = [dict(type='QuotaResumeHook'), dict("
+            "type='YOLOXModeSwitchHook', new_train_pipeline=load + "
+            "[dict(type='RandomCrop', crop_size=(40, 40))] + small + pack)]",
+        ),
+        'custom_hooks[1].new_train_pipeline[2].allow_negative_crop',
     ),
     'DefectPreservingDataset inside another dataset': (
         config(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 
 from mmdefect.analysis.config import warn
 from mmdefect.analysis.errors import UnusableError
@@ -20,12 +21,25 @@ if TYPE_CHECKING:
 
 
 def build_loader(cfg: Config, dataset: Any) -> Any:
-    """Build the training dataloader as MMEngine does, around a built dataset."""
+    """Build the training dataloader as MMEngine does, around a built dataset.
+
+    Its batches are as ``pseudo_collate`` leaves them: what the config collates them by
+    may keep nothing of an image but its boxes. It is run all the same.
+    """
     from mmengine.runner import Runner, set_random_seed
 
     seed = (cfg.get('randomness') or {}).get('seed') or 0
     set_random_seed(seed)  # the same config, the same findings
-    return Runner.build_dataloader({**cfg.train_dataloader, 'dataset': dataset}, seed)
+    loader = Runner.build_dataloader({**cfg.train_dataloader, 'dataset': dataset}, seed)
+    loader.collate_fn = partial(_collate, loader.collate_fn)
+    return loader
+
+
+def _collate(collate: Callable, items: Sequence) -> Any:
+    from mmengine.dataset import pseudo_collate
+
+    collate(items)  # whatever it refuses, training would not get either
+    return pseudo_collate(items)
 
 
 def build_split(cfg: Config, split: str) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Iterable
 
 from mmdefect.analysis.config import is_ours
-from mmdefect.delivery.attempts import Attempts, RejectedError
+from mmdefect.delivery.attempts import Attempts
+from mmdefect.delivery.errors import RejectedError
 
 # How often an image is tried again: what fails at random fails soon.
 TRIES = 10

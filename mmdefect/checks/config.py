@@ -5,7 +5,8 @@ Only what never reaches an object is read from the config.
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from inspect import signature
+from typing import Any, Iterable, Iterator, Mapping
 
 from mmdefect.checks.dataset import (
     DATASET,
@@ -34,6 +35,12 @@ REACHING = (
         'it has none, so that training stops with an error when Mosaic is to end',
     ),
 )
+
+# With this argument, YOLOXModeSwitchHook is MMYOLO's: it builds the dataloader anew,
+# and each hook of mmdefect sees to it that the batches go on.
+BUILDING = 'new_train_pipeline'
+OURS = ('QuotaResumeHook', 'QuotaMonitorHook', 'QuotaScheduleHook', 'HardNormalHook')
+RESUME = "custom_hooks=[..., dict(type='QuotaResumeHook')]"
 
 
 def check_config(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
@@ -159,6 +166,11 @@ def _check_hooks(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
         if name == 'PipelineSwitchHook':
             pipeline, key = Compose(hook['switch_pipeline']), f'{where}.switch_pipeline'
             findings += check_pipeline(pipeline, key, is_a(dataset, WRAPPER))
+        if BUILDING in hook:
+            pipeline, key = Compose(hook[BUILDING]), f'{where}.{BUILDING}'
+            findings += check_pipeline(pipeline, key, is_a(dataset, WRAPPER))
+            findings += _check_building(name, where, dataset, hooks)
+            continue
         for hook_type, attribute, why in REACHING:
             if name == hook_type and not hasattr(dataset, attribute):
                 what = f'{name} of {where} reaches for the {attribute} of a {kind}'
@@ -171,11 +183,34 @@ def _check_hooks(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
                 'with --resume an interrupted epoch begins anew, or all batches up to '
                 'the checkpoint are loaded again; torch >= 2.6 may refuse the '
                 'checkpoint; the quota holds',
-                "custom_hooks=[..., dict(type='QuotaResumeHook')]",
+                RESUME,
                 breaks=False,
             )
         )
     return findings
+
+
+def _check_building(
+    name: str, where: str, dataset: Any, hooks: Iterable[Any]
+) -> Iterator[Finding]:
+    kind = type(dataset).__name__
+    parameters = signature(type(dataset)).parameters.values()
+    if not any(p.name == 'pipeline' or p.kind is p.VAR_KEYWORD for p in parameters):
+        yield Finding(
+            DATASET,
+            f'{name} of {where} builds a {kind} anew, with a pipeline',
+            'it takes none, so that training stops with an error at the switch',
+            WRAP,
+        )
+    if not any(_type(hook) in OURS for hook in hooks):
+        yield Finding(
+            'custom_hooks',
+            f'{name} of {where} builds the dataloader anew, and no hook of mmdefect '
+            'hands on the seed of its batches',
+            'from then on other batches are drawn, and a checkpoint of these cannot '
+            'be resumed',
+            RESUME,
+        )
 
 
 def _check_defect_classes(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:

@@ -20,6 +20,7 @@ WRAP = f"dataset=dict(_delete_=True, type='{WRAPPER}', dataset=...)"
 CUTTING = (
     *('Mosaic', 'RandomAffine', 'RandomCrop', 'GeomTransform', 'CopyPaste'),
     *('RandomErasing', 'CutOut'),
+    *('Mosaic9', 'YOLOv5RandomAffine', 'PPYOLOERandomCrop'),  # of MMYOLO
 )
 
 # Transforms that keep one box of an image, whichever class it is of.

@@ -102,6 +102,18 @@ def show(found: Inspection) -> None:
         )
     if found.balance:
         show_balance(console, found.balance, found.images)
+    show_advice(console, found)
+
+
+def show_advice(console: Console, found: Inspection) -> None:
+    """Print what to begin with."""
+    if found.boxes and found.boxes.advised:
+        width, height = found.boxes.advised
+        console.print(
+            f'[bold]Recommended: img_scale=({width}, {height})[/]: '
+            f'{found.boxes.too_small:,} of {len(found.boxes.all):,} boxes are smaller '
+            f'than {found.boxes.stride} pixels, the smallest stride of the model.'
+        )
     advice = found.advice
     over = f', over={found.size}' if found.batches.over else ''
     console.print(f'[bold]Recommended: quota={advice.quota}{over}[/]: {advice.reason}.')
@@ -197,13 +209,6 @@ def show_boxes(console: Console, found: BoxSizes | None) -> None:
         shares = [percent(float((sides < limit).mean())) for limit in (8, 16)]
         table.add_row(name, f'{len(sides):,}', *quartiles, *shares)
     console.print(table)
-    if found.advised:
-        width, height = found.advised
-        console.print(
-            f'[bold]Recommended: img_scale=({width}, {height})[/]: '
-            f'{found.too_small:,} of {len(found.all):,} boxes are smaller than '
-            f'{found.stride} pixels, the smallest stride of the model.'
-        )
     console.print()
 
 

@@ -3,46 +3,32 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Callable, Iterable
+from typing import Any, Callable, Iterable, Sequence
 
 import numpy as np
-import torch
 from mmengine.dataset import BaseDataset
 
 from mmdefect.checks.dataset import walk_transforms
+from mmdefect.delivery.errors import RejectedError
+from mmdefect.delivery.partners import Partners
 from mmdefect.delivery.remembering import remembering
-from mmdefect.delivery.steps import reads_file, steps_of, without_cutting
+from mmdefect.delivery.steps import reads_file, replaced, steps_of, without_cutting
 
 # Words in the names of transforms that may lose a defect, but make a new image and
 # leave the old one as it is, and how often these are tried in one attempt.
 REPEATED = ('Crop', 'Affine')
 REPEATS = 5
 
-# Images in a row that fail, after which the data is to blame and not an image.
-IN_A_ROW = 10
-
-
-class RejectedError(Exception):
-    """An attempt that came to nothing.
-
-    Args:
-        cause (str): Which transform did what.
-        unreadable (bool): Whether the image file could not be read.
-    """
-
-    def __init__(self, cause: str, unreadable: bool = False) -> None:
-        super().__init__(cause)
-        self.unreadable = unreadable
-
 
 class Attempts:
     """Attempts to augment one image, until one keeps what is wanted.
 
     They step through the datasets and wrappers of MMEngine and MMDetection, and so
-    never come to the code there that takes another image at random. A dataset of
-    another kind is asked for ``dataset[index]``, and only that result is looked at.
+    never come to the code there that takes another image at random. A dataset that
+    prepares its images in its own way, as those of MMYOLO do, does so with a pipeline
+    that is watched. One with a ``__getitem__`` of its own is asked for
+    ``dataset[index]``, and only that result is looked at.
 
     To save time, one attempt tries a transform that crops up to five times on the same
     image, and all attempts share the image as read from its file and the images it is
@@ -70,7 +56,7 @@ class Attempts:
         self._uncut = False
         self._reader: Any = None
         self._read: dict = {}
-        self._mixed: dict[int, list] = {}
+        self._partners = Partners(_load_any, _walk_any)
         self._caches: dict[int, list] = {}
 
     def run(self, dataset: Any, index: int, uncut: bool = False) -> Any:
@@ -105,10 +91,19 @@ class Attempts:
         return self._load(dataset, index)
 
     def _load(self, dataset: Any, index: int) -> Any:
-        if not _is_stock(dataset, 'prepare_data'):
+        if _is_stock(dataset, 'prepare_data'):
+            return self._walk(steps_of(dataset), dataset.get_data_info(index))
+        if 'pipeline' not in vars(dataset):
             return self._checked(dataset.prepare_data(index), dataset)
-        results = dataset.get_data_info(index)
-        for step in self._chosen(steps_of(dataset)):
+        steps = steps_of(dataset)
+        watched = _Watched(
+            dataset.pipeline, index, lambda results: self._walk(steps, results)
+        )
+        with replaced(dataset, 'pipeline', watched):
+            return self._checked(dataset.prepare_data(index), dataset)
+
+    def _walk(self, steps: Sequence[Callable], results: dict) -> Any:
+        for step in self._chosen(steps):
             results = self._apply(step, results)
         return results
 
@@ -120,19 +115,21 @@ class Attempts:
         kinds = zip(steps_of(dataset), dataset.pipeline_types)
         for step in self._chosen([step for step, kind in kinds if kind not in skipped]):
             if hasattr(step, 'get_indexes'):
-                if id(step) not in self._mixed:
-                    self._mixed[id(step)] = _partners(step, dataset.dataset)
-                results['mix_results'] = copy.deepcopy(self._mixed[id(step)])
+                results['mix_results'] = self._partners.of(step, dataset.dataset)
             results = self._apply(step, results)
             results.pop('mix_results', None)
         return results
 
-    def _chosen(self, steps: list) -> Iterable[Callable]:
+    def _chosen(self, steps: Sequence[Callable]) -> Iterable[Callable]:
         return without_cutting(steps) if self._uncut else steps
 
     def _apply(self, step: Any, results: dict) -> Any:
         if reads_file(step):
             return self._read_file(step, results)
+        with self._partners.shared(step):
+            return self._run_step(step, results)
+
+    def _run_step(self, step: Any, results: dict) -> Any:
         self._restore_caches(step)
         run = remembering(step)
         repeated = any(word in type(step).__name__ for word in REPEATED)
@@ -202,34 +199,34 @@ class Attempts:
         }
 
 
-def _partners(step: Any, dataset: Any) -> list:
-    # The images that a transform mixes an image with.
-    readable = _Readable(dataset)
-    chosen = step.get_indexes(readable)
-    chosen = chosen if isinstance(chosen, Sequence) else [chosen]
-    return [readable[index] for index in chosen]
+class _Watched:
+    # Stands for the pipeline of a dataset while that prepares an image in its own way.
 
+    def __init__(
+        self, pipeline: Callable, index: int, walk: Callable[[dict], Any]
+    ) -> None:
+        self._pipeline = pipeline
+        self._index = index
+        self._walk = walk
 
-class _Readable:
-    # A dataset in which an image that fails gives way to another one. Partners are
-    # drawn at random anyway; drawn for itself, the image is counted and named.
-
-    def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self._dataset)
+    def __call__(self, results: dict) -> Any:
+        # What it prepares besides, to mix it in for example, has nothing to keep.
+        if results.get('sample_idx', self._index) != self._index:
+            return self._pipeline(results)
+        return self._walk(results)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._dataset, name)
+        if name.startswith('_'):  # as while it is being copied
+            raise AttributeError(name)
+        return getattr(self._pipeline, name)
 
-    def __getitem__(self, index: int) -> Any:
-        for _ in range(IN_A_ROW - 1):
-            try:
-                return Attempts()._run(self._dataset, index)
-            except RejectedError:
-                index = int(torch.randint(len(self), ()))
-        return Attempts()._run(self._dataset, index)
+
+def _load_any(dataset: Any, index: int) -> Any:
+    return Attempts()._run(dataset, index)
+
+
+def _walk_any(steps: Sequence[Callable], results: dict) -> Any:
+    return Attempts()._walk(steps, results)
 
 
 def _is_stock(dataset: Any, method: str) -> bool:
@@ -245,7 +242,7 @@ def _with_memory(results: Any) -> Any:
         return results
     boxes: Any = results.get('gt_bboxes')
     known = type(boxes).__name__ == 'HorizontalBoxes' and 'img_shape' in results
-    if known and len(boxes):
+    if known:
         from mmdefect.delivery.boxes import TracedBoxes
 
         # A dataset may hand out the dict that it keeps.

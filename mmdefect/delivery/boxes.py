@@ -63,7 +63,7 @@ class TracedBoxes(HorizontalBoxes):
             np.ndarray: Shares, float64 of shape (n,).
         """
         # An image has few boxes: vectorised, this would take three times as long.
-        height, width = shape
+        height, width = shape[:2]  # MMYOLO hands on those of an array with channels
         inside = [
             max(min(x2, width) - max(x1, 0), 0)
             * max(min(y2, height) - max(y1, 0), 0)

@@ -9,11 +9,13 @@ from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
+from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
 from mmdefect.checks.dataset import DATASET, walk_datasets
-from mmdefect.delivery.attempts import IN_A_ROW, Attempts, RejectedError
+from mmdefect.delivery.attempts import Attempts
+from mmdefect.delivery.errors import IN_A_ROW, RejectedError
 from mmdefect.delivery.files import (
     broken_files,
     check_image_directory,
@@ -67,6 +69,9 @@ class DefectPreservingDataset:
             100. Defaults to 0.2.
         lazy_init (bool): Whether to leave the annotations unread until they are
             needed. Defaults to False.
+        pipeline (Sequence[dict | Callable], optional): Transforms in the place of those
+            that the dataset has. It is there for MMYOLO's ``YOLOXModeSwitchHook``,
+            which builds the dataset anew with another pipeline. Defaults to None.
 
     Raises:
         TypeError: If an argument is of another type than said here, or the dataset
@@ -83,8 +88,9 @@ class DefectPreservingDataset:
         max_retries: int = 10,
         min_area_ratio: float = 0.2,
         lazy_init: bool = False,
+        pipeline: Sequence[Any] | None = None,
     ) -> None:
-        _check_arguments(defect_classes, max_retries, min_area_ratio)
+        _check_arguments(defect_classes, max_retries, min_area_ratio, pipeline)
         if isinstance(dataset, dict):
             with missing_files(), broken_files(dataset):
                 dataset = DATASETS.build(dataset)
@@ -97,6 +103,8 @@ class DefectPreservingDataset:
         self._quota = Names()
         self._pools: dict[str, np.ndarray] | None = None
         self._fully_initialized = False
+        if pipeline is not None:
+            self.pipeline = Compose(pipeline)
         if not lazy_init:
             self.full_init()
 
@@ -369,7 +377,9 @@ def _check_defect_classes(names: Sequence[str], known: Iterable[Sequence[str]]) 
             )
 
 
-def _check_arguments(classes: Any, max_retries: Any, min_area_ratio: Any) -> None:
+def _check_arguments(
+    classes: Any, max_retries: Any, min_area_ratio: Any, pipeline: Any
+) -> None:
     if classes is not None and (
         isinstance(classes, str)
         or not isinstance(classes, Sequence)
@@ -394,6 +404,11 @@ def _check_arguments(classes: Any, max_retries: Any, min_area_ratio: Any) -> Non
         raise TypeError(f'min_area_ratio={min_area_ratio!r}: expected a float; {line}')
     if not 0 <= min_area_ratio <= 1:
         raise ValueError(f'min_area_ratio={min_area_ratio}: expected 0 … 1; {line}')
+    if pipeline is not None and not isinstance(pipeline, (list, tuple)):
+        raise TypeError(
+            f'pipeline={pipeline!r}: expected a list of transforms, or None for those '
+            f'of the dataset inside; set {DATASET}.pipeline'
+        )
 
 
 def _check_wrapped(dataset: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import contextmanager
 from typing import Any, Callable, Iterable, Iterator
 
 # Words in the names of transforms that may move a defect out of the image or hide it.
@@ -21,7 +22,19 @@ def steps_of(dataset: Any) -> list:
     Returns:
         list[Callable]: In their order.
     """
-    steps = getattr(dataset.pipeline, 'transforms', dataset.pipeline)
+    return steps_in(dataset.pipeline)
+
+
+def steps_in(pipeline: Any) -> list:
+    """The transforms of a pipeline.
+
+    Args:
+        pipeline (Compose | list | Callable): The pipeline.
+
+    Returns:
+        list[Callable]: In their order.
+    """
+    steps = getattr(pipeline, 'transforms', pipeline)
     return list(steps) if isinstance(steps, (list, tuple)) else [steps]
 
 
@@ -45,21 +58,24 @@ def without_cutting(steps: Iterable[Callable]) -> Iterator[Callable]:
 
     Yields:
         Callable: Those that are left. Where one that is left out decides the size of
-        the image, the image is shrunk to that size instead: a photograph in its full
-        size may be too large for the model.
+        the image, the image is resized to fit that size: in its full size it may be too
+        large for the model. Where a mosaic is left out it is padded as well: MMYOLO
+        stacks the images of a batch.
     """
     for step in steps:
         name = type(step).__name__
         if not hasattr(step, 'get_indexes') and not any(c in name for c in CUTTING):
             yield changed_inside(step, without_cutting)
-            continue
-        size = getattr(step, 'img_scale', None)
-        if getattr(step, 'crop_type', None) == 'absolute':
-            size = step.crop_size  # type: ignore[attr-defined]
-        if size is not None:
+        elif 'Mosaic' in name and hasattr(step, 'img_scale'):
+            from mmdet.datasets.transforms import FixShapeResize
+
+            width, height = step.img_scale
+            pad_val = dict(img=round(getattr(step, 'pad_val', 0)))
+            yield FixShapeResize(width, height, pad_val, keep_ratio=True)
+        elif getattr(step, 'crop_type', None) == 'absolute':
             from mmdet.datasets.transforms import Resize
 
-            yield Resize(scale=tuple(size), keep_ratio=True)
+            yield Resize(scale=tuple(step.crop_size), keep_ratio=True)  # type: ignore[attr-defined]
 
 
 def changed_inside(step: Any, change: Callable[[list], Iterable[Callable]]) -> Any:
@@ -79,3 +95,23 @@ def changed_inside(step: Any, change: Callable[[list], Iterable[Callable]]) -> A
     held = isinstance(inside, list)
     step.transforms = list(change(inside)) if held else changed_inside(inside, change)
     return step
+
+
+@contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Let an attribute have another value for a while.
+
+    Args:
+        owner: What has the attribute.
+        name (str): Its name.
+        value: The other value.
+
+    Yields:
+        None: Inside, it has it.
+    """
+    held = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, held)

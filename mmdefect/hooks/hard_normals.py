@@ -13,7 +13,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 
 from mmdefect.delivery.testing import test_transforms
-from mmdefect.hooks.batch_sampler import quota_batch_sampler
+from mmdefect.hooks.batch_sampler import followed_batch_sampler, quota_batch_sampler
 from mmdefect.hooks.scoring import score_images
 from mmdefect.plan.quotas import at_least_one
 from mmdefect.pools.wrappers import class_names, unwrap
@@ -122,7 +122,7 @@ class HardNormalHook(Hook):
             ValueError: If the images do not fit the batch, or there is no validation,
                 whose pipeline is used.
         """
-        batch_sampler = self._batch_sampler = quota_batch_sampler(runner, self)
+        batch_sampler = self._batch_sampler = followed_batch_sampler(runner, self)
         loader = runner.cfg.get('val_dataloader')
         if not loader:
             raise ValueError(
@@ -186,6 +186,7 @@ class HardNormalHook(Hook):
         loop.dataloader_iterator._epoch = epoch
 
     def _choose(self, runner: Any, epoch: int) -> None:
+        self._batch_sampler = quota_batch_sampler(runner, self)
         asked = self._candidates(epoch)
         loader = runner.train_dataloader
         scores = score_images(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Mapping, Sequence
 
+import numpy as np
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
@@ -16,7 +17,8 @@ from mmdefect.checks.optimizer_step import accumulated_batches, check_optimizer_
 from mmdefect.checks.top_names import check_top_names
 from mmdefect.delivery.defect_images import DefectImages
 from mmdefect.delivery.delivered import counted_classes, delivered_classes
-from mmdefect.hooks.batch_sampler import quota_batch_sampler
+from mmdefect.delivery.samples import samples_of
+from mmdefect.hooks.batch_sampler import followed_batch_sampler, quota_batch_sampler
 from mmdefect.hooks.counters import OWN_FIGURES, Interval, Losses, Seen, figure_of
 from mmdefect.hooks.text_log import leave_out
 from mmdefect.samplers.draws import (
@@ -54,7 +56,9 @@ class QuotaMonitorHook(Hook):
     The text log has the first two; ``scalars.json`` and TensorBoard have them all.
 
     What an image shows is told by its boxes: a defect that ``CutOut`` paints over
-    counts as shown, for its box stays.
+    counts as shown, for its box stays. Where images are not known by a path or an id,
+    as after MMYOLO's ``yolov5_collate``, an image is taken for the one that was drawn
+    for its place in the batch, and ``quota/added`` and ``quota/seen`` are left out.
 
     Before the first iteration it repeats what the batches are made of, which the log
     of a model's weights has buried since the sampler said so. It says where a defect
@@ -92,7 +96,7 @@ class QuotaMonitorHook(Hook):
         Raises:
             TypeError: If the batches are not made by ``QuotaBatchSampler``.
         """
-        self._batch_sampler = quota_batch_sampler(runner, self)
+        self._batch_sampler = followed_batch_sampler(runner, self)
         self._classes = self._batch_sampler.sampler.defect_classes
         self._log_every, self._log_last = _logging_interval(runner)
         plan = self._batch_sampler.plan
@@ -108,6 +112,18 @@ class QuotaMonitorHook(Hook):
         for finding in check_optimizer_step(plan, accumulated_batches(runner.cfg)):
             print_log(str(finding), logger='current', level=logging.WARNING)
 
+    def before_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None
+    ) -> None:
+        """Take down what the model is about to get: MMYOLO's change it in its place.
+
+        Args:
+            runner (Runner): The runner.
+            batch_idx (int): Position of the batch in the epoch.
+            data_batch (dict): What the dataloader returned.
+        """
+        self._samples = _samples(data_batch)
+
     def after_train_iter(
         self,
         runner: Any,
@@ -120,18 +136,23 @@ class QuotaMonitorHook(Hook):
         Args:
             runner (Runner): The runner.
             batch_idx (int): Position of the batch in the epoch.
-            data_batch (dict): What the dataloader returned.
+            data_batch (dict): Not used: see ``before_train_iter``.
             outputs (dict, optional): Not used.
         """
-        samples = _samples(data_batch)
+        samples = self._samples
+        self._batch_sampler = quota_batch_sampler(runner, self)
         if self._images is None:
             self._find_defect_images(runner, samples[0])
         epoch, step = self._place(runner, batch_idx)
         plan = self._batch_sampler.plan_at(epoch, step)
+        rank = self._batch_sampler.sampler.rank
+        if not self._images:
+            (drawn,) = plan.batches(epoch, rank, step, step + 1)
+            samples = self._drawn_with_a_defect(samples, drawn)
         pools = {share.pool for share in plan.shares}
         delivered = self._count(samples, counted_classes(pools, self._classes))
         self._interval.add_batch(delivered, step)
-        images = plan.images_of(epoch, self._batch_sampler.sampler.rank, step)
+        images = plan.images_of(epoch, rank, step)
         self._losses.add_batch(delivered, *self._drawn(images))
         last = self.end_of_epoch(runner.train_dataloader, batch_idx)
         if self.every_n_inner_iters(batch_idx, self._log_every) or (
@@ -145,11 +166,23 @@ class QuotaMonitorHook(Hook):
         self._images = DefectImages(dataset, indices, self._classes, sample)
         before = runner.message_hub.runtime_info.get('quota/seen')
         self._seen = Seen(len(self._images), before)
+        if not self._images:
+            print_log(
+                'the batches do not name their images, as after yolov5_collate: '
+                'quota/added and quota/seen are left out',
+                logger='current',
+            )
 
     def _place(self, runner: Any, step: int) -> tuple[int, int]:
         if _by_iteration(runner):
             return divmod(runner.iter, len(self._batch_sampler))
         return runner.epoch, step
+
+    def _drawn_with_a_defect(self, samples: Sequence[Any], drawn: Any) -> list:
+        # Of images that nobody knows, only the place in the batch tells what they were
+        # drawn for. A normal image may show a defect of another one.
+        defects = np.isin(drawn, self._batch_sampler.sampler.pools['defect'])
+        return [sample for sample, defect in zip(samples, defects) if defect]
 
     def _count(self, samples: Sequence[Any], counted: set[str]) -> int:
         delivered = 0
@@ -271,11 +304,11 @@ def _tell_of_findings(runner: Any) -> None:
 
 
 def _samples(data_batch: Any) -> Sequence[Any]:
-    samples = data_batch.get('data_samples') if isinstance(data_batch, Mapping) else ()
-    if isinstance(samples, (list, tuple)) and samples and 'gt_instances' in samples[0]:
-        return samples
-    raise TypeError(
-        'QuotaMonitorHook finds no ground truth in what the dataloader returns: '
-        'expected dict(data_samples=[DetDataSample, …]), as PackDetInputs packs it; '
-        'take the hook out of custom_hooks'
-    )
+    samples = samples_of(data_batch)
+    if not samples:
+        raise TypeError(
+            'QuotaMonitorHook finds no ground truth in what the dataloader returns: '
+            'expected dict(data_samples=[DetDataSample, …]), as PackDetInputs packs '
+            'it; take the hook out of custom_hooks'
+        )
+    return samples

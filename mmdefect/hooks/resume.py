@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop, find_latest_checkpoint
 
-from mmdefect.hooks.batch_sampler import quota_batch_sampler
+from mmdefect.hooks.batch_sampler import followed_batch_sampler, quota_batch_sampler
 from mmdefect.hooks.checkpoints import message_hub_allowed
 from mmdefect.hooks.pretrained import tell_what_fits
 from mmdefect.hooks.steps import count_in_steps
@@ -134,7 +134,7 @@ class QuotaResumeHook(Hook):
         Args:
             runner (Runner): The runner.
         """
-        sampler = quota_batch_sampler(runner, self)
+        sampler = followed_batch_sampler(runner, self)
         if not runner.iter:
             return
         for hook in runner.hooks:

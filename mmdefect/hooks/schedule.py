@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 
-from mmdefect.hooks.batch_sampler import quota_batch_sampler
+from mmdefect.hooks.batch_sampler import followed_batch_sampler
 from mmdefect.plan.quotas import Quota, share_images
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
@@ -86,7 +86,7 @@ class QuotaScheduleHook(Hook):
             TypeError: If the batches are not made by ``QuotaBatchSampler``.
             ValueError: If a quota does not fit the batch or the pools.
         """
-        batch_sampler = quota_batch_sampler(runner, self)
+        batch_sampler = followed_batch_sampler(runner, self)
         self.apply(batch_sampler)
         loop = runner.train_loop
         if isinstance(loop, IterBasedTrainLoop):

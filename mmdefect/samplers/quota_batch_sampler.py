@@ -156,7 +156,7 @@ class QuotaBatchSampler(Sampler):
         # From which step of the run on each plan holds.
         self._plans: list[tuple[int, Plan]] = [(0, plan)]
         self._pools = plan.pools
-        self._milestones: Sequence[tuple[int, Quota]] = ()
+        self._milestones: Sequence[tuple[int, Quota]] | None = None
         self._further: FurtherPool | None = None
         self.quota = quota
         self.over = plan.over
@@ -245,10 +245,12 @@ class QuotaBatchSampler(Sampler):
         self._further = further
 
     def _arrange(
-        self, milestones: Sequence[tuple[int, Quota]], further: FurtherPool | None
+        self,
+        milestones: Sequence[tuple[int, Quota]] | None,
+        further: FurtherPool | None,
     ) -> list[tuple[int, Plan]]:
         # The plans of the run, one after another.
-        quotas = {0: self.quota, **dict(milestones)}
+        quotas = {0: self.quota, **dict(milestones or ())}
         contents = dict(further.contents) if further else {}
         quota, pools, plan = self.quota, self._pools, self.plan
         plans = []
@@ -382,6 +384,21 @@ class QuotaBatchSampler(Sampler):
         self.sampler.seed = seed
         for _, plan in self._plans:
             plan.seed = seed
+
+    def take_over(self, before: QuotaBatchSampler) -> None:
+        """Go on in the place of another, where a dataloader is built in mid-training.
+
+        Args:
+            before (QuotaBatchSampler): The one that made the batches until now. Its
+                seed, its schedule, its further pool and its place are taken.
+        """
+        self.reseed(before.sampler.seed)
+        if before._milestones is not None or before._further is not None:
+            self._milestones, self._further = before._milestones, before._further
+            self._plans = self._arrange(self._milestones, self._further)
+        # The new one may have been told the next epoch already.
+        self.start_at(*max(before._place(), self._place()))
+        self._tell_dataset()
 
     def _tell_dataset(self) -> None:
         # What an image was drawn for is kept through augmentation.

@@ -96,6 +96,8 @@ def follow(cfg, finding):
     fix = eval(f'dict({finding.fix})')
     assert list(fix) == [key]
     value = fix[key]
+    if isinstance(value, list):
+        value = [x for part in value for x in (holder[key] if part is ... else [part])]
     if isinstance(value, dict):
         value.pop('_delete_', None)
         value = {k: holder[key] if v is ... else v for k, v in value.items()}

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 
+import mmyolo_like  # noqa: F401
 import pytest
 import torch
 from mmdet.registry import TRANSFORMS
@@ -499,6 +500,34 @@ def test_a_missing_image_is_named_as_training_names_it(
     else:
         assert status == 2
         assert f'LoadImageFromFile fails for {tmp_path}/train/' in err
+
+
+def collated(steps='small'):
+    """A dataset and a collate function like those of MMYOLO."""
+    return config(
+        'retinanet',
+        preserved(f"dict(plain, type='OwnWayDataset', pipeline=load + {steps} + pack)"),
+        "train_dataloader['collate_fn'] = dict(type='boxes_collate')",
+    )
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_what_arrives_is_counted_before_it_is_collated(check, workers):
+    options = '--cfg-options', f'train_dataloader.num_workers={workers}'
+    steps = 'small + crop + [dict(type="Resize", scale=(64, 64), keep_ratio=False)]'
+    status, said, _ = check(collated(steps), '--batches', '3', '--json', *options)
+    assert status == 0
+    counts = {
+        c['pool']: (c['drawn'], c['delivered']) for c in said['delivery']['counts']
+    }
+    assert counts['defect'] == (9, 9)
+
+
+def test_what_cannot_be_collated_is_told(check):
+    steps = '[dict(type="RandomResize", scale=(64, 64), ratio_range=(0.5, 1.0))]'
+    status, out, err = check(collated(steps), '--batches', '3')
+    assert (status, out) == (2, '')
+    assert 'stack expects each tensor to be equal size' in err
 
 
 # --- Pure-Python configs ----------------------------------------------------------

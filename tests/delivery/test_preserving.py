@@ -878,6 +878,7 @@ def test_a_box_that_never_had_an_area_is_not_said_to_be_cut_away(corners, tmp_pa
         (dict(defect_classes=[1]), TypeError, r'defect_classes=\[1\]'),
         (dict(defect_classes=[]), ValueError, 'defect_classes is empty'),
         (dict(defect_classes=['pot']), ValueError, "'pot', which is no class"),
+        (dict(pipeline='load'), TypeError, "pipeline='load': expected a list"),
     ],
 )
 def test_arguments_out_of_range_are_refused_with_the_line_to_change(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import zlib
 
+import mmyolo_like  # noqa: F401
 import numpy as np
 import pytest
 import torch
@@ -114,6 +115,21 @@ def test_from_the_next_epoch_on_each_batch_has_its_share_of_the_hardest(
     hardest = hook._normal[np.argsort(-by_name()(None, infos), kind='stable')[:4]]
     for _, chosen in hook._chosen:
         assert chosen.tolist() == sorted(hardest.tolist())
+
+
+@pytest.mark.slow
+def test_they_are_drawn_on_after_the_dataloader_is_built_anew(
+    synthetic, defect_ids, tmp_path, monkeypatch
+):
+    scores = [by_name(lambda: 'one choice'), by_name(lambda: 'another')]
+    monkeypatch.setattr(
+        hard_normals, 'score_images', lambda *asked: scores.pop()(*asked)
+    )
+    cfg = hard_config(synthetic, tmp_path, dict(size=4, images=2))
+    cfg.custom_hooks.append(dict(type='BuildsAnewHook', epoch=1))
+    runner, batches = train(cfg)
+    assert len(batches) == 3 * STEPS
+    check_batches(runner, batches, defect_ids, images=2)
 
 
 def test_the_log_and_the_checkpoint_name_the_images(synthetic, tmp_path, monkeypatch):

@@ -63,6 +63,12 @@ if __name__ == '__main__':
     # And after all that, the ranks still understand each other.
     batches = build(**{**SAME, 'seed': None})
     told['agreed seed'] = (batches.sampler.seed, next(iter(batches)), 0)
+    # One that is built in mid-training draws a seed of its own.
+    batches.start_at(1, 2)
+    anew = build(**{**SAME, 'seed': None})
+    drawn = anew.sampler.seed
+    anew.take_over(batches)
+    told['taken over'] = (drawn, next(iter(anew)), next(iter(batches)))
     with open(f'{sys.argv[1]}{dist.get_rank()}.json', 'w') as file:
         json.dump(told, file)
     dist.destroy_process_group()

@@ -240,6 +240,14 @@ def test_ranks_without_a_seed_agree_on_one(told):
     assert batch != other_batch
 
 
+def test_batches_that_are_built_anew_in_mid_training_go_on_on_every_rank(told):
+    for (seed, *_), (drawn, batch, expected) in zip(
+        told['agreed seed'], told['taken over']
+    ):
+        assert drawn != seed
+        assert batch == expected
+
+
 def test_a_day_of_batches_keeps_the_ranks_together_in_flat_memory():
     # 5 steps a second for 24 hours, in epochs of 864 steps on 2 ranks
     pools = dict(normal=np.arange(10_000), defect=np.arange(10_000, 10_300))

@@ -193,17 +193,15 @@ def test_the_config_for_voc_trains_and_validates_with_its_first_lines_edited(
 MINE = """\
 _base_ = 'mmdet::{stock}'
 model = dict({head})
-train_dataloader = dict(
-    num_workers=0,
-    persistent_workers=False,
-    dataset=dict(
-        data_root='{data}/',
-        ann_file='train.json',
-        data_prefix=dict(img='train/'),
-        metainfo=dict(classes=('scratch', 'pit', 'dent')),
-    ),
+data = dict(
+    data_root='{data}/',
+    ann_file='train.json',
+    data_prefix=dict(img='train/'),
+    metainfo=dict(classes=('scratch', 'pit', 'dent')),
 )
-val_dataloader = val_cfg = val_evaluator = None
+train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=data)
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=data)
+val_evaluator = dict(ann_file='{data}/train.json')
 """
 
 

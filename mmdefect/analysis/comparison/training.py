@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 
 # registers what the configs of a comparison name
 from mmdefect.analysis.comparison import fewer, samplers  # noqa: F401
+from mmdefect.delivery.samples import samples_of
 from mmdefect.hooks.checkpoints import message_hub_allowed
 from mmdefect.hooks.resume import QuotaResumeHook
 
@@ -54,7 +55,7 @@ class RecordRunHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Count images, and those that arrive with a box."""
-        samples = data_batch['data_samples']
+        samples = samples_of(data_batch)
         shown = sum(len(sample.gt_instances) > 0 for sample in samples)
         # A checkpoint holds what the message hub knows.
         for key, count in zip(COUNTS, (len(samples), shown)):
