@@ -20,7 +20,7 @@ import torch
 from hypothesis import HealthCheck, settings
 from mmengine.config import utils as config_utils
 from mmengine.dataset import BaseDataset, base_dataset
-from mmengine.logging import MMLogger
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 from runner_configs import ROOT
@@ -69,6 +69,12 @@ def one_run_a_second(monkeypatch):
         SECONDS.append(int(time.time()))
 
     monkeypatch.setattr(Runner, '__init__', build_in_a_second_of_its_own)
+
+
+@pytest.fixture(autouse=True)
+def no_run_before():
+    """A sampler looks at the config of the last Runner of its process."""
+    MessageHub.get_current_instance().runtime_info.pop('cfg', None)
 
 
 @pytest.fixture(autouse=True)

@@ -28,7 +28,7 @@ from mmdefect.plan.quotas import Quota, at_least_one, share_images
 
 # Images planned at once: few to begin with, since somebody waits for the first batch,
 # then more, up to where the arrays would leave the processor's caches.
-FIRST_CHUNK, LAST_CHUNK = 4096, 65536
+FIRST_CHUNK, LAST_CHUNK = 2048, 65536
 LOWER = np.uint64(0xFFFFFFFF)
 
 

@@ -447,10 +447,11 @@ class QuotaBatchSampler(Sampler):
         Returns:
             dict[str, int]: Of each pool that has such, their number.
         """
+        pools = self.sampler.pools
         names = {share.pool for _, plan in self._plans for share in plan.shares}
-        if 'all' in names or names & {*self.sampler.pools} == {'normal'}:
+        if 'all' in names or names & {*pools} == {'normal'}:
             return {}
-        return missing_pools(self.sampler.pools, names, self.sampler.count_photographs)
+        return missing_pools(pools, names & {*pools}, self.sampler.count_photographs)
 
     def _warn_of_missing(self) -> None:
         missing = self.never_drawn()
