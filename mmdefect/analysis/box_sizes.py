@@ -9,7 +9,7 @@ import numpy as np
 from mmdefect.checks.dataset import is_a, pipelines_of, walk_transforms
 from mmdefect.checks.finding import Finding
 from mmdefect.pools.scan import counts
-from mmdefect.pools.wrappers import class_names, unwrap
+from mmdefect.pools.wrappers import class_names, leaf_of, unwrap
 
 # Share of the boxes that may be smaller than a cell of the finest feature map.
 FEW = 0.1
@@ -95,13 +95,11 @@ def _boxes(
 ) -> Iterator[tuple[str, tuple, tuple]]:
     # Of each box its class, and the width and height of it and of its photograph.
     leaves, origin = unwrap(dataset)
-    starts = np.cumsum([0] + [len(leaf) for leaf in leaves])
     for index in np.unique(origin[indices]).tolist():
-        part = int(np.searchsorted(starts, index, 'right')) - 1
-        leaf = leaves[part]
+        leaf, position = leaf_of(leaves, index)
         if not hasattr(leaf, 'get_data_info'):
             return
-        info = leaf.get_data_info(index - int(starts[part]))
+        info = leaf.get_data_info(position)
         if not info.get('width') or not info.get('height'):
             continue
         names = class_names(leaf)

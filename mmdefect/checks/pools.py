@@ -9,10 +9,9 @@ import numpy as np
 
 from mmdefect.checks.dataset import DATASET, walk_datasets
 from mmdefect.checks.finding import Finding
+from mmdefect.plan.quotas import LINE
 from mmdefect.pools.pools import RESERVED
 from mmdefect.pools.scan import Scan
-
-QUOTA = 'train_dataloader.batch_sampler.quota'
 
 
 def check_defect_classes(defect_classes: Any, scanned: Scan) -> tuple[str, ...]:
@@ -177,7 +176,7 @@ def check_draws(batch_sampler: Any) -> list[Finding]:
         return []
     return [
         Finding(
-            'train_dataloader.batch_sampler.quota',
+            LINE,
             f'quota={batch_sampler.quota!r} draws no defect image',
             'every batch holds normal images only, unless QuotaScheduleHook raises it',
             'quota=1',
@@ -241,7 +240,7 @@ def check_drawn(
     told = ', '.join(f'{number:,} {name}' for name, number in missing.items())
     return [
         Finding(
-            QUOTA,
+            LINE,
             f'never drawn, because no quota reaches them: {told} images',
             'what they show is never learned',
             f'quota={wanted}' if fits else '',

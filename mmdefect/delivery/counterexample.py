@@ -8,7 +8,7 @@ from typing import Any, Iterator, NamedTuple, Sequence
 import numpy as np
 import torch
 
-from mmdefect.delivery.attempts import RejectedError
+from mmdefect.delivery.errors import RejectedError
 from mmdefect.delivery.paste import boxes_of, photograph
 
 # Least share of the photograph's area that a part without a defect has: a smaller one

@@ -30,8 +30,8 @@ class PasteDefect:
     A box suffices: what it holds is cut out with some of its surroundings, scaled,
     flipped and turned, brought to the brightness and contrast of the place that it is
     put into, and fades into it in an ellipse. What the border of its photograph cuts
-    stays at the border. Where there are masks, it is cut out by
-    its mask. What follows in the pipeline finds the new instance among the others.
+    stays at the border. Where there are masks, it is cut out by its mask. What follows
+    in the pipeline finds the new instance among the others.
 
     ``quota=dict(defect=2, pasted=2)`` uses it by itself, see
     ``DefectPreservingDataset``. In a pipeline of ``MultiImageMixDataset`` it also works

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from mmdefect.delivery.attempts import RejectedError
+from mmdefect.delivery.errors import RejectedError
 from mmdefect.delivery.paste import PasteDefect, photograph
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from mmdefect.delivery.patches import Patch
 from mmdefect.delivery.steps import split_at_loading, steps_of
 from mmdefect.pools.labels import LabelNames
 from mmdefect.pools.scan import counts, scan
-from mmdefect.pools.wrappers import unwrap
+from mmdefect.pools.wrappers import leaf_of, unwrap
 
 if TYPE_CHECKING:
     from mmdefect.delivery.paste import PasteDefect
@@ -72,10 +72,8 @@ class Sources:
                 self.seen[key] = self.seen.get(key, 0) + 1
             if self.need_masks and 'mask' not in instance:
                 continue
-            box, shape = (
-                instance.get('bbox', ()),
-                (info.get('height'), info.get('width')),
-            )
+            box = instance.get('bbox', ())
+            shape = info.get('height'), info.get('width')
             known = None not in shape
             if len(box) == 4 and (not known or self._paste.fits(box, shape)):
                 self._class_of[image, number] = name
@@ -84,12 +82,7 @@ class Sources:
                     of_image.append(number)
 
     def _leaf_of(self, image: int) -> tuple[Any, int]:
-        position = int(self._origin[image])
-        for leaf in self._leaves:
-            if position < len(leaf):
-                return leaf, position
-            position -= len(leaf)
-        raise IndexError(image)
+        return leaf_of(self._leaves, int(self._origin[image]))
 
     def draw(self, name: str = '') -> tuple[int, int]:
         """Draw an instance: any image is as likely, and any of its instances.

@@ -16,7 +16,7 @@ from mmdefect.delivery.testing import test_transforms
 from mmdefect.hooks.batch_sampler import followed_batch_sampler, quota_batch_sampler
 from mmdefect.hooks.scoring import score_images
 from mmdefect.plan.quotas import at_least_one
-from mmdefect.pools.wrappers import class_names, unwrap
+from mmdefect.pools.wrappers import class_names, leaf_of, unwrap
 
 KEY = 'hard_normals'
 
@@ -258,12 +258,8 @@ class HardNormalHook(Hook):
             ) from None
 
     def _info(self, index: int) -> dict:
-        position = int(self._origin[index])
-        for leaf in self._leaves:
-            if position < len(leaf):
-                return dict(leaf.get_data_info(position), instances=[])
-            position -= len(leaf)
-        raise IndexError(index)
+        leaf, position = leaf_of(self._leaves, int(self._origin[index]))
+        return dict(leaf.get_data_info(position), instances=[])
 
     def _name(self, index: int) -> str:
         return str(self._info(index).get('img_path', index)).rsplit('/', 1)[-1]

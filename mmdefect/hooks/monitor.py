@@ -155,15 +155,11 @@ class QuotaMonitorHook(Hook):
             self._find_defect_images(runner, samples[0])
         epoch, step = self._place(runner, batch_idx)
         plan = self._batch_sampler.plan_at(epoch, step)
-        rank = self._batch_sampler.sampler.rank
-        counted = list(zip(samples, self._forms(plan, epoch, step, len(samples))))
-        if not self._images:
-            (drawn,) = plan.batches(epoch, rank, step, step + 1)
-            counted = self._drawn_with_a_defect(counted, drawn)
+        drawn = self._drawn_as(samples, plan, epoch, step)
         pools = {share.pool for share in plan.shares}
-        delivered = self._count(counted, counted_classes(pools, self._classes))
+        delivered = self._count(drawn, counted_classes(pools, self._classes))
         self._interval.add_batch(delivered, step)
-        images = plan.images_of(epoch, rank, step)
+        images = plan.images_of(epoch, self._batch_sampler.sampler.rank, step)
         self._losses.add_batch(delivered, *self._drawn(images))
         last = self.end_of_epoch(runner.train_dataloader, batch_idx)
         if self.every_n_inner_iters(batch_idx, self._log_every) or (
@@ -189,19 +185,20 @@ class QuotaMonitorHook(Hook):
             return divmod(runner.iter, len(self._batch_sampler))
         return runner.epoch, step
 
-    def _forms(self, plan: Plan, epoch: int, step: int, images: int) -> Sequence[str]:
-        # In which form each image of a batch was drawn.
+    def _drawn_as(
+        self, samples: Sequence[Any], plan: Plan, epoch: int, step: int
+    ) -> list[tuple[Any, str]]:
+        # The images of a batch that count, and the form in which each was drawn.
         sampler = self._batch_sampler.sampler
-        if not drawn_forms(sampler, plan):
-            return [''] * images
-        (batch,) = plan.batches(epoch, sampler.rank, step, step + 1).tolist()
-        return [split_index(sampler.dataset, index)[0] for index in batch]
-
-    def _drawn_with_a_defect(self, images: Sequence[tuple], drawn: Any) -> list:
+        if self._images and not drawn_forms(sampler, plan):
+            return [(sample, '') for sample in samples]
+        (batch,) = plan.batches(epoch, sampler.rank, step, step + 1)
+        forms = [split_index(sampler.dataset, index)[0] for index in batch.tolist()]
         # Of images that nobody knows, only the place in the batch tells what they were
         # drawn for. A normal image may show a defect of another one.
-        defects = np.isin(drawn, self._batch_sampler.sampler.pools['defect'])
-        return [one for one, defect in zip(images, defects) if defect or one[1]]
+        counted = np.isin(batch, sampler.pools['defect']) | bool(self._images)
+        images = zip(samples, forms, counted)
+        return [(sample, form) for sample, form, counts in images if counts or form]
 
     def _count(self, images: Sequence[tuple[Any, str]], counted: set[str]) -> int:
         delivered = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 import numpy as np
 
@@ -86,6 +86,27 @@ REFUSED = {
         'has no boxes: take CocoDataset',
     ),
 }
+
+
+def leaf_of(leaves: Sequence[Any], position: int) -> tuple[Any, int]:
+    """The dataset that stores an image, and the index of the image there.
+
+    Args:
+        leaves (Sequence[Dataset]): What :func:`unwrap` returned.
+        position (int): What it returned for the image.
+
+    Returns:
+        tuple[Dataset, int]: The dataset and the index.
+
+    Raises:
+        IndexError: If they do not hold so many images.
+    """
+    at = position
+    for leaf in leaves:
+        if at < len(leaf):
+            return leaf, at
+        at -= len(leaf)
+    raise IndexError(position)
 
 
 def describe(dataset: Any, index: int | None = None) -> str:

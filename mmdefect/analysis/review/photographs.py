@@ -13,8 +13,6 @@ from mmdefect.analysis.errors import UnusableError
 from mmdefect.delivery.testing import test_transforms
 from mmdefect.metrics.boxes import hulls
 
-SPLITS = ('val', 'test', 'train')
-
 
 class Photograph(NamedTuple):
     """One image file, with what its annotations say.
