@@ -73,6 +73,13 @@ def test_the_scale_that_is_advised_is_the_smallest_that_will_do(measured):
     assert check_boxes(ConfigDict(), large) == []
 
 
+def test_no_scale_is_advised_that_only_blows_the_photographs_up(measured):
+    head = dict(type='YOLOXHead', strides=[64])  # no box is so large at any scale
+    sizes = measured(resized(scale=(32, 32), keep_ratio=True), model=head)
+    assert sizes.stride == 64
+    assert sizes.advised == (64, 64)  # the photographs have 48 pixels
+
+
 def test_classes_that_are_no_defects_do_not_count(measured):
     scale = resized(scale=(96, 96), keep_ratio=True)
     assert set(measured(scale).sides) == set(CLASSES)

@@ -23,7 +23,7 @@ from pipelines import (
 )
 
 from mmdefect import DefectPoolSampler, QuotaBatchSampler, QuotaScheduleHook
-from mmdefect.delivery.counterexample import LEAST, free_windows
+from mmdefect.delivery.counterexample import LEAST, Counterexample, free_windows
 
 pytestmark = pytest.mark.usefixtures('like_a_worker')
 
@@ -67,6 +67,20 @@ def test_no_part_that_is_kept_shows_anything_of_a_box(boxes):
                     and w.bottom >= top + size[0]
                     for w in windows
                 )
+
+
+def test_a_counterexample_is_no_narrow_strip_where_there_is_a_large_part():
+    # Free: 26 columns on the right of the defect, 10 on its left.
+    box = np.array([[12.0, 0, 12, HEIGHT]])
+    sizes = set()
+    for _ in range(30):
+        results = dict(
+            img=np.zeros((HEIGHT, WIDTH), np.uint8),
+            gt_bboxes=box.astype(np.float32),
+            gt_bboxes_labels=np.array([0]),
+        )
+        sizes.add(Counterexample([0])(results)['img'].shape)
+    assert sizes == {(HEIGHT, 26)}
 
 
 def batches_of(dataset, quota=None, **options):

@@ -24,7 +24,7 @@ from runner_configs import ROOT, small_config
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from mmdefect import DefectImageMetric
-from mmdefect.metrics.boxes import overlaps
+from mmdefect.metrics.boxes import hulls, overlaps
 
 CLASSES = ('crack', 'dent')
 CRACK, DENT = 0, 1
@@ -197,6 +197,16 @@ def test_the_iou_of_turned_boxes_is_that_of_their_pixels():
         for one in first:
             for other in second:
                 assert overlaps(one, other)[0, 0] == pytest.approx(expected, abs=0.02)
+
+
+def test_the_box_that_is_drawn_around_a_turned_one_holds_all_of_it_and_no_more():
+    for degrees in (-80, -30, 0, 45, 70):
+        numbers, corners = turned(degrees)
+        points = np.reshape(corners, (4, 2))
+        around = [*points.min(0), *points.max(0)]
+        for box in (numbers, corners):
+            (hull,) = hulls(np.array([box], float))
+            assert hull == pytest.approx(around, abs=1e-4)
 
 
 def test_a_surer_box_chooses_first_and_takes_what_it_overlaps_most():
