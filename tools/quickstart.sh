@@ -8,7 +8,7 @@ help="$usage
 
 Sets up .venv, makes a synthetic data set, trains a detector with a quota of defect
 images and shows what it found. With --compare it trains the stock sampling for the same
-number of iterations too (5 minutes more), and ends with a before/after picture and the
+number of iterations too (5 to 8 minutes more), and ends with a before/after picture and the
 measured difference."
 compare=
 case ${1-} in
@@ -49,7 +49,7 @@ digest() {
 
 # train CONFIG WORK_DIR
 train() {
-  echo "== Training: mim train mmdet $1 (about 5 minutes on 2 idle CPU cores)"
+  echo "== Training: mim train mmdet $1 (5 to 8 minutes on 2 idle CPU cores)"
   echo "   whole log: $2/train.log"
   mkdir -p "$2"
   PYTHONWARNINGS=ignore mim train mmdet "$1" --work-dir "$2" 2>&1 |
