@@ -63,6 +63,8 @@ optim_wrapper = dict(accumulative_counts=accumulative_counts)
 # The learning rate follows the images of an optimizer step.
 auto_scale_lr = dict(enable=True, base_batch_size=16 / accumulative_counts)
 default_hooks = dict(
-    checkpoint=dict(max_keep_ckpts=2, save_best='defect/auroc', rule='greater')
+    checkpoint=dict(
+        max_keep_ckpts=2, save_best=['defect/auroc', 'defect/recall_50'], rule='greater'
+    )
 )
 custom_hooks = [dict(type='QuotaMonitorHook'), dict(type='QuotaResumeHook')]

@@ -51,6 +51,8 @@ _base_.param_scheduler[1].update(
 )
 auto_scale_lr = dict(enable=True)  # the learning rate follows the batch size
 default_hooks = dict(
-    checkpoint=dict(max_keep_ckpts=2, save_best='defect/auroc', rule='greater')
+    checkpoint=dict(
+        max_keep_ckpts=2, save_best=['defect/auroc', 'defect/recall_50'], rule='greater'
+    )
 )
 custom_hooks = [dict(type='QuotaMonitorHook'), dict(type='QuotaResumeHook')]

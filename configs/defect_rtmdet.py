@@ -97,7 +97,10 @@ param_scheduler = [
 auto_scale_lr = dict(base_batch_size=batch_size)
 default_hooks = dict(
     checkpoint=dict(
-        interval=1, max_keep_ckpts=2, save_best='defect/auroc', rule='greater'
+        interval=1,
+        max_keep_ckpts=2,
+        save_best=['defect/auroc', 'defect/recall_50'],
+        rule='greater',
     )
 )
 custom_hooks = [

@@ -58,7 +58,10 @@ val_evaluator = _base_.evaluators
 test_evaluator = val_evaluator
 default_hooks = dict(
     checkpoint=dict(
-        interval=1, max_keep_ckpts=2, save_best='defect/auroc', rule='greater'
+        interval=1,
+        max_keep_ckpts=2,
+        save_best=['defect/auroc', 'defect/recall_50'],
+        rule='greater',
     )
 )
 custom_hooks = [

@@ -8,6 +8,7 @@ import re
 from typing import Any, Sequence
 
 from mmdefect.checks.finding import Finding
+from mmdefect.checks.keys import look_up
 
 # An argument, as it is written into a config; other fixes belong to annotation files.
 ARGUMENT = re.compile(r'(\w+)=(.+)', re.DOTALL)
@@ -59,7 +60,7 @@ def statement(finding: Finding, cfg: Any, pure_python: bool = False) -> str:
     path = finding.where
     if re.split(r'[.\[]', path)[-1] != key:
         path += f'.{key}'
-    there, found = _look_up(cfg, path)
+    there, found = look_up(cfg, path)
     if found is None:
         return ''
     place = _in_pure_python(path) if pure_python else f'_base_.{path}'
@@ -84,18 +85,6 @@ def _is_written(argument: str) -> bool:
     except SyntaxError:
         return False
     return True
-
-
-def _look_up(cfg: Any, path: str) -> tuple[Any, Any]:
-    # What stands under a key, or None; and what holds it, or None where nothing does.
-    *outer, last = re.findall(r'\w+', path)
-    held = cfg
-    for name in outer:
-        try:
-            held = held[int(name) if isinstance(held, (list, tuple)) else name]
-        except (KeyError, IndexError, ValueError, TypeError):
-            return None, None
-    return (held.get(last) if hasattr(held, 'get') else None), held
 
 
 def _in_pure_python(path: str) -> str:

@@ -56,25 +56,27 @@ def _evaluated_files(cfg: Any) -> Iterator[str]:
 
 def _check_best(cfg: Any, dataset: Any) -> list[Finding]:
     checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
-    best = checkpoint.get('save_best')
-    if not str(best).startswith('defect/'):
+    best = checkpoint.get('save_best') or []
+    told = [key for key in np.atleast_1d(best) if str(key).startswith('defect/')]
+    if not told:
         return []
     with running('the validation images cannot be counted'):
         images = count_images(dataset)
-    kinds = {'a defect': images['defect'], 'no defect': images['normal']}
-    lacking = [kind for kind, number in kinds.items() if not number]
-    if not lacking:
+    if images['defect']:
+        lacking, instead = 'no defect', "save_best='defect/recall_50'"
+        told = [key for key in told if not key.startswith('defect/recall')]
+    else:
+        lacking, instead = 'a defect', 'save_best=None'
+    if not told or (images['defect'] and images['normal']):
         return []
-    kinds_of = [str(e.get('type')) for e in _evaluators(cfg) if isinstance(e, dict)]
-    coco = any(kind.endswith('CocoMetric') for kind in kinds_of)
     return [
         Finding(
             'default_hooks.checkpoint.save_best',
             f'save_best={best!r}, and none of {len(dataset):,} validation images shows '
-            f'{lacking[0]}',
-            f'without both kinds there is no {best}, and no checkpoint is the best; '
+            f'{lacking}',
+            f'without both kinds there is no {told[0]}, and no checkpoint is the best; '
             'the quota holds',
-            "save_best='coco/bbox_mAP_50'" if coco else '',
+            instead,
             breaks=False,
         )
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping
 
 from mmdefect.checks.finding import Finding
+from mmdefect.checks.keys import look_up
 
 # What a training reads.
 KEYS = (
@@ -75,7 +76,7 @@ def _unread(cfg: Any, names: list[str], options: list[str]) -> Iterator[Finding]
     own = _own_names(getattr(cfg, 'filename', None))
     for name in names:
         value, place = cfg[name], {**PLACES, **ALSO}.get(name)
-        made = _look_up(cfg, place)
+        made = look_up(cfg, place)[0] if place else None
         if made == value or _nearest(name):
             continue
         if name in options:
@@ -104,7 +105,7 @@ def _changes(cfg: Any, written: Mapping) -> list[str]:
     return changed + [
         place
         for place in known.values()
-        if _look_up(cfg, place) != _look_up(written, place)
+        if look_up(cfg, place)[0] != look_up(written, place)[0]
     ]
 
 
@@ -134,9 +135,3 @@ def _own_names(path: str | None) -> set[str]:
         if isinstance(target, ast.Name)
     }
     return names if '_base_' in names or 'read_base' in text else set()
-
-
-def _look_up(cfg: Any, path: str | None) -> Any:
-    for name in path.split('.') if path else ('',):
-        cfg = cfg.get(name) if hasattr(cfg, 'get') else None
-    return cfg

@@ -104,6 +104,17 @@ BROKEN_TEXTS = {
         ),
         None,
     ),
+    'two best checkpoints that no normal image decides': (
+        config(
+            'retinanet',
+            new('plain'),
+            "val_dataloader['dataset'].update(filter_cfg=dict(filter_empty_gt=True), "
+            'test_mode=False)\n'
+            'default_hooks = dict(checkpoint='
+            "dict(save_best=['defect/auroc', 'defect/recall_50'], rule='greater'))",
+        ),
+        None,
+    ),
 }
 
 
