@@ -281,7 +281,8 @@ def test_each_detector_trains_validates_and_resumes(with_data, defect_ids, name)
     assert ('train/loss_mask' in losses) == ('mask' in name)
     assert len(scalars['val/coco/bbox_mAP_50']) == 1
     assert len(scalars['val/defect/auroc']) == 1
-    assert list((with_data / 'work').glob('best_defect_auroc_epoch_4.pth'))
+    for best in ('auroc', 'recall_50'):
+        assert list((with_data / 'work').glob(f'best_defect_{best}_epoch_4.pth'))
     assert ('val/coco/segm_mAP_50' in scalars) == ('mask' in name)
     cfg.resume, cfg.load_from = True, str(with_data / 'work/epoch_2.pth')
     rest, _ = train(cfg, with_data / 'resumed')

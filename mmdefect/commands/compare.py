@@ -11,7 +11,8 @@ Samplers (batch size, pipelines, model, optimizer, validation are the config's):
   class_aware       ClassAwareSampler, which draws by class: no normal images
   weighted          WeightedRandomSampler that expects the quota's share of
                     defects
-  quota             the config's own quota; quota=K is K of a batch
+  quota             the config's own quota; quota=K is K of a batch, and
+                    quota=K,pasted=L,counterexample=M has those forms too
   quota_unpreserved the same without DefectPreservingDataset
   quota_schedule    the quota changes, see --schedule
 The first four go without DefectPreservingDataset and mmdefect's hooks. Plain samplers
@@ -35,7 +36,6 @@ import hashlib
 import io
 import json
 import logging
-import re
 import sys
 import time
 import warnings
@@ -43,7 +43,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterator, Sequence
 
-from mmdefect.analysis.comparison import MAIN, OURS, PLAIN, name_of
+from mmdefect.analysis.comparison import MAIN, OURS, PLAIN, name_of, quota_of
 from mmdefect.commands.command_line import Parser, add_cfg_options, percent
 
 if TYPE_CHECKING:
@@ -146,9 +146,12 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         if not 0 < share <= 1:
             parser.error(f'--defects {share}: expected shares above 0, up to 1')
     for name in args.samplers:
-        if name not in PLAIN + OURS and not re.fullmatch(r'quota=\d+', name):
+        if name not in PLAIN + OURS and quota_of(name) is None:
             known = ', '.join((*PLAIN, *OURS))
-            parser.error(f'--samplers {name}: expected some of {known}, quota=K')
+            parser.error(
+                f'--samplers {name}: expected some of {known}, quota=K, or as in '
+                'quota=2,pasted=2'
+            )
     args.samplers = list(
         dict.fromkeys(
             name_of(name, share) for name in args.samplers for share in args.defects

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Iterable
 
+import numpy as np
+
 PASTED = 'pasted'
 COUNTEREXAMPLE = 'counterexample'
 
@@ -58,3 +60,19 @@ def split_index(dataset: Any, index: int) -> tuple[str, int]:
     """
     forms = getattr(dataset, 'forms', None)
     return forms.split(index) if isinstance(forms, Forms) else ('', index)
+
+
+def shows_defect(size: int, indices: Any, defects: Any) -> np.ndarray:
+    """Which indices ask for an image with a defect, its own or a pasted one.
+
+    Args:
+        size (int): Images of the dataset.
+        indices (np.ndarray): What was drawn.
+        defects (np.ndarray): Indices of the defect images.
+
+    Returns:
+        np.ndarray: Booleans, one for each index.
+    """
+    form, image = np.divmod(np.asarray(indices), size)
+    # As it is stored, as a counterexample, and then as one of the pasted forms.
+    return np.where(form == 0, np.isin(image, defects), form > 1)

@@ -19,8 +19,13 @@ from mmengine.config import Config
 from mmengine.registry import DATA_SAMPLERS, DATASETS, init_default_scope
 from runner_configs import ROOT, add_mosaic, small_config
 
-from mmdefect.analysis.comparison import PLAIN
-from mmdefect.analysis.comparison.configs import QUOTA_HOOKS, kind, shared_config
+from mmdefect.analysis.comparison import PLAIN, quota_of
+from mmdefect.analysis.comparison.configs import (
+    QUOTA_HOOKS,
+    kind,
+    look_at,
+    shared_config,
+)
 from mmdefect.analysis.comparison.results import (
     check_fairness,
     metrics_to_show,
@@ -44,6 +49,7 @@ ALL = [
     'weighted',
     'quota',
     'quota=2',
+    'quota=1,pasted=2',
     'quota_unpreserved',
     'quota_schedule',
 ]
@@ -226,11 +232,42 @@ def test_figures_of_the_quota_are_exact(prepared):
     for name, quota in (('quota', 3), ('quota_unpreserved', 3), ('quota=2', 2)):
         assert figures[name]['mean'] == quota
         assert figures[name]['variance'] == figures[name]['without_defect'] == 0
+    # A normal image is seen with a defect pasted in too, and is none of the pool.
+    assert figures['quota=1,pasted=2']['mean'] == 3
+    assert figures['quota=1,pasted=2']['variance'] == 0
+    assert figures['quota=1,pasted=2']['normals_seen'] == 1
+    assert figures['quota=1,pasted=2']['most_draws'] < figures['quota']['fewest_draws']
     # One pass over the normal images shows each of them once, and nothing else.
     normal = facts['images'] - facts['defect_images']
     assert facts['one_pass'] == normal // (4 - 3)
     assert figures['quota']['normals_seen'] == 1
     assert facts['share'] == 3 / 4
+
+
+@pytest.mark.parametrize(
+    ('name', 'quota'),
+    [
+        ('quota=2', 2),
+        ('quota=2,pasted=1', dict(defect=2, pasted=1)),
+        (
+            'quota=3,pasted=2,counterexample=1',
+            dict(defect=3, pasted=2, counterexample=1),
+        ),
+        ('quota', None),
+        ('quota=2,pasted', None),
+        ('quota=2,', None),
+    ],
+)
+def test_a_quota_is_what_its_name_says(name, quota):
+    assert quota_of(name) == quota
+
+
+def test_a_weighted_sampler_has_the_share_of_pasted_defects_too(config):
+    quota = dict(_delete_=True, defect=1, pasted=1)
+    options = {'train_dataloader.batch_sampler.quota': quota}
+    init_default_scope('mmdet')
+    facts = look_at(shared_config(str(config), options, 8, 8))
+    assert facts['share'] == 1 / 2
 
 
 def test_a_quota_over_several_batches_is_compared_over_them(config, capsys):

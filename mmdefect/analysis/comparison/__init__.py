@@ -1,9 +1,35 @@
 """Samplers compared: the same training, with images drawn another way."""
 
+from __future__ import annotations
+
+import re
+
 PLAIN = ('stock', 'class_balanced', 'class_aware', 'weighted')
 OURS = ('quota', 'quota_unpreserved', 'quota_schedule')
 # What is shown where nothing else is asked for.
 MAIN = ('defect/auroc', 'defect/escape_at_5', 'coco/bbox_mAP_50')
+
+QUOTA = re.compile(r'quota=(\d+)((?:,\w+=\d+)*)')
+
+
+def quota_of(name: str) -> int | dict[str, int] | None:
+    """The quota that a sampler's name asks for: ``quota=2,pasted=2``, for example.
+
+    Args:
+        name (str): The name.
+
+    Returns:
+        int | dict[str, int], optional: What ``QuotaBatchSampler`` takes. None: the name
+        asks for none of its own.
+    """
+    match = QUOTA.fullmatch(name)
+    if match is None:
+        return None
+    number, others = match.groups()
+    if not others:
+        return int(number)
+    pairs = (other.split('=') for other in others[1:].split(','))
+    return dict(defect=int(number), **{pool: int(count) for pool, count in pairs})
 
 
 def name_of(sampler: str, share: float) -> str:

@@ -10,11 +10,12 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmdefect import registered as _  # noqa: F401
-from mmdefect.analysis.comparison import PLAIN, split_name
+from mmdefect.analysis.comparison import PLAIN, quota_of, split_name
 from mmdefect.analysis.comparison.fewer import with_share
 from mmdefect.analysis.comparison.samplers import with_labels
 from mmdefect.analysis.config import load_config, unformatted
 from mmdefect.analysis.errors import UnusableError
+from mmdefect.pools.forms import shows_defect
 
 QUOTA_HOOKS = ('QuotaMonitorHook', 'QuotaScheduleHook', 'QuotaResumeHook')
 
@@ -130,8 +131,9 @@ def use_sampler(cfg: Config, name: str, facts: dict, schedule: Any = None) -> Co
             loader.dataset = class_balanced(loader.dataset, facts['oversample_thr'])
         return cfg
     loader.batch_sampler.infinite = True
-    if '=' in name:
-        loader.batch_sampler.quota = int(name.partition('=')[2])
+    quota = quota_of(name)
+    if quota is not None:
+        loader.batch_sampler.quota = quota
     if name == 'quota_schedule':
         quota = loader.batch_sampler.quota
         schedule = schedule or [(0, quota), (0.5, 1), (0.8, None)]
@@ -174,11 +176,11 @@ def look_at(cfg: Config) -> dict:
     """The quota's share of defect images, and the threshold that comes nearest."""
     loader = build_loader(cfg.train_dataloader, seed=0)
     sampler, plan = loader.batch_sampler.sampler, loader.batch_sampler.plan
-    defects = sampler.pools['defect']
-    share = sum(
-        s.in_group * float(np.isin(plan.pools[s.turn.source], defects).mean())
-        for s in plan.shares
-    )
+    defects, size = sampler.pools['defect'], len(loader.dataset)
+    share = 0.0
+    for one in plan.shares:
+        drawn = np.asarray(plan.pools[one.turn.source]) + one.turn.offset
+        share += one.in_group * float(shows_defect(size, drawn, defects).mean())
     share /= plan.group_size
     dataset = with_labels(loader.dataset)
     labels = [set(dataset.get_cat_ids(i)) for i in range(len(dataset))]

@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from mmdefect.analysis.comparison.configs import build_loader, kind
 from mmdefect.hooks.schedule import QuotaScheduleHook
+from mmdefect.pools.forms import shows_defect
 from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
 
 
@@ -24,7 +25,8 @@ def draw_figures(
 
     Returns:
         dict: ``defect_images``; of so many batches each time, ``without_defect``
-        (share), ``mean`` and ``variance`` of the defect images; ``normals_seen``
+        (share), ``mean`` and ``variance`` of the images with a
+        defect, pasted ones too; ``normals_seen``
         (share, in ``one_pass`` batches), ``most_draws`` and ``fewest_draws`` of one
         defect image.
     """
@@ -40,14 +42,14 @@ def draw_figures(
     image = np.unique(paths, return_inverse=True)[1]
     wanted = range(max(batches, one_pass, together))
     drawn = [batch for batch, _ in zip(batch_sampler, wanted)]
-    is_defect = np.zeros(len(image), bool)
-    is_defect[found['defect']] = True
     whole = max(batches // together, 1) * together
-    counts = np.array([is_defect[batch].sum() for batch in drawn[:whole]])
+    size, defects = len(image), found['defect']
+    counts = np.array([shows_defect(size, b, defects).sum() for b in drawn[:whole]])
     counts = counts.reshape(-1, together).sum(axis=1)
-    draws = np.bincount(image[np.concatenate(drawn[:batches])], minlength=len(image))
-    draws = draws[np.unique(image[found['defect']])]
-    early = set(image[np.concatenate(drawn[:one_pass])].tolist())
+    every = np.concatenate(drawn[:batches]) % size
+    draws = np.bincount(image[every], minlength=len(image))
+    draws = draws[np.unique(image[defects])]
+    early = set(image[np.concatenate(drawn[:one_pass]) % size].tolist())
     normal = set(image[found['normal']].tolist())
     return dict(
         defect_images=len(draws),
