@@ -181,7 +181,7 @@ def show_figures(figures: dict, facts: dict, args: argparse.Namespace) -> None:
 
     console = Console(highlight=False)
     table = Table(title=f'What {args.batches:,} batches hold, without training')
-    table.add_column('sampler')
+    table.add_column('sampler', overflow='fold')
     together = facts['together']
     unit = 'batch' if together == 1 else f'{together} batches'
     for name in (
@@ -232,7 +232,7 @@ def show_summary(summary: dict, metrics: list[str]) -> None:
         better = 'lower' if lower_is_better(metric) else 'higher'
         title = f'{metric} ({better} is better)'
         table = Table(title=title, box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
-        table.add_column('sampler', no_wrap=True)
+        table.add_column('sampler', overflow='fold')
         for name in ('n', 'at the end', '- stock', '/ stock', 'best*', 'at'):
             table.add_column(name, justify='right', no_wrap=True)
         stock = summary[metric].get('stock')

@@ -398,10 +398,15 @@ def test_no_figure_is_cut_off_on_a_terminal_of_80_columns(capsys, monkeypatch):
     curve = [(90000, {'defect/escape_at_5': 0.5})]
     other = [(90000, {'defect/escape_at_5': 0.123})]
     names = ('stock', 'quota_unpreserved')
-    entries = [entry(n, s, c) for n in names for s, c in enumerate((curve, other))]
+    long = 'quota=4,pasted=4,counterexample=2'
+    entries = [
+        entry(n, s, c) for n in (*names, long) for s, c in enumerate((curve, other))
+    ]
     show_summary(summarize(entries), ['defect/escape_at_5'])
     shown = capsys.readouterr().out
     assert '…' not in shown
+    column = [line.split()[0] for line in shown.splitlines() if line.strip()]
+    assert long in ''.join(column)
     for name in names:
         line = next(line for line in shown.splitlines() if line.split()[:1] == [name])
         assert line.split()[-1] == '90000'
