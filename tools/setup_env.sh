@@ -269,7 +269,7 @@ install_mmcv() {
   shift
   check_cuda_compiler
   rm -rf "$work/tmp/wheels"
-  step "Building $mmcv (seconds from pip's cache, else 8 to 30 minutes)" \
+  step "Building $mmcv (seconds from pip's cache, else 6 to 25 minutes)" \
     run_pip wheel --no-deps --no-build-isolation --wheel-dir "$work/tmp/wheels" "$@" "$mmcv"
   # shellcheck disable=SC2086 # INSTALL_OPTIONS are words
   pip_install "Installing $mmcv (seconds)" $options "$work"/tmp/wheels/*.whl
@@ -325,7 +325,7 @@ set_up() {
   : >"$log"
   rm -rf "$work/tmp"
   mkdir "$work/tmp"
-  say "Setting up $venv: 3 minutes, or 10 to 40 where mmcv must be built" "(log: $log)"
+  say "Setting up $venv: 2 minutes, or 8 to 30 where mmcv must be built" "(log: $log)"
   prepare_venv
   install_all
   set_state "$complete"
