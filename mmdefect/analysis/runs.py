@@ -22,7 +22,8 @@ class Run(NamedTuple):
 
     Args:
         config (Path): Its config.
-        checkpoint (Path): Its best checkpoint; the last where none is best.
+        checkpoint (Path): Its best checkpoint, the newest where several are kept; the
+            last where none is best.
         metrics (dict[str, float]): Figures of the validation of that checkpoint; none
             where it ended before the first validation.
         iterations (int): How long it trained.
