@@ -9,15 +9,13 @@ pixels), in seven ways to draw images, with two seeds, seven trainings at once. 
 on where it was interrupted.
 
   bash tools/compare_on_gpu.sh configs/defect_yolox_s.py --iters 600
-  bash tools/compare_on_gpu.sh configs/defect_yolox_s.py --no-train
-
-Trainings that share a GPU wait less for each other beside "nvidia-cuda-mps-control -d".'
+  bash tools/compare_on_gpu.sh configs/defect_yolox_s.py --no-train'
 
 case ${1-} in
   '' | -h | --help) echo "$help"; exit ;;
 esac
 
 # Three eighths of the images, and half with those that are pasted.
-exec mmdefect compare "$@" --seeds 2 --jobs 7 --samplers stock weighted \
+exec mmdefect compare --seeds 2 --jobs 7 "$@" --samplers stock weighted \
   quota=6 quota_unpreserved quota=4,pasted=4 quota=6,counterexample=2 \
   quota=4,pasted=4,counterexample=2

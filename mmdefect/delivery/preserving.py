@@ -57,9 +57,9 @@ class DefectPreservingDataset:
     and the image has: an image with both may have been drawn for either. In a mosaic it
     may be another image's instance: the classes decide.
 
-    It is for pipelines that crop and mix, which lose up to half of what is drawn. Under
-    small affine changes there is little to keep, and detectors came out the same with
-    and without it (``configs/README.md``).
+    It is for pipelines that crop and mix, which lose a third or more of what is drawn.
+    Under small affine changes there is little to keep, and detectors came out the same
+    with and without it (``configs/README.md``).
 
     Where a pipeline returns None, for which MMDetection takes another image at random,
     the image is tried again in the same way. So is a normal image, but once only, and

@@ -23,6 +23,16 @@ def own(*classes):
     return new(OWN.replace('{classes}', repr(classes)))
 
 
+def chosen_without_normal_images(best):
+    return config(
+        'retinanet',
+        new('plain'),
+        "val_dataloader['dataset'].update(filter_cfg=dict(filter_empty_gt=True), "
+        'test_mode=False)\n'
+        f"default_hooks = dict(checkpoint=dict(save_best={best!r}, rule='greater'))",
+    )
+
+
 # A text, and what is changed in the annotation file that it calls {own}.
 BROKEN_TEXTS = {
     **{name: (text, None) for name, (text, _) in BROKEN.items()},
@@ -94,25 +104,11 @@ BROKEN_TEXTS = {
         None,
     ),
     'a best checkpoint that no normal image decides': (
-        config(
-            'retinanet',
-            new('plain'),
-            "val_dataloader['dataset'].update(filter_cfg=dict(filter_empty_gt=True), "
-            'test_mode=False)\n'
-            'default_hooks = dict(checkpoint='
-            "dict(save_best='defect/auroc', rule='greater'))",
-        ),
+        chosen_without_normal_images('defect/auroc'),
         None,
     ),
     'two best checkpoints that no normal image decides': (
-        config(
-            'retinanet',
-            new('plain'),
-            "val_dataloader['dataset'].update(filter_cfg=dict(filter_empty_gt=True), "
-            'test_mode=False)\n'
-            'default_hooks = dict(checkpoint='
-            "dict(save_best=['defect/auroc', 'defect/recall_50'], rule='greater'))",
-        ),
+        chosen_without_normal_images(['defect/auroc', 'defect/recall_50']),
         None,
     ),
 }

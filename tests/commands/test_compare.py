@@ -256,6 +256,7 @@ def test_figures_of_the_quota_are_exact(prepared):
         ('quota', None),
         ('quota=2,pasted', None),
         ('quota=2,', None),
+        ('quota=2,defect=1', None),
     ],
 )
 def test_a_quota_is_what_its_name_says(name, quota):

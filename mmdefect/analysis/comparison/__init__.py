@@ -9,7 +9,7 @@ OURS = ('quota', 'quota_unpreserved', 'quota_schedule')
 # What is shown where nothing else is asked for.
 MAIN = ('defect/auroc', 'defect/escape_at_5', 'coco/bbox_mAP_50')
 
-QUOTA = re.compile(r'quota=(\d+)((?:,\w+=\d+)*)')
+QUOTA = re.compile(r'quota=(\d+)((?:,(?!defect=)\w+=\d+)*)')
 
 
 def quota_of(name: str) -> int | dict[str, int] | None:

@@ -25,10 +25,9 @@ def draw_figures(
 
     Returns:
         dict: ``defect_images``; of so many batches each time, ``without_defect``
-        (share), ``mean`` and ``variance`` of the images with a
-        defect, pasted ones too; ``normals_seen``
-        (share, in ``one_pass`` batches), ``most_draws`` and ``fewest_draws`` of one
-        defect image.
+        (share), ``mean`` and ``variance`` of the images with a defect, pasted ones too;
+        ``normals_seen`` (share, in ``one_pass`` batches), ``most_draws`` and
+        ``fewest_draws`` of one defect image.
     """
     loader = build_loader(cfg.train_dataloader, seed=0)
     batch_sampler = loader.batch_sampler
