@@ -10,7 +10,9 @@ from faulty_files import DROPPED, SECOND_HALF, coco, editing
 from user_configs import BROKEN, KEEP, config, new, preserved, without
 
 from mmdefect.analysis.check import check
+from mmdefect.analysis.config import load_config
 from mmdefect.analysis.fixes import new_config
+from mmdefect.analysis.validation import check_validation
 from mmdefect.checks.annotations import examine
 
 pytest.importorskip('mmdet.datasets')
@@ -150,6 +152,17 @@ def test_a_config_is_clean_once_its_fixes_are_pasted(written, name):
             return
         path = mended
     raise AssertionError(findings)
+
+
+@pytest.mark.parametrize('best', ['defect/auroc', ['defect/auroc', 'defect/recall_50']])
+def test_a_best_checkpoint_that_could_never_be_chosen_is_told(written, best):
+    path = written(chosen_without_normal_images(best), None)
+    (found,) = check_validation(load_config(str(path), None))
+    assert found.where == 'default_hooks.checkpoint.save_best'
+    assert found.fix == "save_best='defect/recall_50'"
+    # What is proposed needs no normal image.
+    path = written(chosen_without_normal_images('defect/recall_50'), None)
+    assert check_validation(load_config(str(path), None)) == []
 
 
 def test_a_forgotten_import_keeps_those_of_the_user(written, monkeypatch):
