@@ -35,6 +35,27 @@ class Run(NamedTuple):
     iterations: int
 
 
+def find_files(work_dir: Path) -> tuple[Path, Path]:
+    """Find the config and the checkpoint of a training run.
+
+    Args:
+        work_dir (Path): Where it wrote.
+
+    Returns:
+        tuple[Path, Path]: Its config, and its best checkpoint; the newest where several
+        are kept, the last where none is best.
+
+    Raises:
+        UnusableError: If one is missing.
+    """
+    if not work_dir.is_dir():
+        raise UnusableError(f'{work_dir} is no directory')
+    config = _newest(work_dir, '*.py')
+    if config is None:
+        raise UnusableError(f'no config in {work_dir}: training writes one there')
+    return config, _newest(work_dir, 'best_*.pth') or _last(work_dir)
+
+
 def find_run(work_dir: Path) -> Run:
     """Find what a training run left behind.
 
@@ -47,20 +68,8 @@ def find_run(work_dir: Path) -> Run:
     Raises:
         UnusableError: If something is missing.
     """
-
-    def newest(pattern: str) -> Path | None:
-        found = work_dir.glob(pattern)
-        return max(found, key=lambda path: path.stat().st_mtime, default=None)
-
-    if not work_dir.is_dir():
-        raise UnusableError(f'{work_dir} is no directory')
-    config, last = newest('*.py'), newest('[!b]*_*.pth')
-    if config is None:
-        raise UnusableError(f'no config in {work_dir}: training writes one there')
-    if last is None:
-        raise UnusableError(
-            f'no checkpoint in {work_dir}: expected epoch_N.pth or iter_N.pth'
-        )
+    config, best = find_files(work_dir)
+    last = _last(work_dir)
     validations = []
     for log in sorted(work_dir.glob('*/vis_data/scalars.json')):
         rows = [json.loads(line) for line in log.read_text().splitlines()]
@@ -69,8 +78,7 @@ def find_run(work_dir: Path) -> Run:
         return Run(config, last, {}, trained_iterations(last))
     # MMDetection logs no AP, and keeps no best checkpoint, where a detector has not a
     # single box on all validation images.
-    checkpoint = newest('best_*.pth') or last
-    made = int(checkpoint.stem.rpartition('_')[2])
+    made = int(best.stem.rpartition('_')[2])
     # The newest that counts as that checkpoint does, in epochs or in iterations.
     row = next((r for r in validations[::-1] if r['step'] == made), validations[-1])
     metrics = {
@@ -80,7 +88,21 @@ def find_run(work_dir: Path) -> Run:
         if re.fullmatch(pattern, key)
     }
     metrics = metrics or dict.fromkeys(FIGURES, 0.0)
-    return Run(config, checkpoint, metrics, trained_iterations(last))
+    return Run(config, best, metrics, trained_iterations(last))
+
+
+def _last(work_dir: Path) -> Path:
+    last = _newest(work_dir, '[!b]*_*.pth')
+    if last is None:
+        raise UnusableError(
+            f'no checkpoint in {work_dir}: expected epoch_N.pth or iter_N.pth'
+        )
+    return last
+
+
+def _newest(work_dir: Path, pattern: str) -> Path | None:
+    found = work_dir.glob(pattern)
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def trained_iterations(checkpoint: Path) -> int:

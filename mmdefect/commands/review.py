@@ -168,10 +168,10 @@ def find(paths: Sequence[Path]) -> tuple[Path, Path]:
     Returns:
         tuple[Path, Path]: Both.
     """
-    from mmdefect.analysis.review.detector import find_detector
+    from mmdefect.analysis.runs import find_files
 
     if paths[-1].is_dir():
-        return find_detector(paths[-1])
+        return find_files(paths[-1])
     return paths[0], paths[-1]
 
 

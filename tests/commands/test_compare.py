@@ -257,6 +257,7 @@ def test_figures_of_the_quota_are_exact(prepared):
         ('quota=2,pasted', None),
         ('quota=2,', None),
         ('quota=2,defect=1', None),
+        ('quota=2,pasted=1,pasted=2', None),
     ],
 )
 def test_a_quota_is_what_its_name_says(name, quota):

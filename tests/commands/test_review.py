@@ -226,7 +226,7 @@ def test_the_directory_of_a_run_stands_for_its_config_and_best_checkpoint(
     assert content['detector'] == '/'.join(best.parts[-2:])
     config.unlink()
     said = told(capsys, [str(tmp_path)])
-    assert 'is not where a training run wrote' in said
+    assert 'no config in ' in said
 
 
 def test_other_weights_or_settings_are_looked_at_anew(detector, tmp_path, capsys):

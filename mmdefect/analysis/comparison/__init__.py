@@ -28,8 +28,9 @@ def quota_of(name: str) -> int | dict[str, int] | None:
     number, others = match.groups()
     if not others:
         return int(number)
-    pairs = (other.split('=') for other in others[1:].split(','))
-    return dict(defect=int(number), **{pool: int(count) for pool, count in pairs})
+    pairs = [other.split('=') for other in others[1:].split(',')]
+    quota = dict(defect=int(number), **{pool: int(count) for pool, count in pairs})
+    return quota if len(quota) == 1 + len(pairs) else None  # a pool named twice
 
 
 def name_of(sampler: str, share: float) -> str:

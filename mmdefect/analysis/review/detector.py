@@ -3,38 +3,10 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any, Sequence
 
 from mmdefect.analysis.config import running
 from mmdefect.analysis.errors import UnusableError
-
-
-def find_detector(work_dir: Path) -> tuple[Path, Path]:
-    """What a training run left behind.
-
-    Args:
-        work_dir (Path): Where it wrote.
-
-    Returns:
-        tuple[Path, Path]: Its config, and its best checkpoint; the last where none is
-        best.
-
-    Raises:
-        UnusableError: If one is missing.
-    """
-
-    def newest(pattern: str) -> Path | None:
-        found = work_dir.glob(pattern)
-        return max(found, key=lambda path: path.stat().st_mtime, default=None)
-
-    config, checkpoint = newest('*.py'), newest('best_*.pth') or newest('*_*.pth')
-    if config is None or checkpoint is None:
-        raise UnusableError(
-            f'{work_dir} is not where a training run wrote: expected its config, and '
-            'epoch_N.pth or iter_N.pth'
-        )
-    return config, checkpoint
 
 
 def load_detector(
