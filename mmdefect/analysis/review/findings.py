@@ -8,6 +8,7 @@ a detector's own place is rarely better than a person's.
 
 from __future__ import annotations
 
+from itertools import chain, zip_longest
 from typing import Any, NamedTuple, Sequence
 
 import numpy as np
@@ -109,6 +110,12 @@ def normal_suspects(
     """Normal images in which the detector sees a defect, the surest first."""
     scores = image_scores(found)
     return _sorted(~defects_among(images) & (scores > 0), -scores)[:most]
+
+
+def by_turns(*rankings: Sequence[int]) -> list[int]:
+    """The first of each ranking, then the second of each, every item once."""
+    rounds = zip_longest(*rankings)
+    return [n for n in dict.fromkeys(chain.from_iterable(rounds)) if n is not None]
 
 
 def _sorted(chosen: np.ndarray, keys: np.ndarray) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 from mmdefect.analysis.config import load_config
 from mmdefect.analysis.errors import UnusableError
@@ -32,6 +32,7 @@ from mmdefect.analysis.review.review import (
     write_thresholds,
 )
 from mmdefect.analysis.review.scores import fingerprint, score
+from mmdefect.analysis.review.unlikeness import Unlike, unlikeness
 from mmdefect.analysis.tracking import Track, untracked
 from mmdefect.metrics.image_score import Found
 
@@ -76,15 +77,36 @@ class Detector:
         Returns:
             list[Found]: What it finds on each.
         """
-        name = fingerprint(self.cfg, str(self.checkpoint), photographs.pipeline)
-        kept = folder / SCORES / f'{name}.jsonl'
-
-        def build() -> Any:
-            return load_detector(
-                self.cfg, str(self.checkpoint), self.device, photographs.classes
-            )
-
+        kept = self._kept(photographs, folder, '.jsonl')
+        build = self._builder(photographs)
         return score(build, self.cfg, photographs, kept, track, f'scoring {self.name}')
+
+    def unlikeness(
+        self, photographs: Photographs, folder: Path, track: Track = untracked
+    ) -> dict[int, Unlike]:
+        """Compare the normal photographs, as the detector's backbone sees them.
+
+        Args:
+            photographs (Photographs): The photographs.
+            folder (Path): Directory of the review, which keeps the result.
+            track (Callable): Shows how far it is. Defaults to nothing shown.
+
+        Returns:
+            dict[int, Unlike]: How unlike the others each is, by place in the list.
+        """
+        kept = self._kept(photographs, folder, '_unlike.json')
+        return unlikeness(
+            self._builder(photographs), self.cfg, photographs, kept, track
+        )
+
+    def _kept(self, photographs: Photographs, folder: Path, ending: str) -> Path:
+        name = fingerprint(self.cfg, str(self.checkpoint), photographs.pipeline)
+        return folder / SCORES / f'{name}{ending}'
+
+    def _builder(self, photographs: Photographs) -> Callable[[], Any]:
+        return lambda: load_detector(
+            self.cfg, str(self.checkpoint), self.device, photographs.classes
+        )
 
 
 class Settings(NamedTuple):
@@ -170,8 +192,9 @@ def review_split(
     if split == 'train':
         before = last_suspects(folder)
         threshold = review.point.threshold
+        unlike = detector.unlikeness(photographs, folder, track)
         lists = write_lists(
-            folder, photographs, found, threshold, settings.suspects, before
+            folder, photographs, found, unlike, threshold, settings.suspects, before
         )
     about = about_of(detector)
     write_thresholds(folder, review)

@@ -7,13 +7,14 @@ What was struck out becomes ``hard.txt``, a pool; what stays is for whoever labe
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Sequence
+from typing import Mapping, Sequence
 
 import numpy as np
 
 from mmdefect.analysis.files import whole
 from mmdefect.analysis.review import findings, pictures
 from mmdefect.analysis.review.photographs import Photographs
+from mmdefect.analysis.review.unlikeness import Unlike
 from mmdefect.metrics.image_score import Found
 from mmdefect.pools.names import image_names
 
@@ -22,13 +23,15 @@ SUSPECTS, SHEET, HARD, MISSED = 'suspects.txt', 'suspects.jpg', 'hard.txt', 'mis
 MOST_WEIGHT = 3.0  # of a missed image on which nothing at all was found
 
 SUSPECTS_SAYS = f"""\
-# Normal training images in which the detector sees a defect, the surest first; they
-# are in {SHEET} in this order. Some of them may be defects that nobody labelled, so
-# look at each. A good part: delete its line here. A defect: label it in the
-# annotation file. Then run the same command again: deleted lines go to {HARD}.
+# Normal training images in which the detector sees a defect, the surest first, and by
+# turns those that look least like all others. They are in {SHEET} in this order:
+# its red boxes are what the detector sees, the blue ones what no other image shows.
+# Some of them may be defects that nobody labelled, so look at each. A good part:
+# delete its line here. A defect: label it in the annotation file. Then run the same
+# command again: deleted lines go to {HARD}.
 """
 HARD_SAYS = f"""\
-# Good parts that the detector takes for defects, as a person decided in {SUSPECTS}:
+# Good parts that look like defects, as a person decided in {SUSPECTS}:
 # sampler=dict(type='DefectPoolSampler', pools=dict(hard='{HARD}')) and
 # batch_sampler=dict(type='QuotaBatchSampler', quota=dict(defect=3, hard=1))
 """
@@ -65,6 +68,7 @@ def write_lists(
     folder: Path,
     photographs: Photographs,
     found: Sequence[Found],
+    unlike: Mapping[int, Unlike],
     threshold: float,
     most: int,
     before: Sequence[str],
@@ -75,6 +79,8 @@ def write_lists(
         folder (Path): Where they go.
         photographs (Photographs): The training images.
         found (Sequence[Found]): What the detector finds on each.
+        unlike (Mapping[int, Unlike]): How unlike the others normal ones are, by place
+            in the list.
         threshold (float): From which score a box counts.
         most (int): Suspects to list.
         before (Sequence[str]): Suspects that the last review listed.
@@ -89,8 +95,13 @@ def write_lists(
     # Whoever labels an image may strike it out as well.
     decided = [*read_list(folder / HARD), *struck_out(folder, before)]
     hard = [name for name in dict.fromkeys(decided) if name in normal]
-    scored = findings.normal_suspects(images, found, most + len(hard))
-    suspects = [n for n in scored if named[n] not in set(hard)][:most]
+    taken = set(hard)
+    seen = findings.normal_suspects(images, found, len(images))
+    strange = sorted(unlike, key=lambda n: -unlike[n].distance)
+    ranked = findings.by_turns(
+        *([n for n in one if named[n] not in taken] for one in (seen, strange))
+    )
+    suspects = ranked[:most]
     missed = findings.misses(images, found, threshold)
     scores = findings.image_scores(found)
     weights = 1 + (MOST_WEIGHT - 1) * (1 - scores[missed] / np.float32(threshold))
@@ -108,9 +119,15 @@ def write_lists(
             part.write_text(says[file] + '\n'.join(lines) + '\n', encoding='utf-8')
     if not suspects:
         (folder / SHEET).unlink(missing_ok=True)
-    else:
-        with whole(folder / SHEET) as part:
-            pictures.contact_sheet(
-                [images[n] for n in suspects], [found[n] for n in suspects], part
-            )
+        return lists
+    places = {n: place for place, n in enumerate(strange, start=1)}
+    cells = []
+    for n in suspects:
+        text, box = f'{found[n].score:.2f}', None
+        if n in unlike:
+            text, box = f'{text}, unlike: no. {places[n]}', unlike[n].box
+        surest = next(iter(found[n].boxes), None)
+        cells.append(pictures.Cell(images[n].path, text, surest, box))
+    with whole(folder / SHEET) as part:
+        pictures.contact_sheet(cells, part)
     return lists

@@ -13,13 +13,13 @@ import numpy as np
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.review.operating import CONFIDENCE, Curve, Point, band
 from mmdefect.analysis.review.photographs import Photograph
-from mmdefect.metrics.image_score import Found
 
 LONGEST = 1600  # pixels of a side of a picture
 DETAIL = 5  # a box is shown from nearby where the image is longer than so many of it
 CELL, COLUMNS = 220, 5  # of a contact sheet
 WIDE, NARROW = (8.6, 3.9), (4.2, 3.9)  # inches of the curve, on a screen and a phone
 OURS, OTHERS = '#0b5cad', '#b34700'
+RED, BLUE = (40, 40, 230), (220, 120, 20)
 
 
 class Picture(NamedTuple):
@@ -133,34 +133,46 @@ def view_of(boxes: np.ndarray, width: int, height: int) -> tuple[float, ...]:
     return tuple(float(value) for value in np.round([*corner, *size]))
 
 
-def contact_sheet(
-    images: Sequence[Photograph], found: Sequence[Found], path: Path
-) -> None:
+class Cell(NamedTuple):
+    """A photograph on a contact sheet.
+
+    Args:
+        path (str): Its file.
+        text (str): What stands above it.
+        seen (np.ndarray, optional): A box that the detector found, (4,).
+        strange (np.ndarray, optional): A box of what other photographs do not show.
+    """
+
+    path: str
+    text: str
+    seen: np.ndarray | None = None
+    strange: np.ndarray | None = None
+
+
+def contact_sheet(cells: Sequence[Cell], path: Path) -> None:
     """Draw many photographs on one sheet, numbered as the lines of a list.
 
     Args:
-        images (Sequence[Photograph]): The photographs.
-        found (Sequence[Found]): What the detector finds on each: its surest box is
-            drawn.
+        cells (Sequence[Cell]): The photographs.
         path (Path): Picture to write.
     """
     import cv2
 
-    rows = math.ceil(len(images) / COLUMNS)
+    rows = math.ceil(len(cells) / COLUMNS)
     sheet = np.full((rows * (CELL + 30), COLUMNS * (CELL + 10), 3), 255, np.uint8)
-    for number, (image, one) in enumerate(zip(images, found)):
-        pixels = read_image(image.path)
+    for number, cell in enumerate(cells):
+        pixels = read_image(cell.path)
         small = shrink(pixels, CELL)
         scale = small.shape[1] / pixels.shape[1]
-        if len(one.boxes):
-            left, top, right, bottom = (int(v * scale) for v in one.boxes[0])
-            cv2.rectangle(small, (left, top), (right, bottom), (40, 40, 230), 1)
+        for box, colour in ((cell.seen, RED), (cell.strange, BLUE)):
+            if box is not None:
+                left, top, right, bottom = (int(value * scale) for value in box)
+                cv2.rectangle(small, (left, top), (right, bottom), colour, 1)
         row, column = divmod(number, COLUMNS)
         x, y = column * (CELL + 10) + 5, row * (CELL + 30)
-        text = f'{number + 1}: {one.score:.2f}'
         cv2.putText(
             sheet,
-            text,
+            f'{number + 1}: {cell.text}',
             (x, y + 18),
             cv2.FONT_HERSHEY_SIMPLEX,
             0.5,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmdefect.analysis.review.findings import (
+    by_turns,
     class_rows,
     false_alarms,
     label_suspects,
@@ -85,3 +86,8 @@ def test_a_class_has_the_images_and_boxes_of_a_count_by_hand():
     assert dent == ('dent', 2, 1, 2, 1, '')
     none = class_rows(IMAGES, FOUND, 1.0, CLASSES, [0, 1])
     assert [row[2:] for row in none] == [(0, 2, 0, ''), (0, 2, 0, '')]
+
+
+def test_no_ranking_has_to_wait_for_the_end_of_another():
+    assert by_turns([5, 1, 2], [1, 7]) == [5, 1, 7, 2]
+    assert by_turns([5, 1, 2], []) == [5, 1, 2]
