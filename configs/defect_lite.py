@@ -20,7 +20,12 @@ pretrained = 'imagenet'
 model = dict(
     # What the weights were trained with.
     data_preprocessor=dict(mean=[127.0] * 3, std=[128.0] * 3, bgr_to_rgb=True),
-    backbone=dict(_delete_=True, type='EfficientNetLite0', pretrained=pretrained),
+    backbone=dict(
+        _delete_=True,
+        type='EfficientNetLite0',
+        pretrained=pretrained,
+        norm_eval=pretrained is not None,  # few images have poorer statistics
+    ),
     neck=dict(in_channels=[40, 112, 320], out_channels=64),
     bbox_head=dict(num_classes=len(_base_.classes), in_channels=64, feat_channels=64),
 )

@@ -12,7 +12,7 @@ from efficientnet_lite_pytorch import EfficientNet
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from runner_configs import ROOT
+from runner_configs import ROOT, edit_configs
 from sklearn.datasets import load_sample_image
 
 from mmdefect.models import efficientnet_lite
@@ -159,3 +159,20 @@ def test_frozen_layers_keep_their_weights_and_statistics():
     for key, parameter in backbone.named_parameters():
         frozen = key.startswith(('layers.0', 'layers.1'))
         assert (parameter.grad is None) == frozen
+
+
+def test_the_ready_config_keeps_the_statistics_of_imagenet(detector):
+    backbone = detector.backbone
+    backbone.train()
+    before = {key: value.clone() for key, value in backbone.named_buffers()}
+    backbone(torch.rand(2, 3, 64, 64))
+    assert all(
+        torch.equal(value, before[key]) for key, value in backbone.named_buffers()
+    )
+    backbone.eval()
+
+
+def test_the_ready_config_from_scratch_takes_those_of_its_images(tmp_path):
+    configs = edit_configs(tmp_path, pretrained=None)
+    backbone = Config.fromfile(str(configs / 'defect_lite.py')).model.backbone
+    assert (backbone.pretrained, backbone.norm_eval) == (None, False)
