@@ -6,7 +6,8 @@ how sure that is, which images they are, and which labels look wrong. The scores
 kept: what was interrupted goes on, and a second look takes seconds.
 
 With --split train it lists training images for the sampler: suspects.txt to be looked
-through, hard.txt of what was struck out of it, missed.txt with weights.
+through (normal images in which the detector sees a defect, or that look like no other),
+hard.txt of what was struck out of it, missed.txt with weights.
 
 Exit status: 0 all went well, 1 something that --require names is not met, 2 it cannot
 be judged.

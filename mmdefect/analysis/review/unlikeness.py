@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 from pathlib import Path
 from typing import Any, Iterator, NamedTuple, Sequence
 
 import numpy as np
+from mmengine.logging import print_log
 
 from mmdefect.analysis.config import running
+from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.files import whole
 from mmdefect.analysis.review.photographs import Photographs
 from mmdefect.analysis.review.scores import batch_size, loader
@@ -73,7 +76,7 @@ def unlikeness(
 
     Returns:
         dict[int, Unlike]: By place in the list of photographs. Empty where there are
-        too few to compare, or the detector has no ``backbone``.
+        too few to compare, or the detector has no ``backbone`` that runs by itself.
     """
     normal = [n for n, one in enumerate(photographs.images) if not one.is_defect]
     if len(normal) <= NEAREST:
@@ -88,7 +91,13 @@ def unlikeness(
     detector = model()
     if not hasattr(detector, 'backbone'):
         return {}
-    found = dict(zip(normal, _compared(detector, cfg, photographs, normal, track)))
+    try:
+        compared = _compared(detector, cfg, photographs, normal, track)
+    except UnusableError as error:
+        said = 'suspects are those that the detector sees, none that look like no other'
+        print_log(f'{said}: {error}', logger='current', level=logging.WARNING)
+        return {}
+    found = dict(zip(normal, compared))
     content = dict(
         photographs=name,
         distances=[one.distance for one in found.values()],

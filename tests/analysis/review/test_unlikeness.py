@@ -109,3 +109,13 @@ def test_it_is_looked_at_once_and_anew_when_labels_have_changed(taken, tmp_path)
 def test_a_detector_without_a_backbone_tells_only_what_it_sees(taken, tmp_path):
     assert unlikeness(torch.nn.Identity, CFG, taken, tmp_path / 'kept.json') == {}
     assert not (tmp_path / 'kept.json').exists()
+
+
+def test_a_backbone_that_does_not_run_by_itself_costs_no_review(
+    taken, tmp_path, monkeypatch
+):
+    def needs_text(self, x):
+        raise TypeError('a caption is missing')
+
+    monkeypatch.setattr(Detector, 'backbone', needs_text)
+    assert unlikeness(Detector, CFG, taken, tmp_path / 'kept.json') == {}
