@@ -121,13 +121,18 @@ def write_lists(
         (folder / SHEET).unlink(missing_ok=True)
         return lists
     places = {n: place for place, n in enumerate(strange, start=1)}
-    cells = []
-    for n in suspects:
-        text, box = f'{found[n].score:.2f}', None
-        if n in unlike:
-            text, box = f'{text}, unlike: no. {places[n]}', unlike[n].box
-        surest = next(iter(found[n].boxes), None)
-        cells.append(pictures.Cell(images[n].path, text, surest, box))
+    cells = [
+        _cell(images[n].path, found[n], unlike.get(n), places.get(n)) for n in suspects
+    ]
     with whole(folder / SHEET) as part:
         pictures.contact_sheet(cells, part)
     return lists
+
+
+def _cell(
+    path: str, found: Found, unlike: Unlike | None, place: int | None
+) -> pictures.Cell:
+    surest, text = next(iter(found.boxes), None), f'{found.score:.2f}'
+    if unlike is None:
+        return pictures.Cell(path, text, surest)
+    return pictures.Cell(path, f'{text}, unlike: no. {place}', surest, unlike.box)
