@@ -58,7 +58,7 @@ class DefectPreservingDataset:
     may be another image's instance: the classes decide.
 
     Pipelines that crop and mix lose a third or more of what is drawn. Small affine
-    changes lose a twelfth, and detectors still came out better with it than without
+    changes lose 7 %, and detectors still came out better with it than without
     (``configs/README.md``).
 
     Where a pipeline returns None, for which MMDetection takes another image at random,

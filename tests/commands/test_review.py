@@ -13,13 +13,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.registry import DATASETS
 from spot_detector import SpotDetector
 
 from mmdefect import DefectPoolSampler
-from mmdefect.analysis.review import scores
+from mmdefect.analysis.review import judging, scores
+from mmdefect.analysis.review.unlikeness import Unlike
 from mmdefect.commands.main import main
 
 BROWSER = shutil.which('chromium') or shutil.which('google-chrome')
@@ -313,6 +315,33 @@ def test_two_detectors_are_compared_on_the_same_images(reviewed):
 def names(path):
     lines = path.read_text().splitlines()
     return [line for line in lines if not line.startswith('#')]
+
+
+def test_by_turns_suspects_are_what_no_other_image_shows(
+    detector, tmp_path, monkeypatch
+):
+    command = ['review', *detector, '--split', 'train', '--suspects', '6']
+    assert main(command) == 0
+    seen = names(tmp_path / 'review_train/suspects.txt')
+    strange = []
+
+    def unlikeness(model, cfg, photographs, *_):
+        normal = [n for n, one in enumerate(photographs.images) if not one.is_defect]
+        others = [
+            n for n in normal if Path(photographs.images[n].path).name not in seen
+        ]
+        strange.extend(Path(photographs.images[n].path).name for n in others[:3])
+        box = np.array([8.0, 8.0, 40.0, 40.0])
+        return {n: Unlike(9.0 - place, box) for place, n in enumerate(others[:3])}
+
+    monkeypatch.setattr(judging, 'unlikeness', unlikeness)
+    assert main(command) == 0
+    listed = names(tmp_path / 'review_train/suspects.txt')
+    assert listed[::2] == seen[:3]
+    assert listed[1::2] == strange
+    sheet = cv2.imread(str(tmp_path / 'review_train/suspects.jpg'))
+    blue, red = sheet[..., 0].astype(int), sheet[..., 2].astype(int)
+    assert (blue - red > 80).any()  # the boxes where they are strange
 
 
 def test_what_a_person_strikes_out_becomes_a_pool_that_the_sampler_takes(

@@ -63,6 +63,7 @@ class Detector:
         self.device = device or ('cuda:0' if torch.cuda.is_available() else 'cpu')
         # Runs of the same length call their checkpoints the same.
         self.name = '/'.join(checkpoint.absolute().parts[-2:])
+        self._model: Any = None
 
     def score(
         self, photographs: Photographs, folder: Path, track: Track = untracked
@@ -104,9 +105,14 @@ class Detector:
         return folder / SCORES / f'{name}{ending}'
 
     def _builder(self, photographs: Photographs) -> Callable[[], Any]:
-        return lambda: load_detector(
-            self.cfg, str(self.checkpoint), self.device, photographs.classes
-        )
+        def build() -> Any:
+            if self._model is None:
+                self._model = load_detector(
+                    self.cfg, str(self.checkpoint), self.device, photographs.classes
+                )
+            return self._model
+
+        return build
 
 
 class Settings(NamedTuple):

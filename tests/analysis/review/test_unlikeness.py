@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -19,14 +20,13 @@ SPOT = (96, 48, 112, 64)  # of an image of 160 x 80
 
 
 class Detector(torch.nn.Module):
-    """Sees means and contrasts of 8 and 16 pixels."""
+    """Sees means and contrasts of 8, 16 and 32 pixels."""
 
     def __init__(self):
         super().__init__()
         self.data_preprocessor = DetDataPreprocessor(pad_size_divisor=32)
 
     def backbone(self, x):
-        self.seen = x.shape
         maps = []
         for stride in (8, 16, 32):
             mean, square = (
@@ -73,6 +73,14 @@ def test_what_no_other_normal_photograph_shows_is_told_with_its_place(taken, tmp
     assert (right - left, bottom - top) == (32, 32)
     assert abs(left - 2 * SPOT[0]) <= 32
     assert abs(top - 2 * SPOT[1]) <= 32
+
+
+def test_a_defect_that_was_left_out_twice_hides_neither_photograph(taken, tmp_path):
+    twin = STRANGE + 1
+    shutil.copy(taken.images[STRANGE].path, taken.images[twin].path)
+    found = unlikeness(Detector, CFG, taken, tmp_path / 'kept.json')
+    ranked = sorted(found, key=lambda n: -found[n].distance)
+    assert set(ranked[:2]) == {STRANGE, twin}
 
 
 def test_patches_of_padding_are_not_what_is_strange(taken, tmp_path):
