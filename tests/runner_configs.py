@@ -7,9 +7,12 @@ import shutil
 from copy import deepcopy
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+from mmengine.runner import runner as runner_module
+from torch.utils._pytree import tree_map_only
 
 from mmdefect.analysis.config import unformatted
 
@@ -101,6 +104,27 @@ def add_mosaic(cfg) -> None:
         dataset=dict(leaf, pipeline=leaf.pipeline[:2]),
         pipeline=[dict(type='Mosaic', img_scale=(160, 160)), *leaf.pipeline[2:]],
     )
+
+
+def load_onto_another_device(monkeypatch) -> None:
+    """Load checkpoints as MMEngine does on a GPU, with one that every machine has.
+
+    Weights and optimizer go where the model is; whatever else is a tensor does not.
+
+    Args:
+        monkeypatch (pytest.MonkeyPatch): Changes what a Runner calls.
+    """
+    load = runner_module._load_checkpoint
+
+    def load_elsewhere(*args, **kwargs):
+        checkpoint = load(*args, **kwargs)
+        for name in set(checkpoint) - {'state_dict', 'ema_state_dict', 'optimizer'}:
+            checkpoint[name] = tree_map_only(
+                torch.Tensor, lambda tensor: tensor.to('meta'), checkpoint[name]
+            )
+        return checkpoint
+
+    monkeypatch.setattr(runner_module, '_load_checkpoint', load_elsewhere)
 
 
 @HOOKS.register_module(force=True)

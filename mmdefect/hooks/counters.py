@@ -141,17 +141,20 @@ class Seen:
 
     Args:
         images (int): How many defect images there are.
-        before (torch.Tensor, optional): ``flags`` of the run that is resumed; those of
-            another number of images are left aside.
+        before (list[int] or torch.Tensor, optional): ``flags`` of the run that is
+            resumed; those of another number of images are left aside.
 
     Attributes:
         flags (torch.Tensor): int64, 1 for each image that was seen.
     """
 
-    def __init__(self, images: int, before: torch.Tensor | None = None) -> None:
+    def __init__(
+        self, images: int, before: list[int] | torch.Tensor | None = None
+    ) -> None:
         self.flags = torch.zeros(images, dtype=torch.int64)
         if before is not None and len(before) == images:
-            self.flags |= before
+            # A tensor before the release, which MMEngine loads onto the GPU.
+            self.flags |= torch.as_tensor(before, device='cpu')
 
     def share(self) -> float:
         """Share of the images that any rank has seen; each then knows of all."""

@@ -94,7 +94,11 @@ class HardNormalHook(Hook):
         """
         state = checkpoint.get(KEY)
         if state is not None and runner._resume:
-            self._chosen = [(group, x.numpy()) for group, x in state['chosen']]
+            # Tensors before the release, which MMEngine loads onto the GPU.
+            self._chosen = [
+                (group, torch.as_tensor(indices, device='cpu').numpy())
+                for group, indices in state['chosen']
+            ]
             self._times_on_top = dict(state['times_on_top'])
             self._suspects = list(state['suspects'])
 
@@ -106,7 +110,7 @@ class HardNormalHook(Hook):
             checkpoint (dict): What is about to be saved.
         """
         checkpoint[KEY] = dict(
-            chosen=[(group, torch.from_numpy(x)) for group, x in self._chosen],
+            chosen=[(group, indices.tolist()) for group, indices in self._chosen],
             times_on_top=dict(self._times_on_top),
             suspects=list(self._suspects),
         )

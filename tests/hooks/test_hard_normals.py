@@ -13,7 +13,12 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rank_processes import torchrun
-from runner_configs import ROOT, RecordBatches, small_config
+from runner_configs import (
+    ROOT,
+    RecordBatches,
+    load_onto_another_device,
+    small_config,
+)
 
 from mmdefect import HardNormalHook
 from mmdefect.hooks import hard_normals
@@ -142,7 +147,7 @@ def test_the_log_and_the_checkpoint_name_the_images(synthetic, tmp_path, monkeyp
     state = torch.load(tmp_path / 'iter_15.pth', weights_only=False)['hard_normals']
     for line, (group, chosen) in zip(said, state['chosen']):
         assert f'from epoch {group // STEPS} on: 4 of 291 scored' in line
-        names = {hook_of(runner)._name(index) for index in chosen.tolist()}
+        names = {hook_of(runner)._name(index) for index in chosen}
         assert all(name in line for name in names)
 
 
@@ -172,6 +177,17 @@ def test_a_resumed_run_chooses_and_draws_the_same_images(
         again, batches = train(cfg)
         assert batches == whole[done:]
         assert [x.tolist() for _, x in hook_of(again)._chosen] == chosen
+
+
+def test_a_run_that_was_interrupted_on_a_gpu_draws_the_same_images(
+    synthetic, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(hard_normals, 'score_images', by_name())
+    cfg = hard_config(synthetic, tmp_path)
+    _, whole = train(cfg)
+    load_onto_another_device(monkeypatch)
+    cfg.resume, cfg.load_from = True, str(tmp_path / 'iter_9.pth')
+    assert train(cfg)[1] == whole[9:]
 
 
 def test_the_scores_are_those_of_the_model_at_the_end_of_the_epoch(synthetic, tmp_path):

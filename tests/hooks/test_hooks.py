@@ -13,7 +13,13 @@ from mmdet.registry import TRANSFORMS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rank_processes import torchrun
-from runner_configs import ROOT, RecordBatches, add_mosaic, small_config
+from runner_configs import (
+    ROOT,
+    RecordBatches,
+    add_mosaic,
+    load_onto_another_device,
+    small_config,
+)
 
 from mmdefect import (
     DefectPoolSampler,
@@ -367,6 +373,17 @@ def test_images_seen_before_an_interruption_stay_seen(synthetic, tmp_path):
     whole = logged(train(cfg).log_dir, 'seen')
     assert whole[0] < whole[5]
     cfg.resume, cfg.load_from = True, str(tmp_path / 'epoch_1.pth')
+    assert logged(train(cfg).log_dir, 'seen') == whole[6:]
+
+
+def test_a_run_that_was_interrupted_on_a_gpu_goes_on(synthetic, tmp_path, monkeypatch):
+    schedule = dict(type='QuotaScheduleHook', milestones=[(0, 3), (1, 2)])
+    hooks = [MONITOR, schedule, dict(type='QuotaResumeHook')]
+    cfg = tiny_config(synthetic, tmp_path, hooks)
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
+    whole = logged(train(cfg).log_dir, 'seen')
+    cfg.resume, cfg.load_from = True, str(tmp_path / 'epoch_1.pth')
+    load_onto_another_device(monkeypatch)
     assert logged(train(cfg).log_dir, 'seen') == whole[6:]
 
 
