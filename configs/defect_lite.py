@@ -29,6 +29,10 @@ model = dict(
     neck=dict(in_channels=[40, 112, 320], out_channels=64),
     bbox_head=dict(num_classes=len(_base_.classes), in_channels=64, feat_channels=64),
 )
+if pretrained:
+    optim_wrapper = dict(  # what is pretrained learns slower than what is new
+        paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.25)))
+    )
 
 _base_.train_pipeline[2].scale = img_scale  # Resize
 _base_.test_pipeline[1].scale = img_scale

@@ -17,6 +17,9 @@ if pretrained:  # --resume without a checkpoint forgets load_from
     model['backbone'] = dict(
         init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=pretrained)
     )
+    optim_wrapper = dict(  # what is pretrained learns slower than what is new
+        paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.25)))
+    )
 
 _base_.train_pipeline[2].scale = img_scale  # Resize
 _base_.test_pipeline[1].scale = img_scale

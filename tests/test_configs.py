@@ -14,6 +14,7 @@ import torch
 import yaml
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from runner_configs import ROOT, RecordBatches, edit_configs
@@ -220,6 +221,17 @@ def test_coco_weights_arrive_but_for_the_classes_and_the_log_names_those(
     (line,) = [one for one in log.read_text().splitlines() if ' weights come ' in one]
     named = line.partition('Of another shape, as with other classes: ')[2]
     assert set(named.rstrip('.').split(', ')) == left_out
+
+
+@pytest.mark.parametrize('name', ['defect_lite', 'defect_yolox_s'])
+@pytest.mark.parametrize(('edits', 'rates'), [({}, 2), (dict(pretrained=None), 1)])
+def test_only_a_pretrained_backbone_learns_slower(tmp_path, name, edits, rates):
+    configs = edit_configs(tmp_path, **edits)
+    cfg = Config.fromfile(str(configs / f'{name}.py'))
+    init_default_scope('mmdet')
+    optim_wrapper = build_optim_wrapper(MODELS.build(cfg.model), cfg.optim_wrapper)
+    groups = optim_wrapper.optimizer.param_groups
+    assert len({group['lr'] for group in groups}) == rates
 
 
 def test_yolox_without_its_sampler_lines_trains_on_plain_batches(with_data):

@@ -25,16 +25,11 @@ train_pipeline = [
     dict(type='PackDetInputs'),
 ]
 
-# What is pretrained learns slower than what is new.
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=0.002, weight_decay=0.05),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        custom_keys=dict(backbone=dict(lr_mult=0.25)),
-    ),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
 )
 param_scheduler = [
     dict(
