@@ -224,14 +224,21 @@ def test_coco_weights_arrive_but_for_the_classes_and_the_log_names_those(
 
 
 @pytest.mark.parametrize('name', ['defect_lite', 'defect_yolox_s'])
-@pytest.mark.parametrize(('edits', 'rates'), [({}, 2), (dict(pretrained=None), 1)])
-def test_only_a_pretrained_backbone_learns_slower(tmp_path, name, edits, rates):
+@pytest.mark.parametrize(('edits', 'share'), [({}, 0.25), (dict(pretrained=None), 1)])
+def test_only_a_pretrained_backbone_learns_slower(tmp_path, name, edits, share):
     configs = edit_configs(tmp_path, **edits)
     cfg = Config.fromfile(str(configs / f'{name}.py'))
     init_default_scope('mmdet')
-    optim_wrapper = build_optim_wrapper(MODELS.build(cfg.model), cfg.optim_wrapper)
-    groups = optim_wrapper.optimizer.param_groups
-    assert len({group['lr'] for group in groups}) == rates
+    model = MODELS.build(cfg.model)
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+    rate_of = {id(p): g['lr'] for g in optimizer.param_groups for p in g['params']}
+    rates = {
+        part: {rate_of[id(parameter)] for parameter in module.parameters()}
+        for part, module in model.named_children()
+    }
+    rate = cfg.optim_wrapper.optimizer.lr
+    assert rates['backbone'] == {share * rate}
+    assert rates['neck'] == rates['bbox_head'] == {rate}
 
 
 def test_yolox_without_its_sampler_lines_trains_on_plain_batches(with_data):

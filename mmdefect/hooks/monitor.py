@@ -234,8 +234,8 @@ class QuotaMonitorHook(Hook):
         figures = self._interval.figures()
         if self._images:
             figures['seen'] = self._seen.share()
-            # The message hub goes into checkpoints and comes back on resuming: with its
-            # tensors on the GPU, but for this a list.
+            # The message hub goes into checkpoints and comes back on resuming: a tensor
+            # would come back on the GPU.
             runner.message_hub.update_info('quota/seen', self._seen.flags.tolist())
         else:
             del figures['added']
