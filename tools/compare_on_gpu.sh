@@ -6,7 +6,7 @@ help='usage: bash tools/compare_on_gpu.sh CONFIG [ARGUMENT_OF_COMPARE...]
 
 Trains CONFIG, such as configs/defect_yolox_s.py with your data (batches of 16 at 640
 pixels), in seven ways to draw images, with two seeds, seven trainings at once: these take
-70 GB of GPU memory, and took 5 minutes for 900 iterations on an H200. --jobs 3 is for a
+72 GB of GPU memory, and took 5 minutes for 900 iterations on an H200. --jobs 3 is for a
 smaller GPU. It goes on where it was interrupted.
 
   bash tools/compare_on_gpu.sh configs/defect_yolox_s.py --iters 600
