@@ -1,7 +1,7 @@
 """All classes that a config can name. Importing this module registers them."""
 
-from mmdefect.delivery.paste import PasteDefect
 from mmdefect.delivery.preserving import DefectPreservingDataset
+from mmdefect.forms.paste import PasteDefect
 from mmdefect.hooks.hard_normals import HardNormalHook
 from mmdefect.hooks.monitor import QuotaMonitorHook
 from mmdefect.hooks.resume import QuotaResumeHook

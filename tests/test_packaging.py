@@ -239,7 +239,7 @@ def test_the_wheel_holds_the_package_and_real_configs_and_nothing_else(wheel):
         names = archive.namelist()
     sources = (ROOT / 'mmdefect').rglob('*.py')
     package = {path.relative_to(ROOT).as_posix() for path in sources}
-    package |= {'mmdefect/py.typed', 'mmdefect/analysis/review/page.html'}
+    package |= {'mmdefect/py.typed', 'mmdefect/review/page.html'}
     package |= {*(f'mmdefect/.mim/{name}' for name in CONFIGS)}
     assert {name for name in names if '.dist-info/' not in name} == package
 

@@ -6,9 +6,9 @@ from typing import Any, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
-from mmdefect.checks.dataset import is_a, pipelines_of, walk_transforms
 from mmdefect.checks.finding import Finding
 from mmdefect.pools.scan import counts
+from mmdefect.pools.walk import is_a, pipelines_of, walk_transforms
 from mmdefect.pools.wrappers import class_names, leaf_of, unwrap
 
 # Share of the boxes that may be smaller than a cell of the finest feature map.

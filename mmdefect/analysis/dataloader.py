@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 from mmdefect.analysis.config import warn
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.failures import what_fails
-from mmdefect.checks.dataset import walk_datasets
 from mmdefect.delivery.files import (
     broken_files,
     check_image_directory,
     missing_files,
 )
+from mmdefect.pools.walk import walk_datasets
 
 if TYPE_CHECKING:
     from mmengine.config import Config

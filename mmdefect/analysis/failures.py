@@ -6,7 +6,7 @@ from typing import Any, Iterable
 
 from mmdefect.analysis.config import is_ours
 from mmdefect.delivery.attempts import Attempts
-from mmdefect.delivery.errors import RejectedError
+from mmdefect.images.errors import RejectedError
 from mmdefect.pools.forms import split_index
 
 # How often an image is tried again: what fails at random fails soon.

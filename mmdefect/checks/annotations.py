@@ -7,7 +7,6 @@ from typing import Any, Iterable, Sequence
 import numpy as np
 
 from mmdefect.checks.coco_files import CocoFiles, check_ids, coco_losses
-from mmdefect.checks.dataset import DATASET
 from mmdefect.checks.finding import Finding
 from mmdefect.checks.labels import check_labels, keys_of
 from mmdefect.checks.losses import (
@@ -22,6 +21,7 @@ from mmdefect.checks.xml_files import reads_xml, xml_images, xml_losses
 from mmdefect.pools.coco import is_coco
 from mmdefect.pools.photographs import Photographs
 from mmdefect.pools.scan import Part, Scan, scan, union
+from mmdefect.pools.walk import DATASET
 from mmdefect.pools.wrappers import class_names, describe
 
 

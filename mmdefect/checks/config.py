@@ -8,18 +8,10 @@ from __future__ import annotations
 from inspect import signature
 from typing import Any, Iterable, Iterator, Mapping
 
-from mmdefect.checks.dataset import (
-    DATASET,
-    WRAP,
-    WRAPPER,
-    check_dataset,
-    check_pipeline,
-    is_a,
-    is_sliced,
-    sliced,
-)
+from mmdefect.checks.dataset import WRAP, check_dataset, check_pipeline, sliced
 from mmdefect.checks.finding import Finding
 from mmdefect.plan.quotas import OVER_SMALL, usual_over, usual_quota
+from mmdefect.pools.walk import DATASET, WRAPPER, is_a, is_sliced
 from mmdefect.pools.wrappers import class_names, unwrap
 
 # Hooks that reach for the outermost dataset, for what, and what comes of it.

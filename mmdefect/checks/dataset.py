@@ -5,13 +5,18 @@ Datasets are checked as built objects, which tell what a config really came to.
 
 from __future__ import annotations
 
-from typing import Any, Iterator
+from typing import Any
 
 from mmdefect.checks.finding import Finding
-
-WRAPPER = 'DefectPreservingDataset'
-
-DATASET = 'train_dataloader.dataset'
+from mmdefect.pools.walk import (
+    DATASET,
+    WRAPPER,
+    is_a,
+    is_sliced,
+    pipelines_of,
+    walk_datasets,
+    walk_transforms,
+)
 
 WRAP = f"dataset=dict(_delete_=True, type='{WRAPPER}', dataset=...)"
 
@@ -33,49 +38,6 @@ REFUSING = {
     'Albu': ('skip_img_without_anno', True, 'every normal image'),
     'LoadImageFromFile': ('ignore_empty', True, 'an image that cannot be read'),
 }
-
-
-def walk_datasets(dataset: Any, where: str = DATASET) -> Iterator[tuple[str, Any]]:
-    """A dataset and all that it wraps, outermost first.
-
-    Args:
-        dataset: The outermost dataset.
-        where (str): Its key in the config.
-
-    Yields:
-        tuple[str, Any]: The key and the dataset.
-    """
-    if not hasattr(dataset, '__dict__'):  # a user's dataset may hold its name so
-        return
-    yield where, dataset
-    held = vars(dataset)
-    if is_sliced(dataset):
-        yield from walk_datasets(held['_dataset'], where)
-    elif 'dataset' in held:
-        yield from walk_datasets(held['dataset'], f'{where}.dataset')
-    for number, part in enumerate(held.get('datasets') or ()):
-        yield from walk_datasets(part, f'{where}.datasets[{number}]')
-
-
-def walk_transforms(pipeline: Any, where: str) -> Iterator[tuple[str, Any]]:
-    """The transforms of a pipeline and all that they hold, where they may run.
-
-    Args:
-        pipeline: A list of transforms, or a ``Compose``.
-        where (str): Its key in the config.
-
-    Yields:
-        tuple[str, Any]: The key and the transform.
-    """
-    if type(pipeline).__name__ == 'Compose':
-        pipeline = pipeline.transforms
-    if isinstance(pipeline, (list, tuple)):
-        for number, transform in enumerate(pipeline):
-            yield from walk_transforms(transform, f'{where}[{number}]')
-    elif getattr(pipeline, 'prob', None) != 0:
-        yield where, pipeline
-        if hasattr(pipeline, 'transforms'):
-            yield from walk_transforms(pipeline.transforms, f'{where}.transforms')
 
 
 def cutting_transforms(dataset: Any) -> list[tuple[str, str]]:
@@ -183,12 +145,6 @@ def check_pipeline(pipeline: Any, where: str, preserved: bool) -> list[Finding]:
     return findings
 
 
-def is_sliced(dataset: Any) -> bool:
-    """Whether MMEngine has put its ``num_batch_per_epoch`` wrapper around a dataset."""
-    # By MMEngine, to `num_batch_per_epoch`; the key of the dataset stays the same.
-    return '_dataset' in vars(dataset)
-
-
 def sliced(number: int, unit: str = 'images') -> Finding:
     """The finding that ``num_batch_per_epoch`` is."""
     return Finding(
@@ -200,36 +156,9 @@ def sliced(number: int, unit: str = 'images') -> Finding:
     )
 
 
-def pipelines_of(dataset: Any) -> Iterator[tuple[str, Any]]:
-    """The pipelines of a dataset and of all that it wraps.
-
-    Args:
-        dataset: The outermost dataset.
-
-    Yields:
-        tuple[str, Any]: Key in the config, and the transforms that run.
-    """
-    for where, part in walk_datasets(dataset):
-        held = vars(part)
-        pipeline = held.get('pipeline')
-        if pipeline is None:
-            continue
-        skipped = held.get('_skip_type_keys') or ()
-        if skipped:
-            kinds = zip(pipeline, held['pipeline_types'])
-            pipeline = [None if kind in skipped else step for step, kind in kinds]
-        yield f'{where}.pipeline', pipeline
-
-
 def _find(kinds: tuple[str, ...], pipeline: Any, where: str) -> list[tuple[str, str]]:
     return [
         (place, type(transform).__name__)
         for place, transform in walk_transforms(pipeline, where)
         if any(is_a(transform, kind) for kind in kinds)
     ]
-
-
-def is_a(thing: Any, name: str) -> bool:
-    """Whether a thing is of a class of that name, or of one derived from it."""
-    # By name, so that neither MMDetection nor MMCV has to be imported.
-    return any(kind.__name__ == name for kind in type(thing).__mro__)

@@ -7,9 +7,9 @@ from contextlib import suppress
 from typing import Any, Iterable, Sequence
 
 from mmdefect.checks.coco_files import CocoFile, CocoFiles
-from mmdefect.checks.dataset import DATASET, walk_datasets
 from mmdefect.checks.finding import Finding
 from mmdefect.checks.spelling import nearest, shorten
+from mmdefect.pools.walk import DATASET, walk_datasets
 from mmdefect.pools.wrappers import class_names, describe, unwrap
 
 

@@ -7,11 +7,11 @@ from typing import Any, Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from mmdefect.checks.dataset import DATASET, walk_datasets
 from mmdefect.checks.finding import Finding
 from mmdefect.plan.quotas import LINE
 from mmdefect.pools.pools import RESERVED
 from mmdefect.pools.scan import Scan
+from mmdefect.pools.walk import DATASET, walk_datasets
 
 
 def check_defect_classes(defect_classes: Any, scanned: Scan) -> tuple[str, ...]:

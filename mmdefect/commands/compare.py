@@ -43,14 +43,14 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterator, Sequence
 
-from mmdefect.analysis.comparison import MAIN, OURS, PLAIN, name_of, quota_of
 from mmdefect.commands.command_line import Parser, add_cfg_options, percent
+from mmdefect.comparison import MAIN, OURS, PLAIN, name_of, quota_of
 
 if TYPE_CHECKING:
     from mmengine.config import Config
     from rich.console import Console
 
-    from mmdefect.analysis.comparison.runs import Run
+    from mmdefect.comparison.runs import Run
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -225,7 +225,7 @@ def show_summary(summary: dict, metrics: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mmdefect.analysis.comparison.results import lower_is_better
+    from mmdefect.comparison.results import lower_is_better
 
     console = Console(highlight=False)
     for metric in metrics:
@@ -266,15 +266,15 @@ def report(runs: list[Run], told: dict, args: argparse.Namespace) -> None:
     """Print the tables, and write ``results.json`` and ``curves.png``."""
     from rich.console import Console
 
-    from mmdefect.analysis.comparison import learning
-    from mmdefect.analysis.comparison.curves import draw
-    from mmdefect.analysis.comparison.results import (
+    from mmdefect.comparison import learning
+    from mmdefect.comparison.curves import draw
+    from mmdefect.comparison.results import (
         check_fairness,
         collect,
         metrics_to_show,
         summarize,
     )
-    from mmdefect.analysis.comparison.training import write
+    from mmdefect.comparison.training import write
 
     entries = collect(runs)
     summary = summarize(entries)
@@ -336,13 +336,13 @@ def prepare(args: argparse.Namespace) -> tuple[dict[str, Config], dict, dict]:
     from mmdet.utils import register_all_modules
     from mmengine.registry import init_default_scope
 
-    from mmdefect.analysis.comparison.configs import (
+    from mmdefect.comparison.configs import (
         look_at,
         pool_arguments,
         shared_config,
         use_sampler,
     )
-    from mmdefect.analysis.comparison.figures import draw_figures
+    from mmdefect.comparison.figures import draw_figures
 
     register_all_modules(init_default_scope=False)
     init_default_scope('mmdet')
@@ -392,7 +392,7 @@ def train(runs: list[Run], args: argparse.Namespace, console: Console) -> bool:
         TimeRemainingColumn,
     )
 
-    from mmdefect.analysis.comparison.runs import train_all
+    from mmdefect.comparison.runs import train_all
 
     todo = [run for run in runs if not run.finished]
     bar = Progress(
@@ -432,8 +432,8 @@ def run(args: argparse.Namespace) -> int:
     """
     from rich.console import Console
 
-    from mmdefect.analysis.comparison.runs import write_configs
     from mmdefect.analysis.config import running
+    from mmdefect.comparison.runs import write_configs
 
     try:
         with quiet(), running('there is nothing to compare'):

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Sequence
 from mmdefect.commands.command_line import Parser, add_cfg_options, progress
 
 if TYPE_CHECKING:
-    from mmdefect.analysis.review.judging import Outcome
+    from mmdefect.review.judging import Outcome
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -132,7 +132,7 @@ def show(outcome: Outcome, folder: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mmdefect.analysis.review.page import interval, percent, sentence
+    from mmdefect.review.page import interval, percent, sentence
 
     review = outcome.review
     console = Console(highlight=False)
@@ -182,14 +182,14 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         int: 0, or 1 where a requirement is not met.
     """
-    from mmdefect.analysis.review.judging import (
+    from mmdefect.review.judging import (
         Detector,
         Settings,
         review_images,
         review_split,
     )
-    from mmdefect.analysis.review.page import PAGE
-    from mmdefect.analysis.review.requirement import parse
+    from mmdefect.review.page import PAGE
+    from mmdefect.review.requirement import parse
 
     requirements = [parse(text) for text in args.require]
     config, checkpoint = find(args.detector)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Sequence
 
-from mmdefect.checks.dataset import DATASET, WRAPPER, is_a, walk_datasets
+from mmdefect.pools.walk import DATASET, WRAPPER, is_a, walk_datasets
 
 
 def check_defect_classes(names: Sequence[str], known: Iterable[Sequence[str]]) -> None:

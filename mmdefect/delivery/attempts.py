@@ -9,17 +9,17 @@ from typing import Any, Callable, Iterable, Protocol, Sequence
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from mmdefect.checks.dataset import walk_datasets, walk_transforms
-from mmdefect.delivery.errors import RejectedError
 from mmdefect.delivery.partners import Partners
-from mmdefect.delivery.remembering import remembering
-from mmdefect.delivery.steps import (
+from mmdefect.images.errors import RejectedError
+from mmdefect.images.remembering import remembering
+from mmdefect.images.transforms import (
     reads_file,
     replaced,
     split_at_loading,
     steps_of,
     without_cutting,
 )
+from mmdefect.pools.walk import walk_datasets, walk_transforms
 
 # Words in the names of transforms that may lose a defect, but make a new image and
 # leave the old one as it is, and how often these are tried in one attempt.
@@ -324,11 +324,11 @@ def _with_memory(results: Any) -> Any:
 def _traced_type(boxes: Any) -> Any:
     # What such boxes are that remember. MMRotate may not be installed.
     if type(boxes).__name__ == 'HorizontalBoxes':
-        from mmdefect.delivery.boxes import TracedBoxes
+        from mmdefect.images.boxes import TracedBoxes
 
         return TracedBoxes
     if type(boxes).__name__ in ('RotatedBoxes', 'QuadriBoxes'):
-        from mmdefect.delivery.turned_boxes import TRACED
+        from mmdefect.images.turned_boxes import TRACED
 
         return TRACED.get(type(boxes))
     return None

@@ -8,15 +8,15 @@ from typing import Any, Sequence
 import numpy as np
 from mmengine.logging import print_log
 
-from mmdefect.checks.dataset import DATASET
 from mmdefect.delivery.attempts import Form, check_form
-from mmdefect.delivery.counterexample import LEAST, Counterexample, free_windows
-from mmdefect.delivery.paste import PasteDefect
-from mmdefect.delivery.pasted import Pasted
-from mmdefect.delivery.sources import Sources, check_sources
+from mmdefect.forms.counterexample import LEAST, Counterexample, free_windows
+from mmdefect.forms.paste import PasteDefect
+from mmdefect.forms.pasted import Pasted
+from mmdefect.forms.sources import Sources, check_sources
 from mmdefect.plan.quotas import LINE
 from mmdefect.pools.forms import COUNTEREXAMPLE, pasted_class
 from mmdefect.pools.labels import LabelNames
+from mmdefect.pools.walk import DATASET
 
 
 class Changes:

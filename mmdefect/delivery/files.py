@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager
 from typing import Any, Iterator
 
-from mmdefect.delivery.steps import reads_file, steps_of
+from mmdefect.images.transforms import reads_file, steps_of
 from mmdefect.pools.unreadable import explain
 
 

@@ -8,9 +8,9 @@ from typing import Any, Callable, Iterator, Sequence, TypeVar
 
 import torch
 
-from mmdefect.checks.dataset import walk_transforms
-from mmdefect.delivery.errors import IN_A_ROW, RejectedError
-from mmdefect.delivery.steps import replaced, steps_in
+from mmdefect.images.errors import IN_A_ROW, RejectedError
+from mmdefect.images.transforms import replaced, steps_in
+from mmdefect.pools.walk import walk_transforms
 
 T = TypeVar('T')
 Load = Callable[[Any, int], Any]

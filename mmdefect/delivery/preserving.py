@@ -13,7 +13,6 @@ from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS, TRANSFORMS
 
-from mmdefect.checks.dataset import DATASET
 from mmdefect.delivery.arguments import (
     check_arguments,
     check_defect_classes,
@@ -21,18 +20,19 @@ from mmdefect.delivery.arguments import (
 )
 from mmdefect.delivery.attempts import Attempts
 from mmdefect.delivery.changes import Changes
-from mmdefect.delivery.errors import IN_A_ROW, RejectedError
 from mmdefect.delivery.files import (
     broken_files,
     check_image_directory,
     missing_files,
 )
 from mmdefect.delivery.shared import EVENTS, Counts, Names
-from mmdefect.delivery.steps import steps_of
+from mmdefect.images.errors import IN_A_ROW, RejectedError
+from mmdefect.images.transforms import steps_of
 from mmdefect.pools.forms import COUNTEREXAMPLE, Forms
 from mmdefect.pools.labels import LabelNames
 from mmdefect.pools.pools import RESERVED, make_pools
 from mmdefect.pools.scan import counts, scan
+from mmdefect.pools.walk import DATASET
 from mmdefect.pools.wrappers import class_names, describe, unwrap
 
 # How often a normal image is tried again that a pipeline refuses: rarely by chance.

@@ -17,10 +17,10 @@ from mmdefect.checks.optimizer_step import accumulated_batches, check_optimizer_
 from mmdefect.checks.top_names import check_top_names
 from mmdefect.delivery.defect_images import DefectImages
 from mmdefect.delivery.delivered import counted_classes, delivered_classes, shows
-from mmdefect.delivery.samples import samples_of
 from mmdefect.hooks.batch_sampler import followed_batch_sampler, quota_batch_sampler
 from mmdefect.hooks.counters import OWN_FIGURES, Interval, Losses, Seen, figure_of
 from mmdefect.hooks.text_log import leave_out
+from mmdefect.images.samples import samples_of
 from mmdefect.plan.plan import Plan
 from mmdefect.pools.forms import COUNTEREXAMPLE, split_index
 from mmdefect.samplers.draws import (

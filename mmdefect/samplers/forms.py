@@ -6,10 +6,11 @@ from typing import Any, Mapping
 
 import numpy as np
 
-from mmdefect.checks.dataset import DATASET, WRAP, WRAPPER
+from mmdefect.checks.dataset import WRAP
 from mmdefect.plan.plan import Plan
 from mmdefect.plan.quotas import LINE
 from mmdefect.pools.forms import COUNTEREXAMPLE, PASTED, Forms
+from mmdefect.pools.walk import DATASET, WRAPPER
 from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from mmengine.config import ConfigDict
 
-from mmdefect.checks.dataset import DATASET
 from mmdefect.checks.pools import (
     check_defect_classes,
     check_pool_names,
@@ -18,6 +17,7 @@ from mmdefect.checks.pools import (
 )
 from mmdefect.pools.pools import make_pools
 from mmdefect.pools.scan import Scan, scan
+from mmdefect.pools.walk import DATASET
 
 NONE = np.array([], np.int64)
 SCANNED = Scan(9, {'crack': np.array([1]), 'dent': NONE, 'normal': NONE}, NONE)

@@ -19,19 +19,6 @@ from mmengine.config import Config
 from mmengine.registry import DATA_SAMPLERS, DATASETS, init_default_scope
 from runner_configs import ROOT, add_mosaic, small_config
 
-from mmdefect.analysis.comparison import PLAIN, quota_of
-from mmdefect.analysis.comparison.configs import (
-    QUOTA_HOOKS,
-    kind,
-    look_at,
-    shared_config,
-)
-from mmdefect.analysis.comparison.results import (
-    check_fairness,
-    metrics_to_show,
-    summarize,
-)
-from mmdefect.analysis.comparison.samplers import EndlessSampler
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.commands.compare import (
     parse_args,
@@ -41,6 +28,19 @@ from mmdefect.commands.compare import (
     show_summary,
 )
 from mmdefect.commands.main import main
+from mmdefect.comparison import PLAIN, quota_of
+from mmdefect.comparison.configs import (
+    QUOTA_HOOKS,
+    kind,
+    look_at,
+    shared_config,
+)
+from mmdefect.comparison.results import (
+    check_fairness,
+    metrics_to_show,
+    summarize,
+)
+from mmdefect.comparison.samplers import EndlessSampler
 
 ALL = [
     'stock',

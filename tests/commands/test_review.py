@@ -20,9 +20,9 @@ from mmengine.registry import DATASETS
 from spot_detector import SpotDetector
 
 from mmdefect import DefectPoolSampler
-from mmdefect.analysis.review import judging, scores
-from mmdefect.analysis.review.unlikeness import Unlike
 from mmdefect.commands.main import main
+from mmdefect.review import judging, scores
+from mmdefect.review.unlikeness import Unlike
 
 BROWSER = shutil.which('chromium') or shutil.which('google-chrome')
 

@@ -20,8 +20,8 @@ from runner_configs import RecordBatches
 
 from mmdefect.analysis.check import check
 from mmdefect.commands.main import main
-from mmdefect.delivery.remembering import remembering
-from mmdefect.delivery.turned_boxes import TRACED
+from mmdefect.images.remembering import remembering
+from mmdefect.images.turned_boxes import TRACED
 
 CONFIGS = Path(mmrotate.__file__).parent / '.mim/configs'
 SIZE = 96

@@ -1,0 +1,152 @@
+"""The trainings of a comparison: where each writes, and whether it is finished."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Generator, NamedTuple, Sequence
+
+import torch
+from mmengine.config import Config
+
+from mmdefect.analysis.errors import UnusableError
+from mmdefect.comparison import training
+from mmdefect.comparison.fewer import set_seed
+from mmdefect.comparison.training import curve_of, read_curve, write
+
+
+class Run(NamedTuple):
+    """One training.
+
+    Args:
+        sampler (str): Name of the sampler.
+        seed (int): The seed.
+        folder (Path): Where it writes.
+    """
+
+    sampler: str
+    seed: int
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        """Path: Its config, beside the folder, where a Runner writes one as well."""
+        return self.folder.with_suffix('.py')
+
+    @property
+    def finished(self) -> bool:
+        """bool: Whether it was trained to its end."""
+        return (self.folder / 'result.json').is_file()
+
+    @property
+    def iteration(self) -> int:
+        """int: Of its last validation."""
+        return max((n['iter'] for n in read_curve(curve_of(self.folder))), default=0)
+
+
+def write_configs(configs: dict[str, Config], work_dir: str, seeds: int) -> list[Run]:
+    """Write the config of every run, and refuse to mix with runs of other settings.
+
+    Args:
+        configs (dict[str, Config]): By name of the sampler.
+        work_dir (str): Where all runs write.
+        seeds (int): Number of seeds.
+
+    Returns:
+        list[Run]: The runs.
+
+    Raises:
+        UnusableError: If a run of other settings is there.
+    """
+    runs, texts = [], []
+    for seed in range(seeds):
+        for name, cfg in configs.items():
+            cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
+            set_seed(cfg.train_dataloader.dataset, seed)
+            runs.append(Run(name, seed, Path(work_dir, name, f'seed_{seed}')))
+            texts.append(cfg.pretty_text)
+    for run, text in zip(runs, texts):
+        path = run.config
+        if path.is_file() and path.read_text(encoding='utf-8') != text:
+            raise UnusableError(
+                f'{run.folder} was trained with other settings: '
+                'choose another --work-dir, or remove it'
+            )
+    for run, text in zip(runs, texts):
+        run.folder.mkdir(parents=True, exist_ok=True)
+        write(run.config, text)
+    return runs
+
+
+def start(run: Run, jobs: int) -> subprocess.Popen:
+    """Start a run in a process of its own."""
+    # The machine may have more cores than this process may use; and threads that spin
+    # while they wait take them from the other runs and the data loading.
+    threads = str(max(torch.get_num_threads() // jobs, 1))
+    with open(run.folder / 'log.txt', 'ab') as log:
+        return subprocess.Popen(
+            [sys.executable, '-m', training.__name__, str(run.config)],
+            env={
+                'OMP_WAIT_POLICY': 'PASSIVE',
+                **os.environ,
+                'OMP_NUM_THREADS': threads,
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+
+
+class Event(NamedTuple):
+    """How far the trainings are.
+
+    Args:
+        iterations (int): Iterations done, in all.
+        done (int): Runs that ended.
+        ended (Run, optional): The run that ended just now.
+        failed (bool): Whether it failed.
+    """
+
+    iterations: int
+    done: int
+    ended: Run | None = None
+    failed: bool = False
+
+
+def train_all(
+    runs: Sequence[Run], iters: int, jobs: int
+) -> Generator[Event, None, None]:
+    """Train runs, some at once. Leaving the loop over the events ends the trainings.
+
+    Args:
+        runs (Sequence[Run]): What is to be trained.
+        iters (int): Length of each.
+        jobs (int): How many at once.
+
+    Yields:
+        Event: One for each run that ends, and a few a second meanwhile.
+    """
+    waiting = list(runs)
+    working: dict[Run, subprocess.Popen] = {}
+    try:
+        while waiting or working:
+            while waiting and len(working) < jobs:
+                run = waiting.pop(0)
+                working[run] = start(run, jobs)
+            time.sleep(0.2)
+            for run in [
+                r for r, process in working.items() if process.poll() is not None
+            ]:
+                failed = bool(working.pop(run).returncode) or not run.finished
+                done = len(runs) - len(waiting) - len(working)
+                yield Event(done * iters, done, run, failed)
+            done = len(runs) - len(waiting) - len(working)
+            yield Event(done * iters + sum(run.iteration for run in working), done)
+    finally:
+        for process in working.values():
+            process.terminate()
+        for process in working.values():
+            process.wait()

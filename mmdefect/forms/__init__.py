@@ -1,0 +1,1 @@
+"""An image in another form: with a defect pasted in, or without its own."""

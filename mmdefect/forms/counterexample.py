@@ -1,0 +1,148 @@
+"""A defect image, delivered without its defect: a part of it that shows none."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Iterator, NamedTuple, Sequence
+
+import numpy as np
+import torch
+
+from mmdefect.forms.paste import boxes_of, photograph
+from mmdefect.images.errors import RejectedError
+
+# Least share of the photograph's area that a part without a defect has: a smaller one
+# would be scaled up to more than twice its size.
+LEAST = 0.25
+
+# What is kept clear around a box, as a share of its sides and in pixels: boxes are
+# drawn by hand.
+CLEAR, PIXELS = 0.1, 2
+
+
+class Window(NamedTuple):
+    """A part of a photograph, in whole pixels."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def area(self) -> int:
+        """int: In pixels."""
+        return max(self.right - self.left, 0) * max(self.bottom - self.top, 0)
+
+
+def free_windows(shape: Sequence[int], boxes: np.ndarray) -> list[Window]:
+    """The largest parts of a photograph that show nothing of any box.
+
+    Args:
+        shape (Sequence[int]): Height and width of the photograph in pixels.
+        boxes (np.ndarray): x1, y1, x2, y2 in pixels, of shape (n, 4).
+
+    Returns:
+        list[Window]: Those of ``LEAST`` of its area or more. They may overlap.
+    """
+    height, width = shape
+    least = LEAST * height * width
+    windows = {Window(0, 0, width, height)}
+    for box in boxes:
+        clear = np.maximum(CLEAR * (box[2:] - box[:2]), PIXELS)
+        x1, y1 = np.floor(box[:2] - clear).astype(int).tolist()
+        x2, y2 = np.ceil(box[2:] + clear).astype(int).tolist()
+        beside = {part for w in windows for part in _beside(w, Window(x1, y1, x2, y2))}
+        windows = {part for part in beside if part.area >= least}
+    return sorted(windows)
+
+
+def _beside(window: Window, box: Window) -> Iterator[Window]:
+    left, top, right, bottom = window
+    if not (
+        left < box.right and box.left < right and top < box.bottom and box.top < bottom
+    ):
+        yield window
+        return
+    yield Window(left, top, box.left, bottom)
+    yield Window(box.right, top, right, bottom)
+    yield Window(left, top, right, box.top)
+    yield Window(left, box.bottom, right, bottom)
+
+
+class Counterexample:
+    """Crops an image to a part that shows no defect, one of the largest.
+
+    Args:
+        labels (Sequence[int]): Labels of the defect classes.
+
+    Attributes:
+        wanted (frozenset[int]): Nothing.
+    """
+
+    wanted: frozenset[int] = frozenset()
+
+    def __init__(self, labels: Sequence[int]) -> None:
+        self._labels = list(labels)
+
+    def __call__(self, results: dict) -> dict:
+        """Crop it.
+
+        Args:
+            results (dict): The image and its instances, as loaded.
+
+        Returns:
+            dict: The same.
+
+        Raises:
+            RejectedError: If there is no such part.
+        """
+        hides = defects_of(results['gt_bboxes_labels'], self._labels)
+        ignored = results.get('gt_ignore_flags')
+        if ignored is not None:
+            hides = hides | np.asarray(ignored, bool)
+        windows = free_windows(photograph(results), boxes_of(results)[hides])
+        if not windows:
+            raise RejectedError('no part without a defect is large enough')
+        largest = max(window.area for window in windows)
+        large = [window for window in windows if window.area >= largest / 2]
+        return crop(results, random.choice(large), np.flatnonzero(~hides))
+
+
+def defects_of(labels: Any, classes: Sequence[int]) -> np.ndarray:
+    """Which instances are of some classes, bool of shape (n,)."""
+    return np.isin(np.asarray(labels, np.int64), classes)
+
+
+def crop(results: dict, window: Window, kept: np.ndarray) -> dict:
+    """Crop an image.
+
+    Args:
+        results (dict): The image and its instances. They are replaced, not changed.
+        window (Window): What is left of it.
+        kept (np.ndarray): Numbers of the instances that may stay, where a part of their
+            boxes does.
+
+    Returns:
+        dict: The same.
+    """
+    from mmdet.structures.bbox import HorizontalBoxes
+
+    left, top, right, bottom = window
+    part = slice(top, bottom), slice(left, right)
+    for key in ('img', 'gt_seg_map'):
+        if results.get(key) is not None:
+            results[key] = results[key][part].copy()
+    shape = results['img_shape'] = results['img'].shape[:2]
+    boxes = HorizontalBoxes(torch.as_tensor(boxes_of(results)[kept]).float())
+    boxes.translate_([-left, -top])
+    boxes.clip_(shape)
+    inside = ((boxes.widths > 0) & (boxes.heights > 0)).numpy()
+    array = isinstance(results['gt_bboxes'], np.ndarray)
+    results['gt_bboxes'] = boxes[inside].numpy() if array else boxes[inside]
+    for key in ('gt_bboxes_labels', 'gt_ignore_flags'):
+        if key in results:
+            results[key] = results[key][kept[inside]]
+    if 'gt_masks' in results:
+        masks = results['gt_masks'][kept[inside]]
+        results['gt_masks'] = masks.crop(np.array(window))
+    return results

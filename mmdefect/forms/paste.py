@@ -1,0 +1,371 @@
+"""PasteDefect: a defect of another image is pasted into one that shows none."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Sequence
+
+import numpy as np
+import torch
+from mmengine.registry import TRANSFORMS
+
+from mmdefect.forms.patches import (
+    BLENDS,
+    Patch,
+    alike,
+    cut,
+    edge,
+    mirrored,
+    resized,
+)
+
+# Places that are tried until one is on no other box.
+PLACES = 20
+
+
+@TRANSFORMS.register_module()
+class PasteDefect:
+    """Pastes a defect of another image into an image that shows none.
+
+    A box suffices: what it holds is cut out with some of its surroundings, scaled,
+    flipped and turned, brought to the brightness and contrast of the place that it is
+    put into, and fades into it in an ellipse. What the border of its photograph cuts
+    stays at the border. Where there are masks, it is cut out by its mask. What follows
+    in the pipeline finds the new instance among the others.
+
+    ``quota=dict(defect=2, pasted=2)`` uses it by itself, see
+    ``DefectPreservingDataset``. In a pipeline of ``MultiImageMixDataset`` it also works
+    with any other sampler. It stands before what moves or crops images.
+
+    Compare Dwibedi et al., "Cut, paste and learn: surprisingly easy synthesis for
+    instance detection", ICCV 2017, and Ghiasi et al., "Simple copy-paste is a strong
+    data augmentation method for instance segmentation", CVPR 2021.
+
+    Args:
+        prob (float): Share of the images without a defect that get one, in a pipeline.
+            Defaults to 1.
+        scale_range (Sequence[float]): Least and largest factor of the defect's size.
+            Defaults to (0.7, 1.4).
+        max_size (float): The largest box that is pasted, as a share of the photograph's
+            sides: of that which it is cut from, and of that which it is pasted into.
+            Defaults to 0.5.
+        context (float): How much around the box is cut out besides on each side, as a
+            share of the box's. Defaults to 0.25.
+        blur (float): Width of the edge that fades, as a share of the box's sides.
+            Defaults to 0.15.
+        turn (bool): Whether to turn by right angles too, which is for surfaces without
+            a direction. Defaults to False.
+        blend (str): ``'soft'``, or ``'poisson'`` for OpenCV's ``seamlessClone``, which
+            works on 8 bits. Defaults to 'soft'.
+        defect_classes (Sequence[str], optional): Names of the classes that count as
+            defects. None is every class. Defaults to None.
+
+    Raises:
+        TypeError: If an argument is of another type than said here.
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        prob: float = 1.0,
+        scale_range: Sequence[float] = (0.7, 1.4),
+        max_size: float = 0.5,
+        context: float = 0.25,
+        blur: float = 0.15,
+        turn: bool = False,
+        blend: str = 'soft',
+        defect_classes: Sequence[str] | None = None,
+    ) -> None:
+        shares = dict(prob=prob, max_size=max_size, context=context, blur=blur)
+        for name, value in shares.items():
+            _check_share(name, value)
+        if not isinstance(turn, bool):
+            raise TypeError(f'turn={turn!r}: expected True or False; {_line("turn")}')
+        if blend not in BLENDS:
+            raise ValueError(
+                f'blend={blend!r}: expected one of {", ".join(map(repr, BLENDS))}; '
+                + _line('blend')
+            )
+        self.prob = prob
+        self.scale_range = _check_range(scale_range)
+        self.max_size = max_size
+        self.context = context
+        self.blur = blur
+        self.turn = turn
+        self.blend = blend
+        self.defect_classes = defect_classes
+        # Of a pipeline: a dataset and what can be pasted of it, and labels of defects.
+        self.sources: Any = None
+        self._labels: set[int] = set()
+
+    # One defect into one image -------------------------------------------------------
+
+    def fits(self, box: Any, shape: Sequence[int]) -> bool:
+        """Whether a box is small enough, at its least scale, for a photograph.
+
+        Args:
+            box (Sequence[float]): x1, y1, x2, y2 in pixels.
+            shape (Sequence[int]): Height and width of the photograph in pixels.
+        """
+        return self._largest_scale(box, shape) >= self.scale_range[0]
+
+    def _largest_scale(self, box: Any, shape: Sequence[int]) -> float:
+        x1, y1, x2, y2 = box
+        height, width = (self.max_size * side for side in shape)
+        return min(height / max(y2 - y1, 1e-9), width / max(x2 - x1, 1e-9))
+
+    def cut(self, image: np.ndarray, box: Sequence[float], mask: Any = None) -> Patch:
+        """Cut a defect out of its photograph.
+
+        Args:
+            image (np.ndarray): The photograph.
+            box (Sequence[float]): Its box, x1, y1, x2, y2 in pixels.
+            mask (np.ndarray, optional): Where it is, uint8 of the photograph's size.
+
+        Returns:
+            Patch: The defect.
+        """
+        return cut(image, box, self.context, mask)
+
+    def paste(self, results: dict, patch: Patch, label: int) -> bool:
+        """Paste a defect into an image, somewhere at random.
+
+        A defect that the border of its photograph cuts is put to the same border.
+
+        Args:
+            results (dict): The image and its instances. The image is written into.
+            patch (Patch): The defect.
+            label (int): Its label.
+
+        Returns:
+            bool: Whether there was a place for it.
+        """
+        height, width = photograph(results)
+        patch = self._vary(patch, (height, width))
+        x1, y1, x2, y2 = patch.box
+        at_left, at_top, at_right, at_bottom = patch.at_border
+        others = boxes_of(results)
+        for _ in range(PLACES):
+            left = _place(x1, x2, width, at_left, at_right)
+            top = _place(y1, y2, height, at_top, at_bottom)
+            box = patch.box + np.array([left, top, left, top])
+            if not _overlap(box, others).any():
+                break
+        else:
+            return False
+        image = results['img']
+        self._blend(image[:height, :width], patch, left, top)
+        box = box.clip(0, [width, height, width, height])
+        add_instance(results, box, label, _placed(patch.mask, image.shape, left, top))
+        return True
+
+    def _vary(self, patch: Patch, shape: Sequence[int]) -> Patch:
+        least, largest = self.scale_range
+        largest = min(largest, max(self._largest_scale(patch.box, shape), least))
+        patch = resized(patch, random.uniform(least, largest))
+        across, along, turned = (random.random() < 0.5 for _ in range(3))
+        turned = turned and self.turn
+        other = mirrored(patch, across, along, turned)
+        if turned and self._largest_scale(other.box, shape) < 1:
+            return mirrored(patch, across, along, False)
+        return other
+
+    def _blend(self, image: np.ndarray, patch: Patch, left: int, top: int) -> None:
+        # What is beyond the photograph is left out of both.
+        height, width = image.shape[:2]
+        end, low = left + patch.image.shape[1], top + patch.image.shape[0]
+        place = image[max(top, 0) : low, max(left, 0) : end]
+        inside = (
+            slice(max(-top, 0), min(low, height) - top),
+            slice(max(-left, 0), min(end, width) - left),
+        )
+        shown = edge(patch, self.blur)[inside]
+        corner = [max(-left, 0), max(-top, 0)] * 2
+        visible = Patch(patch.image[inside], patch.box - corner)
+        place[:] = BLENDS[self.blend](alike(visible, place), place, shown)
+
+    # In a pipeline of MultiImageMixDataset -------------------------------------------
+
+    def get_indexes(self, dataset: Any) -> list[int]:
+        """Choose an image to paste a defect of.
+
+        Args:
+            dataset: The dataset that ``MultiImageMixDataset`` holds.
+
+        Returns:
+            list[int]: Its index; or nothing, for an image that gets no defect.
+        """
+        if random.random() >= self.prob:
+            return []
+        from mmdefect.forms.sources import sources_of
+
+        sources = sources_of(dataset, self)
+        image, _ = sources.draw()
+        self._labels = set(sources.names.of(image))
+        return [image]
+
+    def __call__(self, results: dict) -> dict:
+        """Paste a defect of ``results['mix_results']`` into an image without one.
+
+        Args:
+            results (dict): The image and its instances.
+
+        Returns:
+            dict: The same; as it was, where it shows a defect already, or there is no
+            place for another.
+        """
+        sources = results.get('mix_results')
+        if sources is None:
+            raise ValueError(
+                'PasteDefect finds no other image: it works in the pipeline of a '
+                'MultiImageMixDataset, or by quota=dict(defect=..., pasted=...)'
+            )
+        if not sources or len(self._defects(results)):
+            return results
+        source = sources[0]
+        labels, boxes = source['gt_bboxes_labels'], boxes_of(source)
+        shape = photograph(source)
+        fitting = [n for n in self._defects(source) if self.fits(boxes[n], shape)]
+        if fitting:
+            number = random.choice(fitting)
+            masks = source.get('gt_masks')
+            mask = None if masks is None else masks[number].to_ndarray()[0]
+            patch = self.cut(source['img'], boxes[number], mask)
+            if self.fits(patch.box, photograph(results)):
+                self.paste(results, patch, int(labels[number]))
+        return results
+
+    def _defects(self, results: dict) -> list[int]:
+        # Numbers of the instances that are defects.
+        labels = results['gt_bboxes_labels'].tolist()
+        ignored = results.get('gt_ignore_flags', np.zeros(len(labels), bool))
+        counted = enumerate(zip(labels, ignored))
+        return [n for n, (label, i) in counted if label in self._labels and not i]
+
+    def __repr__(self) -> str:
+        hidden = ('sources', '_labels')
+        said = ', '.join(f'{k}={v!r}' for k, v in vars(self).items() if k not in hidden)
+        return f'{type(self).__name__}({said})'
+
+
+def photograph(results: dict) -> tuple[int, int]:
+    """Height and width of what is no padding, which is on the right and at the bottom.
+
+    Args:
+        results (dict): An image, and what was done to it.
+    """
+    height, width = results['img'].shape[:2]
+    if 'pad_shape' in results and 'ori_shape' in results:
+        across, along = results.get('scale_factor', (1.0, 1.0))
+        rows, columns = results['ori_shape'][:2]
+        height = min(height, round(rows * along))
+        width = min(width, round(columns * across))
+    return height, width
+
+
+def boxes_of(results: dict) -> np.ndarray:
+    """The boxes of an image, float64 of shape (n, 4)."""
+    boxes = results['gt_bboxes']
+    boxes = getattr(boxes, 'tensor', boxes)
+    return np.asarray(boxes, np.float64).reshape(len(boxes), 4)
+
+
+def add_instance(results: dict, box: np.ndarray, label: int, mask: Any) -> None:
+    """Add an instance to those of an image.
+
+    Args:
+        results (dict): The image and its instances.
+        box (np.ndarray): Its box, x1, y1, x2, y2 in pixels.
+        label (int): Its label.
+        mask (np.ndarray, optional): Where it is, uint8 of the image's size.
+    """
+    boxes = results['gt_bboxes']
+    if mask is not None and mask.any():
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+    new = torch.as_tensor(box, dtype=torch.float32)[None]
+    if isinstance(boxes, np.ndarray):
+        results['gt_bboxes'] = np.concatenate([boxes, new.numpy()])
+    else:
+        box_type = type(boxes)
+        results['gt_bboxes'] = (
+            boxes.cat([boxes, box_type(new)]) if len(boxes) else box_type(new)
+        )
+    for key, value in (('gt_bboxes_labels', label), ('gt_ignore_flags', False)):
+        if key in results:
+            results[key] = np.append(
+                results[key], np.array([value], results[key].dtype)
+            )
+    if 'gt_masks' in results:
+        results['gt_masks'] = _with_mask(results['gt_masks'], mask)
+
+
+def _with_mask(masks: Any, mask: np.ndarray) -> Any:
+    from mmdet.structures.mask import BitmapMasks
+
+    one = BitmapMasks(mask[None], *mask.shape)
+    if isinstance(masks, BitmapMasks):
+        return masks.cat([masks, one])
+    import cv2
+
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    polygons = [c.astype(np.float64).ravel() for c in contours if len(c) > 2]
+    return type(masks)([*masks.masks, polygons], *mask.shape)
+
+
+def _place(first: float, end: float, size: int, at_start: bool, at_end: bool) -> int:
+    # Where a patch begins whose box goes from first to end, in whole pixels: nothing is
+    # interpolated once more.
+    least, most = -first, max(size - end, -first)
+    if at_start or at_end:
+        return round(least if at_start else most)
+    return round(random.uniform(least, most))
+
+
+def _placed(mask: Any, shape: Sequence[int], left: int, top: int) -> Any:
+    # A patch's mask in the image.
+    if mask is None:
+        return None
+    placed = np.zeros(shape[:2], np.uint8)
+    height, width = mask.shape
+    part = placed[max(top, 0) : top + height, max(left, 0) : left + width]
+    rows, columns = max(-top, 0), max(-left, 0)
+    part[:] = mask[rows : rows + part.shape[0], columns : columns + part.shape[1]]
+    return placed
+
+
+def _overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    return (
+        np.maximum(others[:, :2], box[:2]) < np.minimum(others[:, 2:], box[2:])
+    ).all(1)
+
+
+def _line(name: str) -> str:
+    return f'set {name} of PasteDefect'
+
+
+def _check_share(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f'{name}={value!r}: expected a number; {_line(name)}')
+    if not 0 <= value <= 1:
+        raise ValueError(f'{name}={value}: expected 0 … 1; {_line(name)}')
+
+
+def _check_range(scales: Any) -> tuple[float, float]:
+    if (
+        isinstance(scales, str)
+        or not isinstance(scales, Sequence)
+        or len(scales) != 2
+        or not all(isinstance(scale, (int, float)) for scale in scales)
+    ):
+        raise TypeError(
+            f'scale_range={scales!r}: expected two numbers, such as (0.7, 1.4); '
+            + _line('scale_range')
+        )
+    least, largest = scales
+    if not 0 < least <= largest:
+        raise ValueError(
+            f'scale_range={scales!r}: expected two numbers above 0, the least first; '
+            + _line('scale_range')
+        )
+    return float(least), float(largest)

@@ -1,0 +1,72 @@
+"""A normal image, with a defect pasted in."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from mmdefect.forms.paste import PasteDefect, photograph
+from mmdefect.images.errors import RejectedError
+
+if TYPE_CHECKING:
+    from mmdefect.forms.sources import Sources
+
+# Defects that are tried until one is small enough for an image.
+DRAWS = 20
+
+
+class Pasted:
+    """Pastes one defect into an image, in each attempt in another way.
+
+    Args:
+        sources (Sources): The defects.
+        paste (PasteDefect): How they are pasted.
+        image (int): Index of the image.
+        name (str): Class of the defect. Empty is any.
+
+    Attributes:
+        wanted (frozenset[int]): The label of the defect.
+    """
+
+    def __init__(
+        self, sources: Sources, paste: PasteDefect, image: int, name: str
+    ) -> None:
+        self._sources = sources
+        self._paste = paste
+        self._image = image
+        self._name = name
+        self._patch: Any = None
+        self.wanted: frozenset[int] = frozenset()
+
+    def __call__(self, results: dict) -> dict:
+        """Paste it.
+
+        Args:
+            results (dict): The image and its instances, as loaded.
+
+        Returns:
+            dict: The same.
+
+        Raises:
+            RejectedError: If no defect is small enough, or there is no place for it.
+        """
+        if self._patch is None:
+            self._choose(results)
+        (label,) = self.wanted
+        if not self._paste.paste(results, self._patch, label):
+            raise RejectedError('PasteDefect finds no place beside the other boxes')
+        return results
+
+    def _choose(self, results: dict) -> None:
+        shape = photograph(results)
+        for _ in range(DRAWS):
+            image, number = self._sources.draw(self._name)
+            label = self._sources.label_in(self._image, image, number)
+            # Drawn for its defect, an image that cannot be read is counted and named.
+            with suppress(Exception):
+                patch = self._sources.patch(image, number)
+                alike = patch.image.shape[2:] == results['img'].shape[2:]
+                if label is not None and alike and self._paste.fits(patch.box, shape):
+                    self._patch, self.wanted = patch, frozenset([label])
+                    return
+        raise RejectedError('PasteDefect finds no defect that is small enough for it')

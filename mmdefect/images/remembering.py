@@ -1,0 +1,83 @@
+"""Transforms of MMDetection that boxes do not notice, made to tell them."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import numpy as np
+
+from mmdefect.images.transforms import changed_inside
+from mmdefect.pools.walk import walk_transforms
+
+# They paint over an image. CopyPaste and RandomErasing make new boxes besides.
+PAINTING = ('CutOut', 'RandomErasing', 'CopyPaste')
+
+
+def remembering(step: Any) -> Any:
+    """A transform after which boxes know what it took from them.
+
+    ``RandomCrop(recompute_bbox=True)`` and ``CopyPaste`` make boxes anew from masks and
+    ``RandomErasing`` from numbers, which remember nothing; ``CutOut`` leaves the boxes
+    as they are and paints over what they hold.
+
+    Args:
+        step: Any transform, or one that holds such.
+
+    Returns:
+        Callable: One that does the same, or the transform itself where it is none of
+        these. Transforms that are derived from them, and any others that paint, are
+        none.
+    """
+    if _forgets(step):
+        return _Remembering(step)
+    if any(_forgets(part) for _, part in walk_transforms(step, '')):
+        return changed_inside(step, lambda steps: map(remembering, steps))
+    return step
+
+
+def _forgets(step: Any) -> bool:
+    kind = type(step)
+    return kind.__module__.startswith('mmdet.') and (
+        kind.__name__ in PAINTING
+        or (kind.__name__ == 'RandomCrop' and step.recompute_bbox)
+    )
+
+
+class _Remembering:
+    # While the transform runs, the boxes that are there are numbered -1, -2, ... in
+    # place of their labels: what it does with labels, it does with boxes.
+
+    def __init__(self, step: Callable) -> None:
+        self._step = step
+
+    def __call__(self, results: dict) -> Any:
+        boxes: Any = results.get('gt_bboxes')
+        labels: Any = results.get('gt_bboxes_labels')
+        if labels is None or not hasattr(boxes, 'visible_share'):
+            return self._step(results)
+        paints = type(self._step).__name__ in PAINTING
+        before = results['img'].copy() if paints else None
+        numbers = -1 - np.arange(len(labels))
+        results = self._step({**results, 'gt_bboxes_labels': numbers})
+        if results is None:
+            return None
+        numbers = results['gt_bboxes_labels']
+        old = numbers < 0
+        origin = -1 - numbers[old]
+        numbers[old] = labels[origin]
+
+        new, shape = results['gt_bboxes'], results['img_shape'][:2]
+        traced = hasattr(new, 'visible_share')
+        shares = new.visible_share(shape) if traced else np.ones(len(new))
+        # The transform has moved and cut the boxes that it was given.
+        shares[old] = boxes.visible_share(shape)[origin]
+        if paints:
+            shares[old] *= 1 - _painted(before, results['img'], boxes)[origin]
+        results['gt_bboxes'] = type(boxes).showing(new, shape, shares)
+        return results
+
+
+def _painted(before: Any, after: np.ndarray, boxes: Any) -> np.ndarray:
+    # Share of the pixels of each box that have changed.
+    changed = before != after
+    return boxes.covered(changed.any(axis=2) if changed.ndim == 3 else changed)

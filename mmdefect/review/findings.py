@@ -1,0 +1,218 @@
+"""Which images are missed, flagged in vain, or labelled in a way that looks wrong.
+
+The kinds of wrong labels are those of ObjectLab (Tkachenko, Thyagarajan, Mueller,
+"ObjectLab: Automated Diagnosis of Mislabeled Images in Object Detection Data", 2023): a
+box that nobody drew, and a box of another class. Boxes in a wrong place are left out:
+a detector's own place is rarely better than a person's.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, zip_longest
+from typing import Any, NamedTuple, Sequence
+
+import numpy as np
+
+from mmdefect.metrics.boxes import match, overlaps
+from mmdefect.metrics.image_score import Found
+from mmdefect.review.operating import Curve, interval, make_curve
+from mmdefect.review.photographs import Photograph
+
+IOU_FOUND = 0.3  # boxes of defects are drawn loosely
+IOU_SAME = 0.5  # from which two boxes mean the same defect
+IOU_APART = 0.05  # below which they do not
+
+
+class Suspect(NamedTuple):
+    """A label that looks wrong.
+
+    Args:
+        number (int): The photograph, by its place in the list.
+        score (float): How sure the detector is.
+        box (np.ndarray): What it found, (4,).
+        why (str): What is wrong, if the detector is right.
+    """
+
+    number: int
+    score: float
+    box: np.ndarray
+    why: str
+
+
+class ClassRow(NamedTuple):
+    """How many defects of a class are found at a threshold.
+
+    Args:
+        name (str): The class.
+        images (int): Photographs that show it.
+        flagged (int): Those of them that are flagged, for whatever defect.
+        boxes (int): Annotated boxes.
+        found (int): Those that a box of the same class meets.
+        confused (str): The class as which most of the others are seen, or ''.
+    """
+
+    name: str
+    images: int
+    flagged: int
+    boxes: int
+    found: int
+    confused: str
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """tuple[float, float]: Where the share of new images flagged lies, 95 %."""
+        return interval(self.flagged, self.images)
+
+
+def image_scores(found: Sequence[Found]) -> np.ndarray:
+    """The score of each image, its surest box, float32."""
+    return np.array([one.score for one in found], np.float32)
+
+
+def curve_of(images: Sequence[Photograph], found: Sequence[Found]) -> Curve:
+    """All thresholds of a detector on photographs."""
+    return make_curve(image_scores(found), defects_among(images))
+
+
+def defects_among(images: Sequence[Photograph]) -> np.ndarray:
+    """Whether each image shows a defect, by its annotations, (n,)."""
+    return np.array([image.is_defect for image in images], bool)
+
+
+def misses(
+    images: Sequence[Photograph], found: Sequence[Found], threshold: float
+) -> list[int]:
+    """Defect images that pass, the least suspected first."""
+    scores = image_scores(found)
+    missed = defects_among(images) & ~(scores >= threshold)
+    return _sorted(missed, scores)
+
+
+def hits(
+    images: Sequence[Photograph], found: Sequence[Found], threshold: float
+) -> list[int]:
+    """Defect images that are flagged, the surest first."""
+    scores = image_scores(found)
+    return _sorted(defects_among(images) & (scores >= threshold), -scores)
+
+
+def false_alarms(
+    images: Sequence[Photograph], found: Sequence[Found], threshold: float
+) -> list[int]:
+    """Normal images that are flagged, the surest first."""
+    scores = image_scores(found)
+    return _sorted(~defects_among(images) & (scores >= threshold), -scores)
+
+
+def normal_suspects(
+    images: Sequence[Photograph], found: Sequence[Found], most: int
+) -> list[int]:
+    """Normal images in which the detector sees a defect, the surest first."""
+    scores = image_scores(found)
+    return _sorted(~defects_among(images) & (scores > 0), -scores)[:most]
+
+
+def by_turns(*rankings: Sequence[int]) -> list[int]:
+    """The first of each ranking, then the second of each, every item once."""
+    rounds = zip_longest(*rankings)
+    return [n for n in dict.fromkeys(chain.from_iterable(rounds)) if n is not None]
+
+
+def _sorted(chosen: np.ndarray, keys: np.ndarray) -> list[int]:
+    numbers = np.flatnonzero(chosen)
+    return numbers[np.argsort(keys[numbers], kind='stable')].tolist()
+
+
+def label_suspects(
+    images: Sequence[Photograph],
+    found: Sequence[Found],
+    threshold: float,
+    classes: Sequence[str],
+) -> list[Suspect]:
+    """Labels that look wrong: the detector is sure, and the annotations differ.
+
+    Sure is a box that reaches both the threshold and the median score of the defect
+    images. Of each image only the surest such box is told.
+
+    Args:
+        images (Sequence[Photograph]): The photographs.
+        found (Sequence[Found]): What the detector finds on each.
+        threshold (float): From which score a box counts.
+        classes (Sequence[str]): Class names, by label.
+
+    Returns:
+        list[Suspect]: The surest first.
+    """
+    defects = defects_among(images)
+    if not defects.any():
+        return []
+    sure = max(threshold, float(np.median(image_scores(found)[defects])))
+    suspects = []
+    for number, (image, one) in enumerate(zip(images, found)):
+        drawn = np.concatenate([image.boxes, image.others])
+        for box, label, score in zip(one.boxes, one.labels, one.scores):
+            if not score >= sure or score <= 0:
+                break
+            ious = overlaps(box[None], drawn)[0]
+            of_defects = ious[: len(image.boxes)]
+            why = ''
+            if ious.max(initial=0) < IOU_APART:
+                why = f'{classes[label]} not annotated'
+            elif of_defects.max(initial=0) >= IOU_SAME:
+                meant = image.labels[of_defects >= IOU_SAME]
+                if label not in meant:
+                    first = image.labels[of_defects.argmax()]
+                    why = f'annotated {classes[first]}, seen as {classes[label]}'
+            if why:
+                suspects.append(Suspect(number, float(score), box, why))
+                break
+    return sorted(suspects, key=lambda suspect: -suspect.score)
+
+
+def class_rows(
+    images: Sequence[Photograph],
+    found: Sequence[Found],
+    threshold: float,
+    classes: Sequence[str],
+    labels: Sequence[int],
+) -> list[ClassRow]:
+    """How many defects of each class are found at a threshold.
+
+    Args:
+        images (Sequence[Photograph]): The photographs.
+        found (Sequence[Found]): What the detector finds on each.
+        threshold (float): From which score a box counts.
+        classes (Sequence[str]): Class names, by label.
+        labels (Sequence[int]): Labels of the defect classes.
+
+    Returns:
+        list[ClassRow]: One for each class that is there.
+    """
+    flagged = image_scores(found) >= threshold
+    counts: Any = {label: np.zeros(4, int) for label in labels}
+    seen_as = {label: np.zeros(len(classes), int) for label in labels}
+    for image, one, is_flagged in zip(images, found, flagged):
+        if not image.is_defect:
+            continue
+        kept = one.scores >= threshold
+        ious = overlaps(one.boxes[kept], image.boxes)
+        same = np.where(one.labels[kept][:, None] == image.labels, ious, 0)
+        hit = match(same, IOU_FOUND)
+        for label in np.unique(image.labels):
+            mine = image.labels == label
+            counts[label] += [1, is_flagged, mine.sum(), hit[mine].sum()]
+        for column in np.flatnonzero(~hit) if len(ious) else ():
+            best = ious[:, column].argmax()
+            if ious[best, column] >= IOU_FOUND:
+                seen_as[image.labels[column]][one.labels[kept][best]] += 1
+    rows = []
+    for label in labels:
+        if counts[label][0]:
+            others = seen_as[label].copy()
+            others[label] = 0
+            often = classes[others.argmax()] if others.any() else ''
+            shown, hit_images, boxes, hit_boxes = map(int, counts[label])
+            rows.append(
+                ClassRow(classes[label], shown, hit_images, boxes, hit_boxes, often)
+            )
+    return rows

@@ -1,0 +1,254 @@
+"""A whole review: look at the images, judge, write the page and what is beside it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any, Callable, NamedTuple, Sequence
+
+from mmdefect.analysis.config import load_config
+from mmdefect.analysis.errors import UnusableError
+from mmdefect.analysis.tracking import Track, untracked
+from mmdefect.metrics.image_score import Found
+from mmdefect.review import findings
+from mmdefect.review.detector import load_detector
+from mmdefect.review.folder import FIGURES, SCORES, last_suspects, open_folder
+from mmdefect.review.lists import SUSPECTS, write_lists
+from mmdefect.review.page import write_folder_page, write_page
+from mmdefect.review.photographs import (
+    Photographs,
+    pipeline_for,
+    read_folder,
+    read_split,
+)
+from mmdefect.review.requirement import Requirement, judge
+from mmdefect.review.review import (
+    Against,
+    Review,
+    as_dict,
+    check_kinds,
+    compare,
+    make_review,
+    write_json,
+    write_scores,
+    write_thresholds,
+)
+from mmdefect.review.scores import fingerprint, score
+from mmdefect.review.unlikeness import Unlike, unlikeness
+
+
+class Detector:
+    """A trained detector.
+
+    Args:
+        config (Path): Its config.
+        checkpoint (Path): Its weights.
+        options (dict, optional): Settings that override the config.
+        device (str, optional): Where it runs. Defaults to a GPU if there is one.
+    """
+
+    def __init__(
+        self,
+        config: Path,
+        checkpoint: Path,
+        options: dict | None = None,
+        device: str | None = None,
+    ) -> None:
+        import torch
+
+        if not checkpoint.is_file():
+            raise UnusableError(f'{checkpoint} does not exist')
+        self.config, self.checkpoint = config, checkpoint
+        self.cfg = load_config(str(config), options)
+        self.device = device or ('cuda:0' if torch.cuda.is_available() else 'cpu')
+        # Runs of the same length call their checkpoints the same.
+        self.name = '/'.join(checkpoint.absolute().parts[-2:])
+        self._model: Any = None
+
+    def score(
+        self, photographs: Photographs, folder: Path, track: Track = untracked
+    ) -> list[Found]:
+        """Look at photographs, those left that it has not looked at.
+
+        Args:
+            photographs (Photographs): The photographs.
+            folder (Path): Directory of the review, which keeps what it finds.
+            track (Callable): Shows how far it is. Defaults to nothing shown.
+
+        Returns:
+            list[Found]: What it finds on each.
+        """
+        kept = self._kept(photographs, folder, '.jsonl')
+        build = self._builder(photographs)
+        return score(build, self.cfg, photographs, kept, track, f'scoring {self.name}')
+
+    def unlikeness(
+        self, photographs: Photographs, folder: Path, track: Track = untracked
+    ) -> dict[int, Unlike]:
+        """Compare the normal photographs, as the detector's backbone sees them.
+
+        Args:
+            photographs (Photographs): The photographs.
+            folder (Path): Directory of the review, which keeps the result.
+            track (Callable): Shows how far it is. Defaults to nothing shown.
+
+        Returns:
+            dict[int, Unlike]: How unlike the others each is, by place in the list.
+        """
+        kept = self._kept(photographs, folder, '_unlike.json')
+        return unlikeness(
+            self._builder(photographs), self.cfg, photographs, kept, track
+        )
+
+    def _kept(self, photographs: Photographs, folder: Path, ending: str) -> Path:
+        name = fingerprint(self.cfg, str(self.checkpoint), photographs.pipeline)
+        return folder / SCORES / f'{name}{ending}'
+
+    def _builder(self, photographs: Photographs) -> Callable[[], Any]:
+        def build() -> Any:
+            if self._model is None:
+                self._model = load_detector(
+                    self.cfg, str(self.checkpoint), self.device, photographs.classes
+                )
+            return self._model
+
+        return build
+
+
+class Settings(NamedTuple):
+    """How a detector is judged.
+
+    Args:
+        overkill (float): Share of the normal images that may be flagged.
+        threshold (float, optional): The score that is set, whatever it flags.
+        requirements (Sequence[Requirement]): What must be met.
+        confident (bool): Whether the bounds of the rates must meet it.
+        pictures (int): Pictures of each kind.
+        suspects (int): Normal training images to list.
+    """
+
+    overkill: float = 0.01
+    threshold: float | None = None
+    requirements: Sequence[Requirement] = ()
+    confident: bool = False
+    pictures: int = 12
+    suspects: int = 60
+
+
+class Outcome(NamedTuple):
+    """What a review wrote.
+
+    Args:
+        review (Review): What it says.
+        against (Against, optional): Another detector.
+        lists (dict[str, list[str]]): Lists of training images, by file name.
+        figures (dict): What ``review.json`` holds.
+    """
+
+    review: Review
+    against: Against | None
+    lists: dict[str, list[str]]
+    figures: dict
+
+
+def review_split(
+    detector: Detector,
+    split: str,
+    folder: Path,
+    settings: Settings,
+    other: Detector | None = None,
+    track: Track = untracked,
+) -> Outcome:
+    """Judge a detector on a part of its config's data.
+
+    Args:
+        detector (Detector): The detector.
+        split (str): ``train``, ``val`` or ``test``.
+        folder (Path): Where the review goes.
+        settings (Settings): How it is judged.
+        other (Detector, optional): Another one to compare it with.
+        track (Callable): Shows how far it is. Defaults to nothing shown.
+
+    Returns:
+        Outcome: What was written.
+
+    Raises:
+        UnusableError: If it cannot be judged.
+    """
+    open_folder(folder)
+    photographs = read_split(detector.cfg, split)
+    check_kinds(photographs, split)
+    at = (settings.overkill, settings.threshold)
+    found = detector.score(photographs, folder, track)
+    review = make_review(detector.name, split, photographs, found, *at)
+    verdicts = [
+        judge(r, review.curve, settings.confident) for r in settings.requirements
+    ]
+    review = review._replace(verdicts=verdicts)
+    against = None
+    if other:
+        # Its own pipeline, and the images of the first.
+        theirs = photographs._replace(pipeline=pipeline_for(other.cfg, split))
+        other_found = other.score(theirs, folder, track)
+        name = other.name
+        if name == detector.name:
+            name = f'{name} with {other.config.name}'
+        against = compare(review, make_review(name, split, theirs, other_found, *at))
+    lists: dict[str, list[str]] = {}
+    if split == 'train':
+        before = last_suspects(folder)
+        threshold = review.point.threshold
+        unlike = detector.unlikeness(photographs, folder, track)
+        lists = write_lists(
+            folder, photographs, found, unlike, threshold, settings.suspects, before
+        )
+    about = about_of(detector)
+    write_thresholds(folder, review)
+    write_scores(folder, photographs, found)
+    write_page(folder, review, against, lists, about, settings.pictures)
+    figures = dict(as_dict(review, against), suspects=lists.get(SUSPECTS, []))
+    write_json(folder / FIGURES, figures)
+    return Outcome(review, against, lists, figures)
+
+
+def review_images(
+    detector: Detector,
+    images: Path,
+    folder: Path,
+    settings: Settings,
+    track: Track = untracked,
+) -> dict:
+    """Look at a folder of images without annotations.
+
+    Args:
+        detector (Detector): The detector.
+        images (Path): The folder.
+        folder (Path): Where the review goes.
+        settings (Settings): How it is judged: by the threshold, or else by 0.3, from
+            which MMDetection draws boxes.
+        track (Callable): Shows how far it is. Defaults to nothing shown.
+
+    Returns:
+        dict: ``images``, ``threshold`` and ``flagged``.
+
+    Raises:
+        UnusableError: If it cannot be done.
+    """
+    open_folder(folder)
+    photographs = read_folder(detector.cfg, images)
+    found = detector.score(photographs, folder, track)
+    threshold = settings.threshold or 0.3
+    about = dict(about_of(detector), name=detector.name, split=str(images))
+    write_scores(folder, photographs, found)
+    write_folder_page(folder, photographs, found, threshold, about, settings.pictures)
+    flagged = int((findings.image_scores(found) >= threshold).sum())
+    figures = dict(images=len(found), threshold=threshold, flagged=flagged)
+    write_json(folder / FIGURES, figures)
+    return figures
+
+
+def about_of(detector: Detector) -> dict[str, str]:
+    """What a page says of a detector, and of how it was made."""
+    config, checkpoint = str(detector.config), str(detector.checkpoint)
+    command = shlex.join(['mmdefect', 'review', config, checkpoint])
+    return dict(config=config, checkpoint=checkpoint, command=command)

@@ -1,0 +1,257 @@
+"""Pictures of a review: photographs with boxes, a contact sheet, the curve."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from pathlib import Path
+from typing import Any, NamedTuple, Sequence
+
+import numpy as np
+
+from mmdefect.analysis.errors import UnusableError
+from mmdefect.review.operating import CONFIDENCE, Curve, Point, band
+from mmdefect.review.photographs import Photograph
+
+LONGEST = 1600  # pixels of a side of a picture
+DETAIL = 5  # a box is shown from nearby where the image is longer than so many of it
+CELL, COLUMNS = 220, 5  # of a contact sheet
+WIDE, NARROW = (8.6, 3.9), (4.2, 3.9)  # inches of the curve, on a screen and a phone
+OURS, OTHERS = '#0b5cad', '#b34700'
+RED, BLUE = (40, 40, 230), (220, 120, 20)
+
+
+class Picture(NamedTuple):
+    """A photograph as it stands on a page.
+
+    Args:
+        href (str): Its file, relative to the page.
+        width (int): Of the photograph, in pixels.
+        height (int): Of the photograph, in pixels.
+        view (str): The part that is shown: left, top, width, height.
+        near (bool): Whether that is not all of it.
+        truth (list): Annotated boxes: left, top, width, height.
+        found (list): Boxes that the detector found.
+    """
+
+    href: str
+    width: int
+    height: int
+    view: str
+    near: bool
+    truth: list
+    found: list
+
+
+def picture(image: Photograph, found: np.ndarray, folder: Path, href: str) -> Picture:
+    """Write a photograph for a page, and say what is drawn over it.
+
+    Args:
+        image (Photograph): The photograph.
+        found (np.ndarray): Boxes to draw, (n, 4).
+        folder (Path): Where pictures go.
+        href (str): How the page calls that folder.
+
+    Returns:
+        Picture: What the page shows.
+    """
+    import cv2
+
+    pixels = read_image(image.path)
+    height, width = pixels.shape[:2]
+    name = f'{Path(image.path).stem}_{abs(hash_of(image.path)):08x}.jpg'
+    if not (folder / name).exists():
+        shown = shrink(pixels, LONGEST)
+        cv2.imwrite(str(folder / name), shown, [cv2.IMWRITE_JPEG_QUALITY, 90])
+    boxes = np.concatenate([image.boxes, found]).clip(0, [width, height] * 2)
+    view = view_of(boxes, width, height)
+    return Picture(
+        f'{href}/{name}',
+        width,
+        height,
+        ' '.join(f'{value:g}' for value in view),
+        view[2:] != (width, height),
+        [sized(box) for box in image.boxes],
+        [sized(box) for box in found],
+    )
+
+
+def read_image(path: str) -> np.ndarray:
+    """Pixels of a photograph, BGR, 8 bit, as it lies when the detector sees it."""
+    import cv2
+
+    pixels = cv2.imread(path)
+    if pixels is None:
+        raise UnusableError(f'{path} cannot be read any more')
+    return pixels
+
+
+def hash_of(path: str) -> int:
+    """Tells photographs of the same name apart."""
+    import zlib
+
+    return zlib.crc32(path.encode())
+
+
+def shrink(pixels: np.ndarray, longest: int) -> np.ndarray:
+    """An image whose longest side is at most so long."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    scale = min(longest / max(height, width), 1)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
+def sized(box: np.ndarray) -> list[float]:
+    """Left, top, width, height of left, top, right, bottom."""
+    left, top, right, bottom = (round(float(value), 1) for value in box)
+    return [left, top, round(right - left, 1), round(bottom - top, 1)]
+
+
+def view_of(boxes: np.ndarray, width: int, height: int) -> tuple[float, ...]:
+    """The part of an image to show, from nearby where its boxes are small.
+
+    Args:
+        boxes (np.ndarray): (n, 4), inside the image.
+        width (int): Of the image.
+        height (int): Of the image.
+
+    Returns:
+        tuple[float, ...]: Left, top, width, height.
+    """
+    whole = (0.0, 0.0, float(width), float(height))
+    if not len(boxes):
+        return whole
+    low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
+    side = max(float((high - low).max()), 16) * DETAIL
+    if side >= max(width, height):
+        return whole
+    size = np.minimum([side, side], [width, height])
+    corner = ((low + high - size) / 2).clip(0, [width, height] - size)
+    return tuple(float(value) for value in np.round([*corner, *size]))
+
+
+class Cell(NamedTuple):
+    """A photograph on a contact sheet.
+
+    Args:
+        path (str): Its file.
+        text (str): What stands above it.
+        seen (np.ndarray, optional): A box that the detector found, (4,).
+        strange (np.ndarray, optional): A box of what other photographs do not show.
+    """
+
+    path: str
+    text: str
+    seen: np.ndarray | None = None
+    strange: np.ndarray | None = None
+
+
+def contact_sheet(cells: Sequence[Cell], path: Path) -> None:
+    """Draw many photographs on one sheet, numbered as the lines of a list.
+
+    Args:
+        cells (Sequence[Cell]): The photographs.
+        path (Path): Picture to write.
+    """
+    import cv2
+
+    rows = math.ceil(len(cells) / COLUMNS)
+    sheet = np.full((rows * (CELL + 30), COLUMNS * (CELL + 10), 3), 255, np.uint8)
+    for number, cell in enumerate(cells):
+        pixels = read_image(cell.path)
+        small = shrink(pixels, CELL)
+        scale = small.shape[1] / pixels.shape[1]
+        for box, colour in ((cell.seen, RED), (cell.strange, BLUE)):
+            if box is not None:
+                left, top, right, bottom = (int(value * scale) for value in box)
+                cv2.rectangle(small, (left, top), (right, bottom), colour, 1)
+        row, column = divmod(number, COLUMNS)
+        x, y = column * (CELL + 10) + 5, row * (CELL + 30)
+        cv2.putText(
+            sheet,
+            f'{number + 1}: {cell.text}',
+            (x, y + 18),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.5,
+            (0, 0, 0),
+            1,
+            cv2.LINE_AA,
+        )
+        height, width = small.shape[:2]
+        sheet[y + 25 : y + 25 + height, x : x + width] = small
+    cv2.imwrite(str(path), sheet, [cv2.IMWRITE_JPEG_QUALITY, 90])
+
+
+def draw_curve(
+    curves: dict[str, Curve], points: dict[str, Point], size: tuple[float, float]
+) -> str:
+    """Draw escape against overkill.
+
+    Args:
+        curves (dict[str, Curve]): One detector or two, by name.
+        points (dict[str, Point]): The operating point of each, by name.
+        size (tuple[float, float]): Width and height in inches.
+
+    Returns:
+        str: An SVG element.
+    """
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+    from matplotlib.ticker import FuncFormatter
+
+    total = next(iter(curves.values())).normals.sum()
+    least = min(0.5 / total, 0.01)
+    rates = np.geomspace(least, 0.999, 120)
+    settings: Any = {'svg.fonttype': 'none', 'svg.hashsalt': 'review', 'font.size': 10}
+    with matplotlib.rc_context(settings):
+        figure, axis = pyplot.subplots(figsize=size, layout='constrained')
+        for (name, curve), colour in zip(curves.items(), (OURS, OTHERS)):
+            overkill, escape = curve.rates()
+            x = np.append(overkill.clip(least), 1.0)
+            y = np.append(escape, escape[-1])
+            axis.fill_between(
+                rates, *band(curve, rates), color=colour, alpha=0.16, lw=0
+            )
+            axis.step(x, y, where='post', color=colour, lw=2, label=name)
+            point = points[name]
+            axis.plot(
+                max(point.overkill, least),
+                point.escape,
+                'o',
+                color=colour,
+                ms=8,
+                mec='w',
+            )
+        percent = FuncFormatter(lambda value, _: f'{100 * value:g} %')
+        axis.set_xscale('log')
+        axis.set_xlim(least, 1)
+        axis.set_ylim(0, 1)
+        axis.xaxis.set_major_formatter(percent)
+        axis.xaxis.set_minor_formatter('')
+        axis.yaxis.set_major_formatter(percent)
+        axis.set_xlabel('good parts stopped (overkill)')
+        axis.set_ylabel('defects that escape')
+        axis.grid(color='0.9')
+        axis.set_axisbelow(True)
+        axis.spines[['top', 'right']].set_visible(False)
+        if len(curves) > 1:
+            figure.legend(frameon=False, loc='outside upper left', ncols=2)
+        file = io.StringIO()
+        figure.savefig(file, format='svg', metadata=dict(Date=None), transparent=True)
+        pyplot.close(figure)
+    element = re.search(r'<svg .*</svg>', file.getvalue(), re.S)
+    assert element
+    # As wide as its place, and described to who cannot see it.
+    text = re.sub(
+        r'<svg [^>]*?(viewBox="[^"]*")[^>]*>',
+        r'<svg \1 role="img">',
+        element[0],
+        count=1,
+    )
+    name = f'Defects that escape against good parts stopped, {CONFIDENCE:.0%} band'
+    return text.replace('role="img">', f'role="img"><title>{name}</title>', 1)

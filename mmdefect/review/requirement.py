@@ -1,0 +1,134 @@
+"""What a detector must reach, written as ``escape<=0.05@overkill<=0.01``."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from mmdefect.analysis.errors import UnusableError
+from mmdefect.review.operating import (
+    CONFIDENCE,
+    Curve,
+    Point,
+    point_at,
+    upper_bound,
+)
+
+NUMBER = r'(\d+\.?\d*|\.\d+)\s*(%?)'
+PATTERN = re.compile(
+    rf'\s*(escape|overkill)\s*<=\s*{NUMBER}\s*@\s*(escape|overkill)\s*<=\s*{NUMBER}\s*'
+)
+
+
+class Requirement(NamedTuple):
+    """Two limits, one of which is kept by choosing the threshold.
+
+    Args:
+        text (str): As it was written.
+        figure (str): What is judged, ``escape`` or ``overkill``.
+        limit (float): What it must not exceed.
+        kept (str): What the threshold keeps, the other of both.
+        kept_limit (float): What that must not exceed.
+    """
+
+    text: str
+    figure: str
+    limit: float
+    kept: str
+    kept_limit: float
+
+
+class Verdict(NamedTuple):
+    """Whether a requirement is met.
+
+    Args:
+        requirement (Requirement): The requirement.
+        met (bool): Whether it is.
+        point (Point, optional): At which threshold it was judged; None where no
+            threshold keeps what is to be kept.
+        confident (bool): Whether the upper 95 % bounds were judged.
+        reached (float): The figure, or its bound.
+    """
+
+    requirement: Requirement
+    met: bool
+    point: Point | None
+    confident: bool
+    reached: float
+
+    def __str__(self) -> str:
+        """One line for a log."""
+        text, figure = self.requirement.text, self.requirement.figure
+        if self.point is None:
+            kept = self.requirement.kept
+            return f'not met: {text}: these images prove no {kept} rate as low'
+        how = 'with 95 % confidence ' if self.confident else ''
+        counts = dict(
+            escape=f'{self.point.missed} of {self.point.defects} defect images pass',
+            overkill=f'{self.point.flagged} of {self.point.normals} normal images '
+            'are flagged',
+        )
+        return (
+            f'{"met" if self.met else "not met"}: {text}: {how}{figure} is '
+            f'{"at most " if self.confident else ""}{self.reached:.4g} at a score of '
+            f'{self.point.threshold} ({counts[figure]})'
+        )
+
+
+def parse(text: str) -> Requirement:
+    """Read a requirement.
+
+    Args:
+        text (str): Such as ``escape<=0.05@overkill<=0.01`` or ``escape<=5%@...``.
+
+    Returns:
+        Requirement: What it says.
+
+    Raises:
+        UnusableError: If it says something else.
+    """
+    match = PATTERN.fullmatch(text)
+    limits = []
+    if match:
+        for value, percent in (match.group(2, 3), match.group(5, 6)):
+            limits.append(float(value) / (100 if percent else 1))
+    if not match or match[1] == match[4] or not all(0 < limit < 1 for limit in limits):
+        raise UnusableError(
+            f"--require {text!r}: expected 'escape<=0.05@overkill<=0.01', or overkill "
+            'first, with numbers between 0 and 1 or in %'
+        )
+    return Requirement(text.strip(), match[1], limits[0], match[4], limits[1])
+
+
+def judge(requirement: Requirement, curve: Curve, confident: bool = False) -> Verdict:
+    """Say whether a detector meets a requirement.
+
+    Args:
+        requirement (Requirement): The requirement.
+        curve (Curve): All thresholds of the detector.
+        confident (bool): Whether the upper 95 % bound of each rate must keep its
+            limit, and not the rate alone.
+
+    Returns:
+        Verdict: Judged at the threshold that keeps the one limit, and does best in the
+        other.
+    """
+    counts = dict(escape=curve.missed, overkill=curve.flagged)
+    totals = dict(escape=curve.defects.sum(), overkill=curve.normals.sum())
+    rates = {
+        name: upper_bound(counts[name], int(totals[name]), CONFIDENCE)
+        if confident
+        else counts[name] / totals[name]
+        for name in counts
+    }
+    keeps = np.flatnonzero(rates[requirement.kept] <= requirement.kept_limit + 1e-12)
+    if not len(keeps):
+        return Verdict(requirement, False, None, confident, float('nan'))
+    figure = rates[requirement.figure]
+    best = int(keeps[figure[keeps].argmin()])
+    met = bool(figure[best] <= requirement.limit + 1e-12)
+    return Verdict(
+        requirement, met, point_at(curve, best), confident, float(figure[best])
+    )

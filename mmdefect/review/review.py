@@ -1,0 +1,235 @@
+"""A review: what was measured, and what it says."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any, NamedTuple, Sequence
+
+import numpy as np
+
+from mmdefect.analysis.errors import UnusableError
+from mmdefect.analysis.files import whole
+from mmdefect.metrics.image_score import Found
+from mmdefect.review import findings, operating
+from mmdefect.review.operating import Curve, Difference, Point
+from mmdefect.review.photographs import Photographs
+from mmdefect.review.requirement import Verdict
+
+
+class Review(NamedTuple):
+    """What a detector does on photographs.
+
+    Args:
+        name (str): What the detector is called.
+        split (str): What the photographs are called.
+        photographs (Photographs): The photographs.
+        found (list[Found]): What it finds on each.
+        curve (Curve): All thresholds.
+        point (Point): The one that is looked at.
+        points (dict[float, Point]): The lowest that keeps each overkill rate.
+        verdicts (list[Verdict]): What was required.
+    """
+
+    name: str
+    split: str
+    photographs: Photographs
+    found: list[Found]
+    curve: Curve
+    point: Point
+    points: dict[float, Point]
+    verdicts: list[Verdict]
+
+    @property
+    def images(self) -> list:
+        """list[Photograph]: The photographs."""
+        return self.photographs.images
+
+
+class Against(NamedTuple):
+    """Another detector on the same photographs.
+
+    Args:
+        review (Review): What it does.
+        differences (list[Difference]): Escape rates, those of the first less its.
+        only_first (list[int]): Defect images that only the first finds, each detector
+            at its own threshold.
+        only_second (list[int]): Those that only the other finds.
+    """
+
+    review: Review
+    differences: list[Difference]
+    only_first: list[int]
+    only_second: list[int]
+
+
+def check_kinds(photographs: Photographs, split: str) -> None:
+    """Check that there are defect and normal images.
+
+    Args:
+        photographs (Photographs): The photographs.
+        split (str): What they are called.
+
+    Raises:
+        UnusableError: If one kind is missing.
+    """
+    defects = findings.defects_among(photographs.images)
+    for kind, there, fix in (
+        ('defect', defects, 'annotate some, or see metainfo and defect_classes'),
+        ('normal', ~defects, 'filter_cfg=dict(filter_empty_gt=False) keeps them'),
+    ):
+        if not there.any():
+            raise UnusableError(
+                f'none of the {len(defects):,} images of {split} is a {kind} image, so '
+                f'no threshold can be judged: add some to {split}_dataloader.dataset '
+                f'({fix})'
+            )
+
+
+def make_review(
+    name: str,
+    split: str,
+    photographs: Photographs,
+    found: list[Found],
+    overkill: float,
+    threshold: float | None = None,
+) -> Review:
+    """Judge a detector by what it found.
+
+    Args:
+        name (str): What the detector is called.
+        split (str): What the photographs are called.
+        photographs (Photographs): The photographs.
+        found (list[Found]): What it found on each.
+        overkill (float): Overkill rate to be kept by the threshold that is looked at.
+        threshold (float, optional): That threshold itself.
+
+    Returns:
+        Review: What it says, without verdicts.
+    """
+    curve = findings.curve_of(photographs.images, found)
+    point = operating.at_overkill(curve, overkill)
+    if threshold is not None:
+        point = operating.at_threshold(curve, threshold)
+    points = {rate: operating.at_overkill(curve, rate) for rate in operating.RATES}
+    return Review(name, split, photographs, found, curve, point, points, [])
+
+
+def compare(review: Review, other: Review) -> Against:
+    """Compare two detectors on the same photographs."""
+    defects = findings.defects_among(review.images)
+    scores = [findings.image_scores(one.found) for one in (review, other)]
+    hits = [s >= one.point.threshold for s, one in zip(scores, (review, other))]
+    return Against(
+        other,
+        operating.differences(scores[0], scores[1], defects),
+        np.flatnonzero(defects & hits[0] & ~hits[1]).tolist(),
+        np.flatnonzero(defects & hits[1] & ~hits[0]).tolist(),
+    )
+
+
+def point_as_dict(point: Point) -> dict:
+    """A threshold with its rates and intervals, for JSON and CSV."""
+    return dict(
+        point._asdict(),
+        escape=point.escape,
+        escape_low=float(point.escape_interval[0]),
+        escape_high=float(point.escape_interval[1]),
+        overkill=point.overkill,
+        overkill_low=float(point.overkill_interval[0]),
+        overkill_high=float(point.overkill_interval[1]),
+    )
+
+
+def as_dict(review: Review, against: Against | None = None) -> dict:
+    """A review for JSON: figures and file names, no pictures."""
+    images, found, point = review.images, review.found, review.point
+    paths = [image.path for image in images]
+    photographs = review.photographs
+    content: dict[str, Any] = dict(
+        detector=review.name,
+        images=review.split,
+        operating_point=point_as_dict(point),
+        thresholds=[
+            dict(overkill_at_most=rate, **point_as_dict(one))
+            for rate, one in review.points.items()
+        ],
+        smallest_provable=dict(
+            overkill=operating.smallest_provable(point.normals),
+            escape=operating.smallest_provable(point.defects),
+        ),
+        classes=[
+            row._asdict()
+            for row in findings.class_rows(
+                images,
+                found,
+                point.threshold,
+                photographs.classes,
+                photographs.defect_labels,
+            )
+        ],
+        missed=[paths[n] for n in findings.misses(images, found, point.threshold)],
+        false_alarms=[
+            paths[n] for n in findings.false_alarms(images, found, point.threshold)
+        ],
+        labels_to_check=[
+            dict(image=paths[one.number], score=one.score, why=one.why)
+            for one in findings.label_suspects(
+                images, found, point.threshold, photographs.classes
+            )
+        ],
+        requirements=[
+            dict(requirement=one.requirement.text, met=one.met, said=str(one))
+            for one in review.verdicts
+        ],
+    )
+    if against:
+        content['against'] = dict(
+            detector=against.review.name,
+            operating_point=point_as_dict(against.review.point),
+            differences=[one._asdict() for one in against.differences],
+            only_first=[paths[n] for n in against.only_first],
+            only_second=[paths[n] for n in against.only_second],
+        )
+    return content
+
+
+def write_thresholds(folder: Path, review: Review) -> None:
+    """Write ``thresholds.csv``: what each overkill rate costs."""
+    rows = [
+        dict(overkill_at_most=rate, **point_as_dict(one))
+        for rate, one in review.points.items()
+    ]
+    write_csv(folder / 'thresholds.csv', rows)
+
+
+def write_scores(
+    folder: Path, photographs: Photographs, found: Sequence[Found]
+) -> None:
+    """Write ``scores.csv``: each image, what it is, and its score."""
+    rows = [
+        dict(
+            image=image.path,
+            annotated='defect' if image.is_defect else 'normal',
+            score=float(one.score),
+        )
+        for image, one in zip(photographs.images, found)
+    ]
+    if photographs.dataset is None:
+        rows = [dict(image=row['image'], score=row['score']) for row in rows]
+    write_csv(folder / 'scores.csv', sorted(rows, key=lambda row: -row['score']))
+
+
+def write_csv(path: Path, rows: Sequence[dict]) -> None:
+    """Write rows of the same keys."""
+    with whole(path) as part, open(part, 'w', newline='', encoding='utf-8') as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write JSON."""
+    with whole(path) as part:
+        part.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')

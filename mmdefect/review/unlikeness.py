@@ -1,0 +1,189 @@
+"""How unlike the other normal photographs one is: defects that nobody labelled.
+
+A detector was taught that such a defect is normal, and may well have learnt it. So
+each patch of a photograph is looked for in the others, by the features of the
+detector's own backbone, as in PatchCore (Roth et al., "Towards Total Recall in
+Industrial Anomaly Detection", CVPR 2022), with random patches for its coreset.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Any, Iterator, NamedTuple, Sequence
+
+import numpy as np
+from mmengine.logging import print_log
+
+from mmdefect.analysis.config import running
+from mmdefect.analysis.errors import UnusableError
+from mmdefect.analysis.files import whole
+from mmdefect.analysis.tracking import Track, untracked
+from mmdefect.review.photographs import Photographs
+from mmdefect.review.scores import batch_size, loader
+
+STRIDE = 16  # pixels of the network's input from patch to patch, where it has such
+GRID = 20  # patches of a side at most
+BANK, OF_EACH = 1000, 100  # photographs that others are compared with, their patches
+# The part may have been photographed twice, or one kind of defect left out twice: what
+# counts is how alike the second most alike photograph is.
+NEAREST = 2
+
+
+class Unlike(NamedTuple):
+    """How unlike all others a photograph is.
+
+    Args:
+        distance (float): Of its strangest patch, in the backbone's features.
+        box (np.ndarray): Where that is, (4,): left, top, right, bottom in pixels.
+    """
+
+    distance: float
+    box: np.ndarray
+
+
+class Patches(NamedTuple):
+    """What a backbone makes of a photograph.
+
+    Args:
+        features (torch.Tensor): (n, channels).
+        boxes (np.ndarray): Where each patch is, (n, 4), in pixels of the file.
+    """
+
+    features: Any
+    boxes: np.ndarray
+
+
+def unlikeness(
+    model: Any,
+    cfg: Any,
+    photographs: Photographs,
+    kept: Path,
+    track: Track = untracked,
+) -> dict[int, Unlike]:
+    """Compare the normal photographs with each other.
+
+    Args:
+        model (Callable): Gives the detector, which is not built where the result is
+            there already.
+        cfg (Config): Its config: the size of a batch, and the number of workers.
+        photographs (Photographs): The photographs.
+        kept (Path): Where the result is kept.
+        track (Callable): Shows how far it is. Defaults to nothing shown.
+
+    Returns:
+        dict[int, Unlike]: By place in the list of photographs. Empty where there are
+        too few to compare, or the detector has no ``backbone`` that runs by itself.
+    """
+    normal = [n for n, one in enumerate(photographs.images) if not one.is_defect]
+    if len(normal) <= NEAREST:
+        return {}
+    paths = [photographs.images[n].path for n in normal]
+    name = hashlib.sha256('\n'.join(paths).encode()).hexdigest()[:12]
+    if kept.is_file():
+        content = json.loads(kept.read_text(encoding='utf-8'))
+        if content['photographs'] == name:
+            rows = zip(normal, content['distances'], content['boxes'])
+            return {n: Unlike(distance, np.array(box)) for n, distance, box in rows}
+    detector = model()
+    if not hasattr(detector, 'backbone'):
+        return {}
+    try:
+        compared = _compared(detector, cfg, photographs, normal, track)
+    except UnusableError as error:
+        said = 'suspects are those that the detector sees, none that look like no other'
+        print_log(f'{said}: {error}', logger='current', level=logging.WARNING)
+        return {}
+    found = dict(zip(normal, compared))
+    content = dict(
+        photographs=name,
+        distances=[one.distance for one in found.values()],
+        boxes=[one.box.tolist() for one in found.values()],
+    )
+    with whole(kept) as part:
+        part.write_text(json.dumps(content), encoding='utf-8')
+    return found
+
+
+def _compared(
+    model: Any, cfg: Any, photographs: Photographs, normal: Sequence[int], track: Track
+) -> list[Unlike]:
+    import torch
+
+    draw = np.random.default_rng(0)
+    chosen = draw.choice(normal, min(BANK, len(normal)), replace=False).tolist()
+    place = {n: number for number, n in enumerate(chosen)}
+    patches = _patches(model, cfg, photographs, chosen)
+    bank = torch.cat(
+        [
+            one.features[np.resize(draw.permutation(len(one.features)), OF_EACH)]
+            for one in track(patches, 'what is normal', len(chosen))
+        ]
+    )
+    squares = bank.square().sum(1)
+    found = []
+    patches = _patches(model, cfg, photographs, normal)
+    for n, one in zip(normal, track(patches, 'what is unlike it', len(normal))):
+        # |f - b|², less the |f|² that all have in common
+        distances = torch.addmm(squares, one.features, bank.T, alpha=-2)
+        nearest = distances.view(len(distances), len(chosen), OF_EACH).amin(2)
+        if n in place:
+            nearest[:, place[n]] = math.inf  # itself
+        nearest = nearest.topk(NEAREST, largest=False).values[:, -1]
+        nearest += one.features.square().sum(1)
+        strangest = int(nearest.argmax())
+        distance = math.sqrt(max(float(nearest[strangest]), 0))
+        found.append(Unlike(distance, one.boxes[strangest]))
+    return found
+
+
+def _patches(
+    model: Any, cfg: Any, photographs: Photographs, numbers: Sequence[int]
+) -> Iterator[Patches]:
+    size = batch_size(cfg)
+    batches = [list(numbers[n : n + size]) for n in range(0, len(numbers), size)]
+    for items in loader(photographs, batches, cfg):
+        with running('the backbone cannot be run'):
+            made = patches_of(model, items)
+        yield from made
+
+
+def patches_of(model: Any, items: Sequence[dict]) -> list[Patches]:
+    """What the backbone of a detector makes of some photographs.
+
+    Args:
+        model (nn.Module): The detector.
+        items (Sequence[dict]): What the test pipeline gave.
+
+    Returns:
+        list[Patches]: One for each photograph, without what it was padded with.
+    """
+    import torch
+    from mmengine.dataset import pseudo_collate
+    from torch.nn import functional
+
+    with torch.no_grad():
+        data = model.data_preprocessor(pseudo_collate(items), False)
+        maps = model.backbone(data['inputs'])
+    height, width = data['inputs'].shape[-2:]
+    level = min(maps, key=lambda one: abs(math.log(width / one.shape[-1] / STRIDE)))
+    level = functional.avg_pool2d(level, 3, 1, 1)
+    rows, columns = (min(side, GRID) for side in level.shape[-2:])
+    level = functional.adaptive_avg_pool2d(level, (rows, columns)).float()
+    y, x = np.mgrid[:rows, :columns].reshape(2, -1) * [
+        [height / rows],
+        [width / columns],
+    ]
+    boxes = np.stack([x, y, x + width / columns, y + height / rows], 1)
+    made = []
+    for features, sample in zip(level, data['data_samples']):
+        top, _, left, _ = sample.get('pad_param', (0, 0, 0, 0))
+        scale = np.tile(sample.get('scale_factor', (1, 1))[:2], 2)
+        placed = (boxes - [left, top, left, top]) / scale
+        centres = (placed[:, :2] + placed[:, 2:]) / 2
+        inside = ((centres >= 0) & (centres < sample.ori_shape[1::-1])).all(1)
+        made.append(Patches(features.flatten(1).T[inside], placed[inside]))
+    return made
