@@ -56,19 +56,7 @@ class Batch(NamedTuple):
 
 
 def build_loaders(config: str, options: dict | None, against: bool) -> list:
-    """Build the dataloader of a config, after that of stock sampling, if it is wanted.
-
-    Args:
-        config (str): The config file.
-        options (dict, optional): Settings that override it.
-        against (bool): Whether to build that of stock sampling too.
-
-    Returns:
-        list[DataLoader]: They draw what training would draw.
-
-    Raises:
-        UnusableError: If the config cannot be used.
-    """
+    """Build the dataloader of a config, after that of stock sampling, if it is wanted."""
     from mmengine.registry import DATASETS
     from mmengine.runner import set_random_seed
 
@@ -89,15 +77,7 @@ def build_loaders(config: str, options: dict | None, against: bool) -> list:
 
 
 def load(loader: Any, pools: np.ndarray) -> Iterator[Batch]:
-    """Load batches as training does, epoch by epoch.
-
-    Args:
-        loader (DataLoader): The training dataloader.
-        pools (np.ndarray): Of each index, the number of the pool that it is drawn from.
-
-    Yields:
-        Batch: A batch.
-    """
+    """Load batches as training does, epoch by epoch."""
     names = LabelNames(loader.dataset)
     for epoch, step, indices, batch in load_batches(loader):
         plan = loader.batch_sampler.plan_at(epoch, step)
@@ -119,17 +99,7 @@ def load(loader: Any, pools: np.ndarray) -> Iterator[Batch]:
 
 
 def judge(loader: Any, indices: list, batch: dict) -> list[str | None]:
-    """Tell what became of the defects of a batch.
-
-    Args:
-        loader (DataLoader): The dataloader.
-        indices (list[int]): What was drawn.
-        batch (dict): What arrived.
-
-    Returns:
-        list[str | None]: Of each image that was drawn with a defect, ``LOST``, ``CUT``,
-        or nothing where it arrived; None for the others.
-    """
+    """Tell what became of the defects of a batch."""
     sampler = loader.batch_sampler.sampler
     names = LabelNames(loader.dataset, sampler.defect_classes)
     drawn = np.isin(indices, sampler.pools['defect'])
@@ -148,13 +118,7 @@ def judge(loader: Any, indices: list, batch: dict) -> list[str | None]:
 
 
 def is_sliver(sample: Any, names: Mapping[int, str], shape: tuple) -> bool:
-    """Whether no more shows of any defect than a narrow strip at the image's edge.
-
-    Args:
-        sample (DetDataSample): What arrived.
-        names (dict[int, str]): The classes that count, by label.
-        shape (tuple[int, int]): Height and width of the image.
-    """
+    """Whether no more shows of any defect than a narrow strip at the image's edge."""
     instances = sample.gt_instances
     counted = [label in names for label in instances.labels.tolist()]
     if 'bboxes' not in instances or instances.bboxes.shape[-1] != 4:
@@ -169,16 +133,7 @@ def is_sliver(sample: Any, names: Mapping[int, str], shape: tuple) -> bool:
 
 
 def as_image(tensor: Any) -> np.ndarray:
-    """Make an image of what a pipeline packs.
-
-    Args:
-        tensor (Tensor): Of shape (channels, height, width), BGR where there are three
-            channels. Of any range, where it is no uint8: normalized images are
-            stretched from black to white.
-
-    Returns:
-        np.ndarray: RGB, uint8 of shape (height, width, 3).
-    """
+    """Make an image of what a pipeline packs."""
     pixels = tensor.numpy()
     if pixels.dtype != np.uint8:
         pixels = np.nan_to_num(pixels.astype(np.float32))
@@ -192,16 +147,7 @@ def as_image(tensor: Any) -> np.ndarray:
 
 
 def pool_numbers(batches: Any) -> tuple[list[str], np.ndarray]:
-    """Tell from which pool each image of a dataset is drawn.
-
-    Args:
-        batches (QuotaBatchSampler): The batches.
-
-    Returns:
-        tuple[list[str], np.ndarray]: Names of pools, ``normal`` first, and of each
-        index that may be drawn the int64 position of its own among them. An image in
-        several pools counts for the first that the quota names.
-    """
+    """Tell from which pool each image of a dataset is drawn."""
     pools = batches.sampler.pools
     shares = [share.pool for _, plan in batches.plans for share in plan.shares]
     classes = batches.sampler.defect_classes

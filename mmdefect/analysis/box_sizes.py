@@ -51,18 +51,7 @@ class BoxSizes(NamedTuple):
 def measure_boxes(
     cfg: Any, dataset: Any, indices: np.ndarray, classes: Sequence[str]
 ) -> BoxSizes | None:
-    """Measure the boxes of the defect images, as they are after the resize.
-
-    Args:
-        cfg (Config): The config.
-        dataset: Its training dataset.
-        indices (np.ndarray): The defect images.
-        classes (Sequence[str]): Names of the classes that count as defects.
-
-    Returns:
-        BoxSizes | None: None where the pipelines have no ``Resize`` to one size, or the
-        dataset does not tell the sizes of its images.
-    """
+    """Measure the boxes of the defect images, as they are after the resize."""
     found = _find_scale(cfg, dataset)
     boxes = list(_boxes(dataset, indices, classes))
     if found is None or not boxes:
@@ -149,14 +138,7 @@ def _factors(image: np.ndarray, scale: tuple, keep_ratio: bool) -> np.ndarray:
 
 
 def smallest_stride(cfg: Any) -> int:
-    """The smallest stride at which a model looks for boxes.
-
-    Args:
-        cfg (Config): Its config.
-
-    Returns:
-        int: That of its anchors or points; ``STRIDE`` where the config does not say.
-    """
+    """The smallest stride at which a model looks for boxes."""
     strides = [
         stride[0] if isinstance(stride, (list, tuple)) else stride
         for head in _dicts(cfg.get('model') or {})
@@ -177,15 +159,7 @@ def _dicts(value: Any) -> Iterator[dict]:
 
 
 def check_boxes(cfg: Any, sizes: BoxSizes | None) -> list[Finding]:
-    """Check that the model sees the defects large enough.
-
-    Args:
-        cfg (Config): The config.
-        sizes (BoxSizes, optional): Their sizes.
-
-    Returns:
-        list[Finding]: A note where many boxes are smaller than the model's stride.
-    """
+    """Check that the model sees the defects large enough."""
     if sizes is None or sizes.too_small <= FEW * len(sizes.all):
         return []
     place = 'img_scale' if 'img_scale' in cfg else 'scale of Resize in all pipelines'

@@ -53,21 +53,7 @@ def refused(error: UnusableError) -> str | None:
 def check(
     config: str, options: dict | None, batches: int, track: Track = untracked
 ) -> tuple[list[Finding], Delivery | None]:
-    """Check a config.
-
-    Args:
-        config (str): The config file.
-        options (dict, optional): Settings that override it.
-        batches (int): Batches to run. 0 is none.
-        track (Callable): Shows how far the batches are: takes an iterable, what is
-            done, and a total. Defaults to nothing shown.
-
-    Returns:
-        tuple: The findings, and what was delivered or None where no batch was run.
-
-    Raises:
-        UnusableError: If there is no dataset to check, or it cannot be loaded.
-    """
+    """Check a config."""
     from mmengine.registry import init_default_scope
 
     before = set(sys.modules)
@@ -197,17 +183,7 @@ NEEDED = (
 
 
 def judge(delivery: Delivery, findings: list[Finding], dataset: Any) -> list[Finding]:
-    """Findings of a delivery that nothing found before explains.
-
-    Args:
-        delivery (Delivery): What came of the batches.
-        findings (list[Finding]): What was found before.
-        dataset: The outermost dataset.
-
-    Returns:
-        list[Finding]: Pools of which too many images lost what they were drawn for, or
-        gave way to another image.
-    """
+    """Findings of a delivery that nothing found before explains."""
     if any(finding.breaks for finding in findings):
         return []
     where, judged = 'train_dataloader.dataset', []
@@ -235,15 +211,7 @@ def judge(delivery: Delivery, findings: list[Finding], dataset: Any) -> list[Fin
 
 
 def unreadable(delivery: Delivery, dataset: Any) -> list[Finding]:
-    """Name a file that cannot be read, of which too few are there to break a quota.
-
-    Args:
-        delivery (Delivery): What came of the batches.
-        dataset: The outermost dataset.
-
-    Returns:
-        list[Finding]: One at most.
-    """
+    """Name a file that cannot be read, of which too few are there to break a quota."""
     for _, index in (delivery.replaced_in or {}).values():
         with running('the images cannot be loaded'):
             cause = why_unreadable(dataset, index)

@@ -21,16 +21,7 @@ DASHES: Any = ('-', (0, (5, 2)), (0, (2, 2)), (0, (5, 2, 1, 2)), (0, (1, 1)), '-
 
 
 def colours_of(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each run.
-
-    Args:
-        names (Iterable[str]): What the runs are called, such as ``stock``, or
-            ``defect_yolox_stock`` for a directory.
-
-    Returns:
-        dict[str, str]: By name. A sampler has its own colour; so has the first run
-        that ends with the name of one. The rest take turns.
-    """
+    """A colour for each run."""
     names = list(names)
     found: dict[str, str] = {}
     for name in sorted(names, key=lambda name: name not in OF_SAMPLERS):

@@ -58,18 +58,7 @@ def told_of_quota() -> Iterator[None]:
 
 
 def read_config(path: str, options: dict | None) -> Config:
-    """Read a config.
-
-    Args:
-        path (str): The config file.
-        options (dict, optional): Settings that override it.
-
-    Returns:
-        Config: The config.
-
-    Raises:
-        UnusableError: If it cannot be read.
-    """
+    """Read a config."""
     from mmengine.config import Config
 
     if not Path(path).is_file():
@@ -92,18 +81,7 @@ def warn(text: str) -> None:
 
 
 def load_config(path: str, options: dict | None) -> Config:
-    """Read a config, and make its modules known.
-
-    Args:
-        path (str): The config file.
-        options (dict, optional): Settings that override it.
-
-    Returns:
-        Config: The config.
-
-    Raises:
-        UnusableError: If it cannot be read, or trains on nothing.
-    """
+    """Read a config, and make its modules known."""
     from mmengine.registry import init_default_scope
 
     import mmdefect.registered  # noqa: F401

@@ -43,19 +43,7 @@ def _collate(collate: Callable, items: Sequence) -> Any:
 
 
 def build_split(cfg: Config, split: str) -> Any:
-    """Build a dataset of a config.
-
-    Args:
-        cfg (Config): The config.
-        split (str): ``train``, ``val`` or ``test``.
-
-    Returns:
-        Dataset: It, with its annotations read.
-
-    Raises:
-        FileNotFoundError: If a file is missing, or the directory of the images.
-        ValueError: If its annotations cannot be read.
-    """
+    """Build a dataset of a config."""
     from mmengine.registry import DATASETS
 
     loader = f'{split}_dataloader'
@@ -118,17 +106,7 @@ def build_hook(hook: dict) -> Any:
 
 
 def load_batches(loader: Any) -> Iterator[tuple[int, int, list, dict]]:
-    """Load batches as training does, epoch after epoch, without end.
-
-    Args:
-        loader (DataLoader): A dataloader with ``QuotaBatchSampler``.
-
-    Yields:
-        tuple: Epoch, step, the indices that were drawn and the batch that arrived.
-
-    Raises:
-        UnusableError: If a transform fails, with its name and the image.
-    """
+    """Load batches as training does, epoch after epoch, without end."""
     for epoch in count():
         loader.batch_sampler.sampler.set_epoch(epoch)
         # The plan is a pure function: iterated twice, it says what was drawn.

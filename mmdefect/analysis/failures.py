@@ -14,17 +14,7 @@ TRIES = 10
 
 
 def what_fails(error: Exception, dataset: Any, indices: Iterable[int]) -> str | None:
-    """Say what an error in a batch does not say.
-
-    Args:
-        error (Exception): What was raised.
-        dataset: The outermost dataset.
-        indices (Iterable[int]): The images of the batch.
-
-    Returns:
-        str | None: The transform, the image and the reason; None where it is not to be
-        found out, or mmdefect itself has said it.
-    """
+    """Say what an error in a batch does not say."""
     if is_ours(error):
         return None
     told = _told(error)
@@ -37,29 +27,13 @@ def what_fails(error: Exception, dataset: Any, indices: Iterable[int]) -> str | 
 
 
 def why_replaced(dataset: Any, index: int) -> str | None:
-    """Say why another image arrives in the place of one that was drawn.
-
-    Args:
-        dataset: The outermost dataset.
-        index (int): The image.
-
-    Returns:
-        str | None: Which transform did what. None where that is not to be found out.
-    """
+    """Say why another image arrives in the place of one that was drawn."""
     failure = _failure(dataset, index)
     return str(failure) if isinstance(failure, RejectedError) else _told(failure)
 
 
 def why_unreadable(dataset: Any, index: int) -> str | None:
-    """Say why the file of an image cannot be read.
-
-    Args:
-        dataset: The outermost dataset.
-        index (int): The image.
-
-    Returns:
-        str | None: The file and what is wrong with it; None where it can be read.
-    """
+    """Say why the file of an image cannot be read."""
     failure = _failure(dataset, index)
     unreadable = isinstance(failure, RejectedError) and failure.unreadable
     return str(failure) if unreadable else None

@@ -10,14 +10,7 @@ from typing import Iterator
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Write a file, all of it or nothing.
-
-    Args:
-        path (Path): Where the file goes.
-
-    Yields:
-        Path: What to write. It takes the place of ``path`` when all went well.
-    """
+    """Write a file, all of it or nothing."""
     part = path.with_name(f'.{path.stem}.{os.getpid()}.part{path.suffix}')
     try:
         yield part

@@ -18,16 +18,7 @@ THERE = re.compile(r'(?<![\w.])\.\.\.')
 
 
 def new_config(config: str, statements: Sequence[str], pure_python: bool) -> str:
-    """The text of a config that mends another one.
-
-    Args:
-        config (str): The other one's file.
-        statements (Sequence[str]): What :func:`statement` returned, of each finding.
-        pure_python (bool): Whether that is of MMEngine's pure-Python style.
-
-    Returns:
-        str: The text. It is to be saved beside the other one.
-    """
+    """The text of a config that mends another one."""
     name = os.path.basename(config)
     begin = [f'_base_ = {name!r}']
     if pure_python:
@@ -42,17 +33,7 @@ def new_config(config: str, statements: Sequence[str], pure_python: bool) -> str
 
 
 def statement(finding: Finding, cfg: Any, pure_python: bool = False) -> str:
-    """The line of a new config that mends what a finding found.
-
-    Args:
-        finding (Finding): The finding.
-        cfg (Config): The config in which it was found.
-        pure_python (bool): Whether that is of MMEngine's pure-Python style, which
-            assigns to names where the other one assigns to parts of ``_base_``.
-
-    Returns:
-        str: The line. '' where the config is not what is to be mended.
-    """
+    """The line of a new config that mends what a finding found."""
     argument = ARGUMENT.fullmatch(finding.fix)
     if argument is None or not _is_written(finding.fix):
         return ''

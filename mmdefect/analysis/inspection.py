@@ -124,18 +124,7 @@ class Inspection(NamedTuple):
 
 
 def inspect(config: str, options: dict | None) -> Inspection:
-    """Inspect a config.
-
-    Args:
-        config (str): The config file.
-        options (dict, optional): Settings that override it.
-
-    Returns:
-        Inspection: What is known.
-
-    Raises:
-        UnusableError: If the config cannot be used.
-    """
+    """Inspect a config."""
     cfg = load_config(config, options)
     run = run_length(config, cfg)
     own = has_quota(cfg)

@@ -13,17 +13,7 @@ Curves = Dict[str, List[Tuple[int, float]]]
 
 
 def read_run(work_dir: Path) -> Curves:
-    """Read all logs of a run.
-
-    Args:
-        work_dir (Path): Where it wrote.
-
-    Returns:
-        Curves: Its scalars over iterations.
-
-    Raises:
-        UnusableError: If there is no training in it.
-    """
+    """Read all logs of a run."""
     if not work_dir.is_dir():
         raise UnusableError(f'{work_dir} is no directory')
     # Named by the time at which they were started.

@@ -36,18 +36,7 @@ class Run(NamedTuple):
 
 
 def find_files(work_dir: Path) -> tuple[Path, Path]:
-    """Find the config and the checkpoint of a training run.
-
-    Args:
-        work_dir (Path): Where it wrote.
-
-    Returns:
-        tuple[Path, Path]: Its config, and its best checkpoint; the newest where several
-        are kept, the last where none is best.
-
-    Raises:
-        UnusableError: If one is missing.
-    """
+    """Find the config and the checkpoint of a training run."""
     if not work_dir.is_dir():
         raise UnusableError(f'{work_dir} is no directory')
     config = _newest(work_dir, '*.py')
@@ -57,17 +46,7 @@ def find_files(work_dir: Path) -> tuple[Path, Path]:
 
 
 def find_run(work_dir: Path) -> Run:
-    """Find what a training run left behind.
-
-    Args:
-        work_dir (Path): Where it wrote.
-
-    Returns:
-        Run: The config, the best checkpoint and its metrics.
-
-    Raises:
-        UnusableError: If something is missing.
-    """
+    """Find what a training run left behind."""
     config, best = find_files(work_dir)
     last = _last(work_dir)
     validations = []
@@ -106,14 +85,7 @@ def _newest(work_dir: Path, pattern: str) -> Path | None:
 
 
 def trained_iterations(checkpoint: Path) -> int:
-    """Tell how long a model was trained.
-
-    Args:
-        checkpoint (Path): The last checkpoint of the run.
-
-    Returns:
-        int: The number of iterations.
-    """
+    """Tell how long a model was trained."""
     from mmengine.runner import CheckpointLoader
 
     from mmdefect.hooks.checkpoints import message_hub_allowed
@@ -160,15 +132,7 @@ def validation_images(dataset: Any) -> list[tuple]:
 
 
 def check_same_validation(models: list[Any], runs: list[Run]) -> None:
-    """Check that runs validate on the same images.
-
-    Args:
-        models (list[nn.Module]): Their detectors.
-        runs (list[Run]): The runs.
-
-    Raises:
-        UnusableError: If they do not, with the file of each.
-    """
+    """Check that runs validate on the same images."""
     from mmengine.registry import DATASETS, init_default_scope
 
     init_default_scope('mmdet')
@@ -187,15 +151,7 @@ def check_same_validation(models: list[Any], runs: list[Run]) -> None:
 
 
 def titles_of(models: list[Any], runs: list[Run]) -> list[str]:
-    """How the batches of each run are sampled; where that is the same, its directory.
-
-    Args:
-        models (list[nn.Module]): Their detectors.
-        runs (list[Run]): The runs.
-
-    Returns:
-        list[str]: One for each, all different.
-    """
+    """How the batches of each run are sampled; its directory where two are the same."""
     said = [title(model.cfg) for model in models]
     if len(set(said)) < len(said):
         said = [f'{text} ({run.config.parent})' for text, run in zip(said, runs)]
@@ -211,16 +167,7 @@ def title(cfg: Any) -> str:
 
 
 def measure(model: Any, score: float, track: Track = untracked) -> dict[str, float]:
-    """Measure a detector on all images of the validation set.
-
-    Args:
-        model (nn.Module): The detector.
-        score (float): Lowest score that counts.
-        track (Callable): Shows how far it is. Defaults to nothing shown.
-
-    Returns:
-        dict[str, float]: What ``DefectImageMetric`` gives.
-    """
+    """Measure a detector on all images of the validation set."""
     import torch
     from mmengine.registry import init_default_scope
     from mmengine.runner import Runner
@@ -241,16 +188,7 @@ def measure(model: Any, score: float, track: Track = untracked) -> dict[str, flo
 
 
 def sentence(titles: list[str], found: list[dict[str, float]], runs: list[Run]) -> str:
-    """Tell the difference between two runs.
-
-    Args:
-        titles (list[str]): How each sampled.
-        found (list[dict[str, float]]): What each detector finds.
-        runs (list[Run]): The runs.
-
-    Returns:
-        str: One sentence.
-    """
+    """Tell the difference between two runs."""
     said = [
         f'{name} found {figures["defect/recall_50"]:.0%} of the defects, with false '
         f'alarms on {figures["defect/overkill"]:.0%} of the normal images'

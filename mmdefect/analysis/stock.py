@@ -13,17 +13,7 @@ if TYPE_CHECKING:
 
 
 def stock(cfg: Config) -> Config:
-    """Take the quota out of a config.
-
-    Args:
-        cfg (Config): A config whose batches ``QuotaBatchSampler`` makes.
-
-    Returns:
-        Config: The same with stock sampling and as many iterations.
-
-    Raises:
-        UnusableError: If the config has no quota, or cannot be used.
-    """
+    """Take the quota out of a config."""
     from mmengine.registry import init_default_scope
     from mmengine.runner import Runner
 

@@ -17,15 +17,7 @@ WHERE = 'val_dataloader.dataset'
 
 
 def check_validation(cfg: Any) -> list[Finding]:
-    """Check that a config can validate.
-
-    Args:
-        cfg (Config): The config.
-
-    Returns:
-        list[Finding]: Files that are missing, and a best checkpoint that is chosen by
-        what the validation images cannot tell.
-    """
+    """Check that a config can validate."""
     if not (cfg.get('val_dataloader') or {}).get('dataset'):
         return []
     begins = 'training ends where it is to validate'
@@ -83,14 +75,7 @@ def _check_best(cfg: Any, dataset: Any) -> list[Finding]:
 
 
 def count_images(dataset: Any) -> dict[str, int]:
-    """Count the images of a dataset by what they show.
-
-    Args:
-        dataset: The dataset, through any wrapper.
-
-    Returns:
-        dict[str, int]: By class, and of ``normal`` and ``defect``.
-    """
+    """Count the images of a dataset by what they show."""
     scanned = scan(dataset)
     defects = int(np.count_nonzero(union(scanned.classes.values(), scanned.length)))
     number = {name: len(images) for name, images in scanned.classes.items()}
@@ -98,15 +83,7 @@ def count_images(dataset: Any) -> dict[str, int]:
 
 
 def validation_images(cfg: Any) -> dict[str, int] | None:
-    """Count the validation images of a config by what they show.
-
-    Args:
-        cfg (Config): The config.
-
-    Returns:
-        dict[str, int] | None: What :func:`count_images` returns; None where there are
-        none, or they cannot be read.
-    """
+    """Count the validation images of a config by what they show."""
     if not (cfg.get('val_dataloader') or {}).get('dataset'):
         return None
     try:

@@ -26,22 +26,7 @@ from mmdefect.pools.wrappers import class_names, describe
 
 
 def examine(dataset: Any, defect_classes: Sequence[str] | None = None) -> list[Finding]:
-    """Compare the images of a dataset with what its annotation files say of them.
-
-    Args:
-        dataset: The outermost dataset.
-        defect_classes (Sequence[str], optional): Names of the classes that count as
-            defects. None is every class. Defaults to None.
-
-    Returns:
-        list[Finding]: What :func:`check_labels` finds, or else what
-        :func:`check_annotations` does.
-
-    Raises:
-        TypeError: If the dataset does not tell what its images show.
-        ValueError: If there are no classes or no images, or ``defect_classes`` does
-            not fit them.
-    """
+    """Compare the images of a dataset with what its annotation files say of them."""
     with CocoFiles() as files:
         findings = check_labels(dataset, files)
         if any(finding.refused for finding in findings):
@@ -59,20 +44,7 @@ def check_annotations(
     shots: Photographs,
     files: CocoFiles,
 ) -> list[Finding]:
-    """Check that what the annotation files call a defect is drawn as one.
-
-    Args:
-        dataset: The outermost dataset.
-        defect_classes (Sequence[str] | None): Names of the classes that count as
-            defects. None is every class.
-        scanned (Scan): What :func:`scan` found in it.
-        shots (Photographs): Its photographs.
-        files (CocoFiles): The files of its parts.
-
-    Returns:
-        list[Finding]: What keeps images from being drawn as what the files call them,
-        or has others drawn as such.
-    """
+    """Check that what the annotation files call a defect is drawn as one."""
     seen = _Seen(dataset, defect_classes, scanned, shots)
     lost: list[Finding] = []
     others: list[Finding] = []

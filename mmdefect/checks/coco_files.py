@@ -37,17 +37,7 @@ class CocoFiles(ExitStack):
         self._files: dict[str, CocoFile] = {}
 
     def of(self, leaf: Any) -> CocoFile | None:
-        """The file that a dataset read.
-
-        Args:
-            leaf: A dataset that is no wrapper.
-
-        Returns:
-            CocoFile | None: None where it read no COCO file.
-
-        Raises:
-            Exception: If it cannot be read again, of the kind that its backend raises.
-        """
+        """The file that a dataset read."""
         path = getattr(leaf, 'ann_file', None)
         if not path or not hasattr(leaf, 'cat_img_map'):
             return None
@@ -61,12 +51,7 @@ class CocoFiles(ExitStack):
 
 
 class CocoFile:
-    """A COCO file, of which no more is read than is asked for.
-
-    Args:
-        path (str): What the dataset calls it.
-        data (mmap): Its bytes.
-    """
+    """A COCO file, of which no more is read than is asked for."""
 
     def __init__(self, path: str, data: mmap) -> None:
         self.path = path
@@ -91,11 +76,7 @@ class CocoFile:
         return self._content
 
     def listed(self, key: str) -> list[dict]:
-        """One of its lists, without the rest.
-
-        Args:
-            key (str): ``images``, ``annotations`` or ``categories``.
-        """
+        """One of its lists, without the rest."""
         if self._content is not None:
             return self._content.get(key) or []
         letters = f'"{key}"'.encode()
@@ -121,15 +102,7 @@ class CocoFile:
 
 
 def check_ids(leaf: Any, file: CocoFile) -> Iterable[Finding]:
-    """Find images that share an id.
-
-    Args:
-        leaf (CocoDataset): The dataset that read the file.
-        file (CocoFile): The file.
-
-    Yields:
-        Finding: Refused where most images with a defect share theirs.
-    """
+    """Find images that share an id."""
     # Each image has a file name. Where the dataset has as many images, it has all.
     if file.count(b'"file_name"') == len(leaf):
         return
@@ -155,17 +128,7 @@ def check_ids(leaf: Any, file: CocoFile) -> Iterable[Finding]:
 
 
 def coco_losses(part: Part, file: CocoFile, wanted: Sequence[str]) -> list[Loss] | None:
-    """Find out why the dataset lacks instances that its file has.
-
-    Args:
-        part (Part): What a scan of the dataset found.
-        file (CocoFile): The file.
-        wanted (Sequence[str]): The classes to look after.
-
-    Returns:
-        list[Loss] | None: What became of all that do not count. None where the dataset
-        lacks nothing that is to be found out.
-    """
+    """Find out why the dataset lacks instances that its file has."""
     leaf, labels = part.leaf, class_names(part.leaf)
     names = {category: labels[label] for category, label in leaf.cat2label.items()}
     known = {category for category, _ in file.categories()}

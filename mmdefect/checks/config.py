@@ -36,15 +36,7 @@ RESUME = "custom_hooks=[..., dict(type='QuotaResumeHook')]"
 
 
 def check_config(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
-    """Check what a config says around its training dataset.
-
-    Args:
-        cfg (Config): The config.
-        dataset: Its training dataset, as built.
-
-    Returns:
-        list[Finding]: What breaks a quota, and after that what only costs something.
-    """
+    """Check what a config says around its training dataset."""
     loader = cfg['train_dataloader']
     batches = 0 if is_sliced(dataset) else loader.get('num_batch_per_epoch')
     findings = [
@@ -62,14 +54,7 @@ def check_config(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
 
 
 def check_dataloader(cfg: Mapping[str, Any]) -> list[Finding]:
-    """Check the training dataloader of a config.
-
-    Args:
-        cfg (Config): The config.
-
-    Returns:
-        list[Finding]: What breaks a quota.
-    """
+    """Check the training dataloader of a config."""
     loader, findings = cfg['train_dataloader'], []
     sampler, batch_sampler = loader.get('sampler'), loader.get('batch_sampler')
     key = 'train_dataloader'

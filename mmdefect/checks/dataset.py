@@ -41,27 +41,13 @@ REFUSING = {
 
 
 def cutting_transforms(dataset: Any) -> list[tuple[str, str]]:
-    """The transforms of a dataset that may take defects away.
-
-    Args:
-        dataset: The outermost dataset.
-
-    Returns:
-        list[tuple[str, str]]: Of each, its key in the config and its name.
-    """
+    """The transforms of a dataset that may take defects away."""
     pipelines = pipelines_of(dataset)
     return [cut for where, steps in pipelines for cut in _find(CUTTING, steps, where)]
 
 
 def check_dataset(dataset: Any) -> list[Finding]:
-    """Check a dataset, through all wrappers, and its pipelines.
-
-    Args:
-        dataset: The outermost dataset, as built.
-
-    Returns:
-        list[Finding]: What breaks a quota.
-    """
+    """Check a dataset, through all wrappers, and its pipelines."""
     if is_sliced(dataset):
         return [sliced(len(dataset)), *check_dataset(dataset._dataset)]
     findings = []
@@ -93,14 +79,7 @@ def check_dataset(dataset: Any) -> list[Finding]:
 
 
 def check_outermost(dataset: Any) -> None:
-    """Check that ``DefectPreservingDataset`` stands around everything else.
-
-    Args:
-        dataset: The dataset of the data loader.
-
-    Raises:
-        ValueError: If it stands further inside, where transforms after it undo it.
-    """
+    """Check that ``DefectPreservingDataset`` stands around everything else."""
     for where, part in walk_datasets(dataset):
         if is_a(part, WRAPPER) and where != DATASET:
             raise ValueError(
@@ -112,16 +91,7 @@ def check_outermost(dataset: Any) -> None:
 
 
 def check_pipeline(pipeline: Any, where: str, preserved: bool) -> list[Finding]:
-    """Check one pipeline.
-
-    Args:
-        pipeline: A list of transforms, or a ``Compose``.
-        where (str): Its key in the config.
-        preserved (bool): Whether ``DefectPreservingDataset`` is around it.
-
-    Returns:
-        list[Finding]: What breaks a quota.
-    """
+    """Check one pipeline."""
     findings = []
     for place, transform in walk_transforms(pipeline, where):
         for name, (argument, value, images) in REFUSING.items():

@@ -38,15 +38,7 @@ class Finding(NamedTuple):
 
 
 def tell(findings: Iterable[Finding]) -> None:
-    """Warn of findings where training starts.
-
-    Args:
-        findings (Iterable[Finding]): The findings. Those that break nothing are for
-            ``mmdefect check``.
-
-    Raises:
-        ValueError: If one of them is to be refused.
-    """
+    """Warn of findings where training starts."""
     broken = [finding for finding in findings if finding.breaks]
     for finding in broken:
         if finding.refused:

@@ -7,16 +7,7 @@ from typing import Any
 
 
 def look_up(cfg: Any, key: str) -> tuple[Any, Any]:
-    """What stands under a key of a config, and what holds it.
-
-    Args:
-        cfg (Config): The config.
-        key (str): Names and numbers, as in ``custom_hooks[0].interval``.
-
-    Returns:
-        tuple: What stands there, or None; and the dict or list that would hold it, or
-        None where there is none.
-    """
+    """What stands under a key of a config, and what holds it."""
     *outer, last = re.findall(r'\w+', key)
     held = cfg
     for name in outer:

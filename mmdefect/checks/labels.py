@@ -17,14 +17,6 @@ def check_labels(dataset: Any, files: CocoFiles) -> list[Finding]:
     """Check that a label means one class, in all parts and files of a dataset.
 
     A model sees labels only, while pools go by class names.
-
-    Args:
-        dataset: The outermost dataset.
-        files (CocoFiles): The files of its parts.
-
-    Returns:
-        list[Finding]: A class with two labels, or with another label than the category
-        of the annotation file has; two classes under one label.
     """
     leaves = [leaf for leaf in unwrap(dataset)[0] if getattr(leaf, 'metainfo', None)]
     keys = keys_of(dataset)

@@ -33,14 +33,7 @@ class Loss(NamedTuple):
 
 
 def grouped(causes: Mapping[tuple[str, str], str | None]) -> list[Loss]:
-    """Losses by cause.
-
-    Args:
-        causes (dict): By image and class, the cause. None is no loss.
-
-    Returns:
-        list[Loss]: One for each cause.
-    """
+    """Losses by cause."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for pair, cause in causes.items():
         if cause:
@@ -57,14 +50,7 @@ def grouped(causes: Mapping[tuple[str, str], str | None]) -> list[Loss]:
 
 
 def box_fault(box: Sequence[float]) -> str | None:
-    """What is wrong with a box by itself.
-
-    Args:
-        box (Sequence[float]): x, y, width, height.
-
-    Returns:
-        str | None: A key of ``CAUSES``.
-    """
+    """What is wrong with a box by itself."""
     x, y, width, height = box
     if width == height == 0 and x == y and x in (-1, 0, 1):
         return 'dummy'
@@ -78,12 +64,7 @@ def box_fault(box: Sequence[float]) -> str | None:
 
 
 def overlap(box: Sequence[float], size: Sequence[float]) -> bool:
-    """Whether a part of a box is in its image.
-
-    Args:
-        box (Sequence[float]): x, y, width, height.
-        size (Sequence[float]): Width and height of the image.
-    """
+    """Whether a part of a box is in its image."""
     return all(
         min(start + length, limit) > max(start, 0)
         for start, length, limit in zip(box[:2], box[2:], size)
@@ -91,12 +72,7 @@ def overlap(box: Sequence[float], size: Sequence[float]) -> bool:
 
 
 def ignored_losses(part: Part, wanted: Sequence[str]) -> list[Loss]:
-    """Images whose only instances of a class are ignored ones.
-
-    Args:
-        part (Part): What a scan found.
-        wanted (Sequence[str]): The classes to look after.
-    """
+    """Images whose only instances of a class are ignored ones."""
     found = _by_name(part, part.ignored, wanted)
     if not found:
         return []
@@ -125,12 +101,7 @@ def _why_ignored(leaf: Any) -> str:
 
 
 def flat_losses(part: Part, wanted: Sequence[str]) -> list[Loss]:
-    """Images whose only instances of a class have no area.
-
-    Args:
-        part (Part): What a scan found.
-        wanted (Sequence[str]): The classes to look after.
-    """
+    """Images whose only instances of a class have no area."""
     causes = {}
     for name, images in _by_name(part, part.flat, wanted).items():
         label = class_names(part.leaf).index(name)
@@ -158,20 +129,7 @@ def check_losses(
     defects: int,
     normal: int,
 ) -> Iterable[Finding]:
-    """Say which images are not drawn as what their file calls them, and why.
-
-    Args:
-        leaf: The dataset.
-        where (str): Its key in the config.
-        losses (Iterable[Loss]): What became of the instances of its file.
-        shown (dict[str, int]): Number of images by defect class, over all parts.
-        defects (int): Number of images with a defect.
-        normal (int): Number of images without one.
-
-    Yields:
-        Finding: Refused where more images of a class are lost than are drawn, or more
-        images are drawn as defects than as normal ones.
-    """
+    """Say which images are not drawn as what their file calls them, and why."""
     losses = list(losses)
     lost: Counter = Counter()
     for loss in losses:

@@ -80,18 +80,7 @@ def check_names(
     shown: Mapping[str, int],
     chosen: bool,
 ) -> Iterable[Finding]:
-    """Say which images are not drawn as defects because of a name.
-
-    Args:
-        leaf: The dataset.
-        where (str): Its key in the config.
-        names (Sequence[Name]): The names in its annotations.
-        shown (dict[str, int]): Number of images by defect class, over all parts.
-        chosen (bool): Whether the user says which classes count as defects.
-
-    Yields:
-        Finding: Refused where it costs most of a class.
-    """
+    """Say which images are not drawn as defects because of a name."""
     classes, others = class_names(leaf), []
     for each in names:
         if each.name in classes or not each.images:

@@ -12,28 +12,12 @@ LINE = 'optim_wrapper.accumulative_counts'
 
 
 def accumulated_batches(cfg: Mapping[str, Any]) -> int:
-    """Batches on each rank from one optimizer step to the next.
-
-    Args:
-        cfg (Config): A config.
-
-    Returns:
-        int: ``optim_wrapper.accumulative_counts``.
-    """
+    """Batches on each rank from one optimizer step to the next."""
     return (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
 
 
 def describe_optimizer_step(plan: Plan, accumulated: int) -> str:
-    """Say how many images an optimizer step holds, and how many for the quota.
-
-    Args:
-        plan (Plan): The plan.
-        accumulated (int): Batches on each rank from one optimizer step to the next.
-
-    Returns:
-        str: Such as ``an optimizer step of 8 images (4 ranks x batch_size=2) holds 2
-        for the quota``.
-    """
+    """Say how many images an optimizer step holds, and how many for the quota."""
     images = plan.step_size * accumulated
     factors = [f'batch_size={plan.batch_size}']
     if plan.world_size > 1:
@@ -50,15 +34,7 @@ def describe_optimizer_step(plan: Plan, accumulated: int) -> str:
 
 
 def check_optimizer_step(plan: Plan, accumulated: int) -> list[Finding]:
-    """Check that an optimizer step holds whole groups of ``over`` images.
-
-    Args:
-        plan (Plan): The plan.
-        accumulated (int): Batches on each rank from one optimizer step to the next.
-
-    Returns:
-        list[Finding]: Where the quota holds over several steps, or parts of them.
-    """
+    """Check that an optimizer step holds whole groups of ``over`` images."""
     over = plan.group_size
     if not _for_quota(plan) or plan.step_size * accumulated % over == 0:
         return []

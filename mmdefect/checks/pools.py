@@ -15,19 +15,7 @@ from mmdefect.pools.walk import DATASET, walk_datasets
 
 
 def check_defect_classes(defect_classes: Any, scanned: Scan) -> tuple[str, ...]:
-    """Check the names of the classes that count as defects.
-
-    Args:
-        defect_classes (Sequence[str] | None): The names. None is every class.
-        scanned (Scan): The dataset.
-
-    Returns:
-        tuple[str, ...]: The names.
-
-    Raises:
-        TypeError: If it is no list of strings.
-        ValueError: If it is empty, repeats a name or has one that is no class.
-    """
+    """Check the names of the classes that count as defects."""
     line = 'set train_dataloader.sampler.defect_classes'
     known = tuple(scanned.classes)
     if defect_classes is None:
@@ -58,16 +46,7 @@ def check_defect_classes(defect_classes: Any, scanned: Scan) -> tuple[str, ...]:
 
 
 def check_pool_names(names: Iterable[Any], scanned: Scan) -> None:
-    """Check the names of the user's own pools.
-
-    Args:
-        names (Iterable[str]): The names.
-        scanned (Scan): The dataset.
-
-    Raises:
-        TypeError: If a name is no string.
-        ValueError: If a name belongs to another pool.
-    """
+    """Check the names of the user's own pools."""
     for name in names:
         if not isinstance(name, str):
             raise TypeError(
@@ -84,16 +63,7 @@ def check_pool_names(names: Iterable[Any], scanned: Scan) -> None:
 def check_pools(
     pools: Mapping[str, np.ndarray], defect_classes: Sequence[str], dataset: Any
 ) -> None:
-    """Check that there is something to draw.
-
-    Args:
-        pools (dict[str, np.ndarray]): The pools.
-        defect_classes (Sequence[str]): The classes that count as defects.
-        dataset: The outermost dataset.
-
-    Raises:
-        ValueError: If there is no defect or no normal image.
-    """
+    """Check that there is something to draw."""
     if not len(dataset):
         raise ValueError(
             f'the training dataset ({type(dataset).__name__}) holds no image; set '
@@ -138,15 +108,7 @@ def check_pools(
 
 
 def check_weights(weights: np.ndarray, normal: np.ndarray) -> None:
-    """Check that all normal images weigh the same.
-
-    Args:
-        weights (np.ndarray): Weights of all images.
-        normal (np.ndarray): Indices of the normal images.
-
-    Raises:
-        ValueError: If one weighs more than another: a pass shows each of them once.
-    """
+    """Check that all normal images weigh the same."""
     found = weights[normal]
     values, times = np.unique(found, return_counts=True)
     usual = values[times.argmax()]
@@ -163,14 +125,7 @@ def check_weights(weights: np.ndarray, normal: np.ndarray) -> None:
 
 
 def check_draws(batch_sampler: Any) -> list[Finding]:
-    """Check that a quota, or one of its schedule, draws from a pool at all.
-
-    Args:
-        batch_sampler (QuotaBatchSampler): The batches.
-
-    Returns:
-        list[Finding]: One where none does: nothing but normal images.
-    """
+    """Check that a quota, or one of its schedule, draws from a pool at all."""
     drawn = {share.pool for _, plan in batch_sampler.plans for share in plan.shares}
     if drawn != {'normal'}:
         return []
@@ -189,17 +144,7 @@ def missing_pools(
     shares: Iterable[str],
     count: Callable[[np.ndarray], int] = len,
 ) -> dict[str, int]:
-    """Images that a quota never draws.
-
-    Args:
-        pools (dict[str, np.ndarray]): The pools.
-        shares (Iterable[str]): Names of the pools that it draws from.
-        count (Callable): Counts the photographs among images. Defaults to each image
-            being one.
-
-    Returns:
-        dict[str, int]: Of each pool that has them, their number.
-    """
+    """Images that a quota never draws."""
     if 'all' in shares:
         return {}
     size = 1 + max(pool[-1] for pool in pools.values() if len(pool))
@@ -220,17 +165,7 @@ def check_drawn(
     classes: Sequence[str],
     images: int,
 ) -> list[Finding]:
-    """Say which images a quota never draws, and which quota would.
-
-    Args:
-        missing (dict[str, int]): What :func:`missing_pools` returned.
-        counts (dict[str, int]): The quota, by pool name.
-        classes (Sequence[str]): The classes that count as defects.
-        images (int): Images over which it holds.
-
-    Returns:
-        list[Finding]: None where it draws all.
-    """
+    """Say which images a quota never draws, and which quota would."""
     if not missing:
         return []
     # One from all defects reaches those of every class.

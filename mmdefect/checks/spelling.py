@@ -9,28 +9,13 @@ from unicodedata import normalize
 
 
 def plain(name: str) -> str:
-    """A name without what is written in one way here and in another there.
-
-    Args:
-        name (str): The name.
-
-    Returns:
-        str: It without case, spaces and punctuation, and with letters composed.
-    """
+    """A name without what is written in one way here and in another there."""
     name = normalize('NFKC', name).casefold()
     return re.sub(r'[\W_]+', '', name) or name
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name that is most like another one.
-
-    Args:
-        name (str): The one.
-        names (Iterable[str]): Those to choose from.
-
-    Returns:
-        str | None: None where none is like it.
-    """
+    """The name that is most like another one."""
     known = {plain(each): each for each in names}
     found = get_close_matches(plain(name), known, n=1)
     return known[found[0]] if found else None

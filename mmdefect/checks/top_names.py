@@ -39,15 +39,6 @@ def check_top_names(cfg: Any, options: Mapping | None = None) -> list[Finding]:
 
     MMEngine sets the options of a command line when the config has made use of its
     names, and a base config makes use of its own. What nothing reads is no error.
-
-    Args:
-        cfg (Config): The config.
-        options (dict, optional): The options that were set. None is what the config
-            has otherwise than its file. Defaults to None.
-
-    Returns:
-        list[Finding]: Names whose value is not what the config trains with, and names
-        that are misspelled.
     """
     names = [name for name in cfg if name not in KEYS]
     changed = list(options or ())

@@ -51,14 +51,7 @@ def reads_xml(leaf: Any) -> bool:
 
 
 def xml_images(leaf: Any) -> Iterator[XmlImage]:
-    """The XML files of a dataset, also those of images that it dropped.
-
-    Args:
-        leaf (XMLDataset): A dataset that :func:`reads_xml`.
-
-    Yields:
-        XmlImage: What each file says.
-    """
+    """The XML files of a dataset, also those of images that it dropped."""
     options = getattr(leaf, 'backend_args', None)
     paths = {info['img_id']: info['xml_path'] for info in infos_of(leaf)}
     known, path = next(iter(paths.items()))
@@ -89,15 +82,7 @@ def _object(item: ElementTree.Element) -> XmlObject:
 
 
 def xml_losses(images: Iterable[XmlImage], wanted: Sequence[str]) -> list[Loss]:
-    """Find out which images have objects of a class, and none with an area.
-
-    Args:
-        images (Iterable[XmlImage]): The files.
-        wanted (Sequence[str]): The classes to look after.
-
-    Returns:
-        list[Loss]: What is wrong with their boxes.
-    """
+    """Find out which images have objects of a class, and none with an area."""
     causes: dict[tuple[str, str], str | None] = {}
     for path, objects, size, small in images:
         for name, box, difficult in objects:

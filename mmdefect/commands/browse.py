@@ -69,13 +69,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def draw(sides: list, pools: list, path: Path) -> None:
-    """Draw a batch, or two side by side.
-
-    Args:
-        sides (list[Batch]): What is drawn.
-        pools (list[str]): Names of the pools.
-        path (Path): Picture to write.
-    """
+    """Draw a batch, or two side by side."""
     import matplotlib
 
     matplotlib.use('Agg')
@@ -127,16 +121,7 @@ def draw(sides: list, pools: list, path: Path) -> None:
 def draw_image(
     axis: Any, image: Any, sample: Any, names: dict, colour: str, mark: str
 ) -> None:
-    """Draw one image of a batch.
-
-    Args:
-        axis (matplotlib.axes.Axes): Where.
-        image (np.ndarray): RGB image.
-        sample (DetDataSample): Its annotations.
-        names (dict[int, str]): Names of the classes, by label.
-        colour (str): Colour of the frame.
-        mark (str): What became of its defect, where that is not what it should be.
-    """
+    """Draw one image of a batch."""
     axis.set_xticks([])
     axis.set_yticks([])
     for spine in axis.spines.values():
@@ -165,15 +150,7 @@ def boxes_of(instances: Any) -> list:
 
 
 def tint(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Lay masks over an image.
-
-    Args:
-        image (np.ndarray): RGB, uint8 of shape (height, width, 3).
-        masks (np.ndarray): Of shape (n, height, width).
-
-    Returns:
-        np.ndarray: The image, half green where a mask is.
-    """
+    """Lay masks over an image."""
     import numpy as np
 
     where = masks.astype(bool).any(0)
@@ -183,11 +160,7 @@ def tint(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw batches, and say which is where.
-
-    Returns:
-        int: 0.
-    """
+    """Draw batches, and say which is where."""
     from rich.console import Console
 
     from mmdefect.analysis.batches import build_loaders, load, pool_numbers

@@ -157,11 +157,7 @@ def as_json(config: str, findings: list, delivery: Delivery | None) -> str:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check the config that the command line names.
-
-    Returns:
-        int: 1 where something breaks the quota, else 0.
-    """
+    """Check the config that the command line names."""
     from mmdefect.analysis.check import check
 
     findings, delivery = check(args.config, args.cfg_options, args.batches, progress)

@@ -58,17 +58,7 @@ class Parser(argparse.ArgumentParser):
 def progress(
     items: Iterable[T], description: str, total: int | None = None
 ) -> Iterator[T]:
-    """Go through items, and show how far it is.
-
-    Args:
-        items (Iterable): The items.
-        description (str): What is done with them.
-        total (int, optional): How many there are. Defaults to None, their length.
-
-    Yields:
-        Any: The items; on a terminal under a bar with the time left, elsewhere with a
-        line now and then.
-    """
+    """Go through items, and show how far it is."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -101,11 +91,7 @@ def percent(share: float) -> str:
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
-    """Let a command take settings that override its config.
-
-    Args:
-        parser (argparse.ArgumentParser): The parser of the command.
-    """
+    """Let a command take settings that override its config."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',

@@ -425,11 +425,7 @@ def train(runs: list[Run], args: argparse.Namespace, console: Console) -> bool:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compare.
-
-    Returns:
-        int: 0, or 1 where a training failed.
-    """
+    """Compare."""
     from rich.console import Console
 
     from mmdefect.analysis.config import running

@@ -28,11 +28,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Copy them.
-
-    Raises:
-        UnusableError: If a file of theirs is there already.
-    """
+    """Copy them."""
     package = Path(mmdefect.__path__[0])
     source = package / '.mim/configs'
     if not source.is_dir():  # a checkout, which has them at its top

@@ -24,15 +24,7 @@ ON_NAME, ON_OWN, ON_OTHER = 100, 10, 6
 def add_box(
     axis: Any, box: Sequence[float], colour: str, style: str, text: str = ''
 ) -> None:
-    """Draw one box.
-
-    Args:
-        axis (matplotlib.axes.Axes): Where.
-        box (Sequence[float]): Left, top, right, bottom in pixels.
-        colour (str): Colour of the frame.
-        style (str): Line style of the frame.
-        text (str): What to write beside it; ``settle_names`` says where.
-    """
+    """Draw one box."""
     from matplotlib.patches import Rectangle
 
     left, top, right, bottom = box
@@ -66,9 +58,6 @@ def settle_names(figure: Any) -> None:
     """Move the names of boxes beside them: on their image, off boxes and other names.
 
     A name that finds no room near its box gets a line to it.
-
-    Args:
-        figure (matplotlib.figure.Figure): The figure, with all that stands in it.
     """
     import numpy as np
     from matplotlib.text import Annotation, Text
@@ -93,18 +82,7 @@ def settle_names(figure: Any) -> None:
 def find_spot(
     size: np.ndarray, own: np.ndarray, image: np.ndarray, taken: list, frames: list
 ) -> tuple[np.ndarray, float]:
-    """Find a place for the name of a box.
-
-    Args:
-        size (np.ndarray): Its width and height.
-        own (np.ndarray): The box: left, low, right, high, as all that follows.
-        image (np.ndarray): What the name has to stay on.
-        taken (list[np.ndarray]): Places of other names.
-        frames (list[np.ndarray]): All boxes, its own among them.
-
-    Returns:
-        tuple[np.ndarray, float]: The place, and how far from its box it is.
-    """
+    """Find a place for the name of a box."""
     import numpy as np
 
     (left, low, right, high), (width, height) = own, size

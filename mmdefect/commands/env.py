@@ -33,11 +33,7 @@ DISTRIBUTIONS = {
 
 
 def versions() -> dict[str, str]:
-    """Versions of the whole stack.
-
-    Returns:
-        dict[str, str]: Version by name, or ``'not installed'``.
-    """
+    """Versions of the whole stack."""
     return {
         'mmdefect': f'{mmdefect.__version__} in {Path(mmdefect.__file__).parent}',
         'python': f'{platform.python_version()} ({sys.executable})',
@@ -98,11 +94,7 @@ def compiled_ops() -> str:
 
 
 def registered() -> dict[str, list[str]]:
-    """What a config can name, because mmdefect registered it.
-
-    Returns:
-        dict[str, list[str]]: From MMEngine's registries to the names of classes.
-    """
+    """What a config can name, because mmdefect registered it."""
     import mmengine.registry
     from mmengine.registry import Registry
 

@@ -279,11 +279,7 @@ def as_json(found: Inspection) -> str:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Inspect the config that the command line names.
-
-    Returns:
-        int: 0.
-    """
+    """Inspect the config that the command line names."""
     from rich.console import Console
 
     from mmdefect.analysis.inspection import inspect

@@ -75,16 +75,7 @@ def usage() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        argv (Sequence[str], optional): What is typed after ``mmdefect``. None is what
-            this process was started with.
-
-    Returns:
-        int: The exit status: 0, what the command says, 2 on wrong use, 130 where it was
-        interrupted.
-    """
+    """Run the command line."""
     try:
         try:
             return _main(sys.argv[1:] if argv is None else argv)
@@ -115,15 +106,7 @@ def _main(argv: Sequence[str]) -> int:
 
 
 def run(name: str, argv: Sequence[str]) -> int:
-    """Run one command.
-
-    Args:
-        name (str): The command.
-        argv (Sequence[str]): Its arguments.
-
-    Returns:
-        int: The exit status.
-    """
+    """Run one command."""
     prog = f'mmdefect {name}'
     lacking = [need for need in COMMANDS[name].needs if find_spec(need) is None]
     if lacking and not set(HELP) & set(argv):
@@ -139,14 +122,7 @@ def run(name: str, argv: Sequence[str]) -> int:
 
 
 def missing(modules: Sequence[str]) -> str:
-    """Say what to install.
-
-    Args:
-        modules (Sequence[str]): Modules that are not there.
-
-    Returns:
-        str: Their names, and the command.
-    """
+    """Say what to install."""
     extras = dict.fromkeys('openmmlab' if m in STACK else 'tools' for m in modules)
     other = ', or onedl in place of openmmlab' if 'openmmlab' in extras else ''
     command = f"pip install 'mmdefect[{','.join(extras)}]'"

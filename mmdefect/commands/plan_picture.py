@@ -21,12 +21,7 @@ BEYOND = 10  # the panel of draws reaches to so many times what is too often
 
 
 def draw(found: Inspection, path: Path) -> None:
-    """Draw the plan.
-
-    Args:
-        found (Inspection): What is known.
-        path (Path): Picture to write.
-    """
+    """Draw the plan."""
     import matplotlib
 
     matplotlib.use('Agg')
@@ -90,15 +85,7 @@ def draw(found: Inspection, path: Path) -> None:
 def draw_batches(
     axis: Any, cells: np.ndarray, colours: list, defect: Any, unit: str
 ) -> None:
-    """Draw batches as rows of squares, with the number of defects beside each.
-
-    Args:
-        axis (matplotlib.axes.Axes): Where.
-        cells (np.ndarray): Of each image of each batch, the number of its colour.
-        colours (list[str]): The colours.
-        defect (np.ndarray): Whether an image shows a defect, of the same shape.
-        unit (str): What the batches are called.
-    """
+    """Draw batches as rows of squares, with the number of defects beside each."""
     from matplotlib.colors import ListedColormap
 
     axis.pcolormesh(
@@ -127,14 +114,7 @@ def draw_batches(
 
 
 def draw_curve(axis: Any, values: list, found: Inspection, limit: int | None) -> None:
-    """Draw a figure over the quota.
-
-    Args:
-        axis (matplotlib.axes.Axes): Where.
-        values (list): The figure, of quota 1 and so on.
-        found (Inspection): What is known.
-        limit (int, optional): What the figure should stay below.
-    """
+    """Draw a figure over the quota."""
     import numpy as np
     from matplotlib.ticker import FuncFormatter, LogLocator
 

@@ -144,14 +144,7 @@ def means(values: list, count: int) -> list:
 def draw(
     runs: dict[str, Curves], panels: Sequence[Panel], smooth: int, out: Path
 ) -> None:
-    """Draw the runs.
-
-    Args:
-        runs (dict[str, Curves]): Scalars by the label of a run.
-        panels (Sequence[Panel]): What is drawn of them.
-        smooth (int): Logged values that are averaged.
-        out (Path): Picture to write.
-    """
+    """Draw the runs."""
     import matplotlib
 
     matplotlib.use('Agg')
@@ -256,14 +249,7 @@ def draw_interval(axis: Any, run: Curves, name: str, colour: str) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw the runs that the command line names.
-
-    Returns:
-        int: 0.
-
-    Raises:
-        UnusableError: If a run has no log.
-    """
+    """Draw the runs that the command line names."""
     if len(set(args.labels)) < len(args.labels):
         raise UnusableError(f'two runs are called the same: {args.labels}')
     runs = {

@@ -161,14 +161,7 @@ def show(outcome: Outcome, folder: Path) -> None:
 
 
 def find(paths: Sequence[Path]) -> tuple[Path, Path]:
-    """The config and the checkpoint that paths name.
-
-    Args:
-        paths (Sequence[Path]): Both, or the directory of a training run.
-
-    Returns:
-        tuple[Path, Path]: Both.
-    """
+    """The config and the checkpoint that paths name."""
     from mmdefect.analysis.runs import find_files
 
     if paths[-1].is_dir():
@@ -177,11 +170,7 @@ def find(paths: Sequence[Path]) -> tuple[Path, Path]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Judge a detector.
-
-    Returns:
-        int: 0, or 1 where a requirement is not met.
-    """
+    """Judge a detector."""
     from mmdefect.review.judging import (
         Detector,
         Settings,

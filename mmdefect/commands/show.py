@@ -82,14 +82,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw one run or two, and print what they reached.
-
-    Returns:
-        int: 0.
-
-    Raises:
-        UnusableError: If a run cannot be shown.
-    """
+    """Draw one run or two, and print what they reached."""
     runs = [find_run(path) for path in (args.against, args.work_dir) if path]
     if not args.out.parent.is_dir():
         raise UnusableError(f'--out {args.out}: there is no {args.out.parent}')
@@ -118,15 +111,7 @@ def run(args: argparse.Namespace) -> int:
 def draw(
     models: list[Any], titles: list[str], num: int, score: float, out: Path
 ) -> None:
-    """Draw detections and annotations on validation images, the same for each model.
-
-    Args:
-        models (list[nn.Module]): One detector, or two to be drawn side by side.
-        titles (list[str]): What stands over each.
-        num (int): Number of images, two thirds of them with a defect if there are.
-        score (float): Lowest score drawn.
-        out (Path): Picture to write.
-    """
+    """Draw detections and annotations on validation images, the same for each model."""
     import matplotlib
     from mmengine.registry import DATASETS, init_default_scope
 
@@ -169,15 +154,7 @@ def draw(
 def draw_image(
     axis: Any, info: dict, model: Any, names: Sequence[str], score: float
 ) -> None:
-    """Draw what a detector finds on one image.
-
-    Args:
-        axis (matplotlib.axes.Axes): Where.
-        info (dict): The dataset's information on the image.
-        model (nn.Module): The detector.
-        names (Sequence[str]): Class names.
-        score (float): Lowest score drawn.
-    """
+    """Draw what a detector finds on one image."""
     import cv2
     import numpy as np
     from mmdet.apis import inference_detector
@@ -205,16 +182,7 @@ def draw_image(
 
 
 def judge(info: dict, boxes: np.ndarray, scores: np.ndarray) -> tuple[str, str]:
-    """Say what a detector made of an image.
-
-    Args:
-        info (dict): The dataset's information on the image.
-        boxes (np.ndarray): What it found, the surest first, (n, 4).
-        scores (np.ndarray): Their scores, (n,).
-
-    Returns:
-        tuple[str, str]: The words, and their colour.
-    """
+    """Say what a detector made of an image."""
     import numpy as np
 
     from mmdefect.metrics.boxes import overlaps

@@ -30,11 +30,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the stock config.
-
-    Returns:
-        int: 0.
-    """
+    """Write the stock config."""
     from mmdefect.analysis.config import load_config
     from mmdefect.analysis.stock import stock
 

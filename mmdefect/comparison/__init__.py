@@ -13,15 +13,7 @@ QUOTA = re.compile(r'quota=(\d+)((?:,(?!defect=)\w+=\d+)*)')
 
 
 def quota_of(name: str) -> int | dict[str, int] | None:
-    """The quota that a sampler's name asks for: ``quota=2,pasted=2``, for example.
-
-    Args:
-        name (str): The name.
-
-    Returns:
-        int | dict[str, int], optional: What ``QuotaBatchSampler`` takes. None: the name
-        asks for none of its own.
-    """
+    """The quota that a sampler's name asks for: ``quota=2,pasted=2``, for example."""
     match = QUOTA.fullmatch(name)
     if match is None:
         return None

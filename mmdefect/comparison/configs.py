@@ -28,20 +28,7 @@ def kind(config: Any) -> str:
 def shared_config(
     config: str, options: dict | None, iters: int, val_interval: int
 ) -> Config:
-    """The config that all runs share, in the iteration loop.
-
-    Args:
-        config (str): The config file.
-        options (dict, optional): Settings that override it.
-        iters (int): Length of each run.
-        val_interval (int): Iterations between two validations.
-
-    Returns:
-        Config: The config.
-
-    Raises:
-        UnusableError: If it has no quota, or nothing to train or validate on.
-    """
+    """The config that all runs share, in the iteration loop."""
     content = load_config(config, options).to_dict()
     cfg = unformatted(Config(content, filename=config))
     for name in ('train_dataloader', 'train_cfg', 'val_dataloader', 'val_evaluator'):
@@ -92,18 +79,7 @@ def evaluators(cfg: Config) -> list[dict]:
 
 
 def use_sampler(cfg: Config, name: str, facts: dict, schedule: Any = None) -> Config:
-    """A copy of the shared config in which images are drawn another way.
-
-    Args:
-        cfg (Config): What ``shared_config`` returned.
-        name (str): Name of the sampler, and behind ``@`` the share of the defect
-            images that stay.
-        facts (dict): What ``look_at`` returned.
-        schedule (list, optional): Pairs of a share of the iterations and a quota.
-
-    Returns:
-        Config: The config to train.
-    """
+    """A copy of the shared config in which images are drawn another way."""
     cfg = deepcopy(cfg)
     name, share = split_name(name)
     loader, hooks = cfg.train_dataloader, cfg.custom_hooks

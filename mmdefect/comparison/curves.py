@@ -12,14 +12,7 @@ from mmdefect.comparison.results import lower_is_better, values
 
 
 def draw(entries: list[dict], summary: dict, metrics: list[str], path: Path) -> None:
-    """Draw the curves: mean of the seeds, and a band from the least to the most.
-
-    Args:
-        entries (list[dict]): What ``collect`` returned.
-        summary (dict): What ``summarize`` returned.
-        metrics (list[str]): A panel each.
-        path (Path): Picture to write.
-    """
+    """Draw the curves: mean of the seeds, and a band from the least to the most."""
     import matplotlib
 
     matplotlib.use('Agg')

@@ -18,21 +18,7 @@ def fewer_defects(
     seed: int = 0,
     defect_classes: Sequence[str] | None = None,
 ) -> Any:
-    """A dataset that keeps a part of its defect images, and all others.
-
-    Args:
-        dataset (dict): Config of the dataset, no wrapper.
-        share (float): Share of the defect images that stay.
-        seed (int): Which ones. With the same seed, a smaller part is in each larger.
-        defect_classes (Sequence[str], optional): Names of the classes that count as
-            defects. Defaults to None, all.
-
-    Returns:
-        BaseDataset: The dataset itself.
-
-    Raises:
-        UnusableError: If it cannot give up images.
-    """
+    """A dataset that keeps a part of its defect images, and all others."""
     built = DATASETS.build(dataset)
     if not hasattr(built, 'get_subset_'):
         raise UnusableError(f'{type(built).__name__} cannot leave out defect images')
@@ -52,15 +38,7 @@ def number_kept(pools: dict[str, np.ndarray], defects: int, share: float) -> int
 
 
 def in_order(pools: Sequence[np.ndarray], seed: int) -> np.ndarray:
-    """Defect images in an order of which each beginning has the mix of the whole.
-
-    Args:
-        pools (Sequence[np.ndarray]): Indices of the images of each class.
-        seed (int): Seed of the order.
-
-    Returns:
-        np.ndarray: Indices of all of them, each once. The first ones show all classes.
-    """
+    """Defect images in an order of which each beginning has the mix of the whole."""
     if not pools:
         return np.empty(0, np.int64)
     shuffled = np.random.default_rng(seed).permutation(np.unique(np.concatenate(pools)))
@@ -73,16 +51,7 @@ def in_order(pools: Sequence[np.ndarray], seed: int) -> np.ndarray:
 
 
 def with_share(dataset: Any, share: float, classes: Sequence[str] | None) -> dict:
-    """The config of a dataset, each leaf of which keeps a part of its defect images.
-
-    Args:
-        dataset (dict): Config of the dataset, or of wrappers around it.
-        share (float): The part.
-        classes (Sequence[str], optional): The classes that count as defects.
-
-    Returns:
-        dict: The config.
-    """
+    """The config of a dataset, each leaf of which keeps a part of its defect images."""
     if 'datasets' in dataset:
         parts = [with_share(part, share, classes) for part in dataset['datasets']]
         return dict(dataset, datasets=parts)

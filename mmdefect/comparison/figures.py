@@ -14,21 +14,7 @@ from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
 def draw_figures(
     cfg: Config, pools: dict, batches: int, one_pass: int, together: int
 ) -> dict:
-    """Count what a sampler draws, without loading an image.
-
-    Args:
-        cfg (Config): The config to train.
-        pools (dict): Arguments of ``DefectPoolSampler``, which knows the defects.
-        batches (int): Batches to draw.
-        one_pass (int): Batches that the quota needs for one pass over normal images.
-        together (int): Batches over which the quota holds.
-
-    Returns:
-        dict: ``defect_images``; of so many batches each time, ``without_defect``
-        (share), ``mean`` and ``variance`` of the images with a defect, pasted ones too;
-        ``normals_seen`` (share, in ``one_pass`` batches), ``most_draws`` and
-        ``fewest_draws`` of one defect image.
-    """
+    """Count what a sampler draws, without loading an image."""
     loader = build_loader(cfg.train_dataloader, seed=0)
     batch_sampler = loader.batch_sampler
     for hook in cfg.custom_hooks:

@@ -51,34 +51,14 @@ class Row(NamedTuple):
 
 
 def report(entries: Sequence[dict], figures: dict[str, dict], path: Path) -> str:
-    """Draw the learning curve, and say what it says.
-
-    Args:
-        entries (Sequence[dict]): What ``collect`` returned.
-        figures (dict[str, dict]): What ``draw_figures`` returned, by name of a run.
-        path (Path): Picture to write.
-
-    Returns:
-        str: A line for each sampler.
-    """
+    """Draw the learning curve, and say what it says."""
     rows = rows_of(entries, {name: figures[name]['defect_images'] for name in figures})
     draw(rows, path)
     return '\n'.join(tell(rows))
 
 
 def rows_of(entries: Sequence[dict], images: dict[str, int]) -> list[Row]:
-    """The runs of a learning curve.
-
-    Args:
-        entries (Sequence[dict]): What ``collect`` returned.
-        images (dict[str, int]): Defect images by name of a run.
-
-    Returns:
-        list[Row]: Those that were validated.
-
-    Raises:
-        UnusableError: If none told the rate.
-    """
+    """The runs of a learning curve."""
     rows = []
     for entry in entries:
         curve = values(entry, METRIC)
@@ -91,15 +71,7 @@ def rows_of(entries: Sequence[dict], images: dict[str, int]) -> list[Row]:
 
 
 def fit(rows: Sequence[Row]) -> Fit | None:
-    """Draw a power law through runs of one sampler.
-
-    Args:
-        rows (Sequence[Row]): The runs.
-
-    Returns:
-        Fit: The law, with the intervals of a straight line; None where there are fewer
-        than three runs, or two numbers of images, or a rate is 0.
-    """
+    """Draw a power law through runs of one sampler."""
     from scipy.stats import t
 
     numbers = np.log2([row.images for row in rows])
@@ -133,14 +105,7 @@ def mean_rate(rows: Sequence[Row], images: int) -> float:
 
 
 def tell(rows: Sequence[Row]) -> list[str]:
-    """What the learning curve says.
-
-    Args:
-        rows (Sequence[Row]): The runs.
-
-    Returns:
-        list[str]: A paragraph for each sampler.
-    """
+    """What the learning curve says."""
     said = []
     for sampler in dict.fromkeys(row.sampler for row in rows):
         mine = [row for row in rows if row.sampler == sampler]
@@ -171,12 +136,7 @@ def tell(rows: Sequence[Row]) -> list[str]:
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Draw the rate against the number of defect images.
-
-    Args:
-        rows (Sequence[Row]): The runs.
-        path (Path): Picture to write.
-    """
+    """Draw the rate against the number of defect images."""
     import matplotlib
 
     matplotlib.use('Agg')

@@ -48,19 +48,7 @@ class Run(NamedTuple):
 
 
 def write_configs(configs: dict[str, Config], work_dir: str, seeds: int) -> list[Run]:
-    """Write the config of every run, and refuse to mix with runs of other settings.
-
-    Args:
-        configs (dict[str, Config]): By name of the sampler.
-        work_dir (str): Where all runs write.
-        seeds (int): Number of seeds.
-
-    Returns:
-        list[Run]: The runs.
-
-    Raises:
-        UnusableError: If a run of other settings is there.
-    """
+    """Write the config of every run, and refuse to mix with runs of other settings."""
     runs, texts = [], []
     for seed in range(seeds):
         for name, cfg in configs.items():
@@ -119,16 +107,7 @@ class Event(NamedTuple):
 def train_all(
     runs: Sequence[Run], iters: int, jobs: int
 ) -> Generator[Event, None, None]:
-    """Train runs, some at once. Leaving the loop over the events ends the trainings.
-
-    Args:
-        runs (Sequence[Run]): What is to be trained.
-        iters (int): Length of each.
-        jobs (int): How many at once.
-
-    Yields:
-        Event: One for each run that ends, and a few a second meanwhile.
-    """
+    """Train runs, some at once. Leaving the loop over the events ends the trainings."""
     waiting = list(runs)
     working: dict[Run, subprocess.Popen] = {}
     try:

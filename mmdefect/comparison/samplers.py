@@ -20,13 +20,7 @@ def with_labels(dataset: Any) -> Any:
 
 @DATA_SAMPLERS.register_module(force=True)
 class EndlessSampler(Sampler):
-    """Epoch after epoch of another sampler, for the iteration loop.
-
-    Args:
-        dataset (Sized): The dataset.
-        sampler (dict): Config of the sampler that draws an epoch.
-        seed (int, optional): Its seed.
-    """
+    """Epoch after epoch of another sampler, for the iteration loop."""
 
     def __init__(self, dataset: Any, sampler: dict, seed: int | None = None) -> None:
         self.size = len(dataset)
@@ -46,14 +40,7 @@ class EndlessSampler(Sampler):
 
 @DATA_SAMPLERS.register_module(force=True)
 class WeightedShareSampler(Sampler):
-    """torch's ``WeightedRandomSampler`` with an expected share of defect images.
-
-    Args:
-        dataset (Sized): The dataset.
-        share (float): The share.
-        seed (int): The seed.
-        pools (dict): Arguments of ``DefectPoolSampler``, which finds the defect images.
-    """
+    """torch's ``WeightedRandomSampler`` with an expected share of defect images."""
 
     def __init__(self, dataset: Any, share: float, seed: int, pools: dict) -> None:
         defects = DefectPoolSampler(dataset, **{**pools, 'seed': seed}).pools['defect']

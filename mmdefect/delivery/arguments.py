@@ -8,15 +8,7 @@ from mmdefect.pools.walk import DATASET, WRAPPER, is_a, walk_datasets
 
 
 def check_defect_classes(names: Sequence[str], known: Iterable[Sequence[str]]) -> None:
-    """Check that the defect classes are classes of the dataset.
-
-    Args:
-        names (Sequence[str]): The defect classes.
-        known (Iterable[Sequence[str]]): The classes of each part of the dataset.
-
-    Raises:
-        ValueError: If one is unknown.
-    """
+    """Check that the defect classes are classes of the dataset."""
     classes = dict.fromkeys(name for of_leaf in known for name in of_leaf)
     for name in names:
         if name not in classes:
@@ -29,19 +21,7 @@ def check_defect_classes(names: Sequence[str], known: Iterable[Sequence[str]]) -
 def check_arguments(
     classes: Any, max_retries: Any, min_area_ratio: Any, paste: Any, pipeline: Any
 ) -> None:
-    """Check the arguments by themselves.
-
-    Args:
-        classes (Sequence[str] | None): ``defect_classes``.
-        max_retries (int): The argument of that name.
-        min_area_ratio (float): The argument of that name.
-        paste (dict | None): The argument of that name.
-        pipeline (Sequence | None): The argument of that name.
-
-    Raises:
-        TypeError: If one is of another type.
-        ValueError: If one is out of range.
-    """
+    """Check the arguments by themselves."""
     if classes is not None and (
         isinstance(classes, str)
         or not isinstance(classes, Sequence)
@@ -79,15 +59,7 @@ def check_arguments(
 
 
 def check_wrapped(dataset: Any) -> None:
-    """Check that a dataset can be wrapped.
-
-    Args:
-        dataset: The dataset.
-
-    Raises:
-        TypeError: If it lacks what a dataset has.
-        ValueError: If it holds such a wrapper already.
-    """
+    """Check that a dataset can be wrapped."""
     lacking = [
         name
         for name in ('get_data_info', '__getitem__', '__len__')

@@ -31,17 +31,7 @@ class Form(Protocol):
     """What is done to an image right after it has been loaded, in each attempt."""
 
     def __call__(self, results: dict) -> dict:
-        """Change an image and its instances.
-
-        Args:
-            results (dict): The image and its instances.
-
-        Returns:
-            dict: The same.
-
-        Raises:
-            RejectedError: If that cannot be done.
-        """
+        """Change an image and its instances."""
 
     @property
     def wanted(self) -> frozenset[int]:
@@ -61,16 +51,6 @@ class Attempts:
     image, and all attempts share the image as read from its file and the images it is
     mixed with. Each finds the caches of ``CachedMosaic`` and ``CachedMixUp`` as the
     first one found them.
-
-    Args:
-        wanted (frozenset[int]): Labels of which instances must be kept. Empty asks for
-            nothing but a result.
-        min_area_ratio (float): Least visible share of a box's area at which it counts.
-            Defaults to 0.
-        at_least (int): Of how many of the labels an instance must be kept. Defaults to
-            1.
-        form (Form, optional): What is done to the image once it is loaded, and says
-            what is wanted from there on. Defaults to None.
     """
 
     def __init__(
@@ -91,21 +71,7 @@ class Attempts:
         self._caches: dict[int, list] = {}
 
     def run(self, dataset: Any, index: int, uncut: bool = False) -> Any:
-        """Make one attempt.
-
-        Args:
-            dataset: The dataset, or the outermost wrapper around it.
-            index (int): Index of the image, the same in each attempt.
-            uncut (bool): Whether to leave out the transforms that crop and mix.
-                Defaults to False.
-
-        Returns:
-            Any: What the last transform returned.
-
-        Raises:
-            RejectedError: If nothing that is wanted was kept, a transform returned
-                None, or the image file cannot be read.
-        """
+        """Make one attempt."""
         self._uncut = uncut
         if self._form is not None:  # which is yet to bring what is wanted
             self.wanted = frozenset()
@@ -242,15 +208,7 @@ class Attempts:
 
 
 def check_form(dataset: Any, what: str) -> None:
-    """Check that images can be changed right after they have been loaded.
-
-    Args:
-        dataset: The dataset, or the outermost wrapper around it.
-        what (str): Who asks for it.
-
-    Raises:
-        TypeError: If a dataset does with them what only it knows.
-    """
+    """Check that images can be changed right after they have been loaded."""
     for where, part in walk_datasets(dataset):
         leaf = not hasattr(part, 'dataset') and not hasattr(part, 'datasets')
         own = next(

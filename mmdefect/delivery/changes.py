@@ -20,14 +20,7 @@ from mmdefect.pools.walk import DATASET
 
 
 class Changes:
-    """Makes, for an image and a form, what changes the one to the other.
-
-    Args:
-        dataset: The dataset, or the outermost wrapper around it.
-        defects (np.ndarray): Indices of its defect images.
-        classes (Sequence[str], optional): The defect classes. None is every class.
-        paste (PasteDefect): How defects are pasted.
-    """
+    """Makes, for an image and a form, what changes the one to the other."""
 
     def __init__(
         self,
@@ -42,29 +35,13 @@ class Changes:
         self._paste = paste
 
     def make(self, image: int, form: str) -> Form:
-        """What changes an image to a form.
-
-        Args:
-            image (int): Index of the image.
-            form (str): Name of the form.
-
-        Returns:
-            Form: To be called in each attempt to deliver it.
-        """
+        """What changes an image to a form."""
         if form == COUNTEREXAMPLE:
             return Counterexample(list(self._names.of(image)))
         return Pasted(self._sources, self._paste, image, pasted_class(form))
 
     def check(self, form: str) -> None:
-        """Check that images can be delivered in a form, and tell what there is for it.
-
-        Args:
-            form (str): Name of the form.
-
-        Raises:
-            TypeError: If the dataset does not let images be changed.
-            ValueError: If there is none to deliver so, or nothing to paste.
-        """
+        """Check that images can be delivered in a form; how many there are for it."""
         check_form(self._dataset, f'a quota of {form!r} images')
         if form == COUNTEREXAMPLE:
             said = f'{len(self.counterexamples):,} of {len(self._defects):,} defect '

@@ -16,12 +16,6 @@ class DefectImages:
     ``len`` is 0 and none is known. An image that a wrapper repeats is one image. Labels
     mean what they mean in the image's own part, as parts may number their classes
     differently.
-
-    Args:
-        dataset: The outermost dataset.
-        indices (np.ndarray): Indices of its defect images.
-        classes (Sequence[str]): The classes that count as defects.
-        sample (DetDataSample): Any that the dataset delivered.
     """
 
     def __init__(
@@ -42,14 +36,6 @@ class DefectImages:
         return len(self._images)
 
     def find(self, sample: Any) -> tuple[int | None, Mapping[int, str]]:
-        """Tell which image a sample is, and what its labels mean.
-
-        Args:
-            sample (DetDataSample): What ``PackDetInputs`` packed.
-
-        Returns:
-            tuple: The number of the defect image, ``0 … len(self) - 1``, or None if
-            it is none or not known; and the names of the defect classes by label.
-        """
+        """Tell which image a sample is, and what its labels mean."""
         image = sample.get(self._key) if self._key else None
         return self._images.get(image, self._other)

@@ -11,31 +11,14 @@ from mmdefect.pools.pools import RESERVED
 
 
 def counted_classes(drawn: Iterable[str], classes: Iterable[str]) -> set[str]:
-    """Classes of which an image must show one to count as delivered.
-
-    Args:
-        drawn (Iterable[str]): The pools that a batch is drawn from.
-        classes (Iterable[str]): The defect classes.
-
-    Returns:
-        set[str]: Those that the quota names; all, where it names none or asks for any
-        defect.
-    """
+    """Classes of which an image must show one to count as delivered."""
     drawn, classes = set(drawn), set(classes)
     named = drawn & classes - set(RESERVED)
     return classes if 'defect' in drawn or not named else named
 
 
 def shown_labels(sample: Any) -> list[int]:
-    """Labels of what a sample shows.
-
-    Args:
-        sample (DetDataSample): What ``PackDetInputs`` packed.
-
-    Returns:
-        list[int]: The label of each instance. Boxes of less than a pixel, as
-        ``FilterAnnotations`` drops them by default, do not count.
-    """
+    """Labels of what a sample shows."""
     instances = sample.gt_instances
     labels = instances.labels.tolist()
     if labels and 'bboxes' in instances and instances.bboxes.shape[-1] == 4:
@@ -46,25 +29,12 @@ def shown_labels(sample: Any) -> list[int]:
 
 
 def delivered_classes(sample: Any, names: Mapping[int, str]) -> set[str]:
-    """The classes for which a sample counts as delivered.
-
-    Args:
-        sample (DetDataSample): What ``PackDetInputs`` packed.
-        names (dict[int, str]): The classes that count, by label.
-
-    Returns:
-        set[str]: Those of which it shows an instance; if none, it is not delivered.
-    """
+    """The classes for which a sample counts as delivered."""
     return {names[label] for label in shown_labels(sample) if label in names}
 
 
 def shows(form: str, classes: set[str]) -> bool:
-    """Whether an image arrived in the form in which it was drawn.
-
-    Args:
-        form (str): Its name.
-        classes (set[str]): The defect classes that it shows.
-    """
+    """Whether an image arrived in the form in which it was drawn."""
     if form == COUNTEREXAMPLE:
         return not classes
     name = pasted_class(form)
@@ -92,30 +62,12 @@ class Delivery(NamedTuple):
 
 
 def arrives_as_itself(dataset: Any, index: int, sample: Any) -> bool:
-    """Whether a sample is made of the image that was drawn, and of no other.
-
-    Args:
-        dataset: The outermost dataset.
-        index (int): What was drawn.
-        sample (DetDataSample): What arrived.
-
-    Returns:
-        bool: True where both have the same path.
-    """
+    """Whether a sample is made of the image that was drawn, and of no other."""
     return sample.img_path == dataset.get_data_info(index)['img_path']
 
 
 def count_delivery(loader: Any, batches: Iterable[tuple[list, list]]) -> Delivery:
-    """Compare what was drawn with what arrived.
-
-    Args:
-        loader (DataLoader): A dataloader with ``QuotaBatchSampler``.
-        batches (Iterable[tuple]): Of each batch, the indices that were drawn and the
-            samples that arrived.
-
-    Returns:
-        Delivery: Counts of each pool.
-    """
+    """Compare what was drawn with what arrived."""
     dataset, batch_sampler = loader.dataset, loader.batch_sampler
     pools, defects = batch_sampler.sampler.pools, batch_sampler.sampler.defect_classes
     names = LabelNames(dataset, defects)

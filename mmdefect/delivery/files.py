@@ -11,15 +11,7 @@ from mmdefect.pools.unreadable import explain
 
 
 def check_image_directory(leaf: Any, loader: str = 'train_dataloader') -> None:
-    """Check before training begins, once and not for each image, that it is there.
-
-    Args:
-        leaf: A dataset that is no wrapper. Only if it reads from the disk.
-        loader (str): The key of the data loader. Defaults to ``train_dataloader``.
-
-    Raises:
-        FileNotFoundError: If the directory of its first image is missing.
-    """
+    """Check before training begins, once and not for each image, that it is there."""
     path = leaf.get_data_info(0).get('img_path') or '' if len(leaf) else ''
     directory = os.path.dirname(path)
     on_disk = any(
@@ -34,14 +26,7 @@ def check_image_directory(leaf: Any, loader: str = 'train_dataloader') -> None:
 
 @contextmanager
 def missing_files(loader: str = 'train_dataloader') -> Iterator[None]:
-    """Say of a missing annotation file which line of the config names it.
-
-    Args:
-        loader (str): The key of the data loader. Defaults to ``train_dataloader``.
-
-    Raises:
-        FileNotFoundError: Where the code inside raises it.
-    """
+    """Say of a missing annotation file which line of the config names it."""
     try:
         yield
     except FileNotFoundError as error:
@@ -52,16 +37,7 @@ def missing_files(loader: str = 'train_dataloader') -> Iterator[None]:
 
 @contextmanager
 def broken_files(config: dict, loader: str = 'train_dataloader') -> Iterator[None]:
-    """Say of a dataset that cannot be built what it was reading, and what is wrong.
-
-    Args:
-        config (dict): The config of the dataset.
-        loader (str): The key of the data loader. Defaults to ``train_dataloader``.
-
-    Raises:
-        FileNotFoundError: Where the code inside raises it.
-        ValueError: Where it raises anything else while it reads annotations.
-    """
+    """Say of a dataset that cannot be built what it was reading, and what is wrong."""
     try:
         yield
     except Exception as error:

@@ -24,11 +24,6 @@ class Partners:
     sends what the dataset knows of them through a ``pre_transform`` of its own. One
     that fails gives way to another image: partners are drawn at random anyway; drawn
     for itself, the image is counted and named.
-
-    Args:
-        load (Callable): Takes a dataset and an index, and loads that image.
-        walk (Callable): Takes transforms and what a dataset knows of an image, and
-            sends it through them.
     """
 
     def __init__(self, load: Load, walk: Walk) -> None:
@@ -38,15 +33,7 @@ class Partners:
         self._prepared: dict[int, _Prepared] = {}
 
     def of(self, step: Any, dataset: Any) -> list:
-        """Partners that ``MultiImageMixDataset`` hands to a transform.
-
-        Args:
-            step: The transform.
-            dataset: The dataset that it takes them from.
-
-        Returns:
-            list: A copy of each.
-        """
+        """Partners that ``MultiImageMixDataset`` hands to a transform."""
         if id(step) not in self._mixed:
             readable = _Readable(dataset, self._load)
             chosen = step.get_indexes(readable)
@@ -56,14 +43,7 @@ class Partners:
 
     @contextmanager
     def shared(self, step: Any) -> Iterator[None]:
-        """Let a transform, and those that it holds, find the same partners again.
-
-        Args:
-            step: Any transform. Only those with a ``pre_transform`` are changed.
-
-        Yields:
-            None: Inside, they do.
-        """
+        """Let a transform, and those that it holds, find the same partners again."""
         with ExitStack() as stack:
             for _, part in walk_transforms(step, ''):
                 held = getattr(part, 'pre_transform', None)

@@ -46,14 +46,7 @@ class Counts(_Table):
         super().__init__(WORKERS + 1, len(EVENTS))
 
     def add(self, event: str) -> bool:
-        """Count an event.
-
-        Args:
-            event (str): Its name, one of ``EVENTS``.
-
-        Returns:
-            bool: Whether it is the first of its kind.
-        """
+        """Count an event."""
         first = not self.totals()[event]
         worker = get_worker_info()
         row = WORKERS if worker is None else worker.id % WORKERS
@@ -61,31 +54,19 @@ class Counts(_Table):
         return first
 
     def totals(self) -> dict[str, int]:
-        """How often each event was counted.
-
-        Returns:
-            dict[str, int]: Numbers by event.
-        """
+        """How often each event was counted."""
         return dict(zip(EVENTS, self._table.sum(0).tolist()))
 
 
 class Names(_Table):
-    """Names, chosen from known ones, also while workers are at work.
-
-    Args:
-        known (Iterable[str]): Those to choose from.
-    """
+    """Names, chosen from known ones, also while workers are at work."""
 
     def __init__(self, known: Iterable[str] = ()) -> None:
         self.known = list(known)
         super().__init__(len(self.known))
 
     def choose(self, names: Iterable[str]) -> None:
-        """Take these names in place of those chosen before.
-
-        Args:
-            names (Iterable[str]): Some of the known ones.
-        """
+        """Take these names in place of those chosen before."""
         chosen = set(names)
         self._table.copy_(torch.tensor([name in chosen for name in self.known]))
 

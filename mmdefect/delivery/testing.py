@@ -14,14 +14,7 @@ class Unreadable(NamedTuple):
 
 
 def test_transforms(dataset: Any) -> list[dict]:
-    """The transforms of a dataset for testing, but for what reads annotations.
-
-    Args:
-        dataset (dict): Config of the dataset, or of wrappers around it.
-
-    Returns:
-        list[dict]: Configs of the transforms.
-    """
+    """The transforms of a dataset for testing, but for what reads annotations."""
     transforms = next(_leaves(dataset)).get('pipeline') or ()
     kept = [dict(transform) for transform in transforms]
     return [one for one in kept if 'Annotations' not in str(one['type'])]
@@ -40,16 +33,7 @@ def _leaves(dataset: Any) -> Iterator[Any]:
 def load_for_test(
     batches: Sequence[Sequence[dict]], transforms: Sequence[dict], workers: int = 0
 ) -> Any:
-    """Load photographs, batch after batch.
-
-    Args:
-        batches (Sequence[Sequence[dict]]): What a dataset knows of each photograph.
-        transforms (Sequence[dict]): The pipeline.
-        workers (int): Processes that load. Defaults to 0, this one.
-
-    Returns:
-        DataLoader: Its batches are lists of what the pipeline gave, or ``Unreadable``.
-    """
+    """Load photographs, batch after batch."""
     from mmengine.dataset import Compose
     from torch.utils.data import DataLoader
 
@@ -80,15 +64,7 @@ class _Loaded:
 
 
 def predict(model: Any, items: Sequence[dict]) -> list[Any]:
-    """Predictions on some loaded photographs.
-
-    Args:
-        model (nn.Module): The detector.
-        items (Sequence[dict]): What the pipeline gave.
-
-    Returns:
-        list[DetDataSample]: One for each.
-    """
+    """Predictions on some loaded photographs."""
     import torch
     from mmengine.dataset import pseudo_collate
 

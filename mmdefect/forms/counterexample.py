@@ -35,15 +35,7 @@ class Window(NamedTuple):
 
 
 def free_windows(shape: Sequence[int], boxes: np.ndarray) -> list[Window]:
-    """The largest parts of a photograph that show nothing of any box.
-
-    Args:
-        shape (Sequence[int]): Height and width of the photograph in pixels.
-        boxes (np.ndarray): x1, y1, x2, y2 in pixels, of shape (n, 4).
-
-    Returns:
-        list[Window]: Those of ``LEAST`` of its area or more. They may overlap.
-    """
+    """The largest parts of a photograph that show nothing of any box."""
     height, width = shape
     least = LEAST * height * width
     windows = {Window(0, 0, width, height)}
@@ -72,9 +64,6 @@ def _beside(window: Window, box: Window) -> Iterator[Window]:
 class Counterexample:
     """Crops an image to a part that shows no defect, one of the largest.
 
-    Args:
-        labels (Sequence[int]): Labels of the defect classes.
-
     Attributes:
         wanted (frozenset[int]): Nothing.
     """
@@ -85,17 +74,7 @@ class Counterexample:
         self._labels = list(labels)
 
     def __call__(self, results: dict) -> dict:
-        """Crop it.
-
-        Args:
-            results (dict): The image and its instances, as loaded.
-
-        Returns:
-            dict: The same.
-
-        Raises:
-            RejectedError: If there is no such part.
-        """
+        """Crop it."""
         hides = defects_of(results['gt_bboxes_labels'], self._labels)
         ignored = results.get('gt_ignore_flags')
         if ignored is not None:
@@ -114,17 +93,7 @@ def defects_of(labels: Any, classes: Sequence[int]) -> np.ndarray:
 
 
 def crop(results: dict, window: Window, kept: np.ndarray) -> dict:
-    """Crop an image.
-
-    Args:
-        results (dict): The image and its instances. They are replaced, not changed.
-        window (Window): What is left of it.
-        kept (np.ndarray): Numbers of the instances that may stay, where a part of their
-            boxes does.
-
-    Returns:
-        dict: The same.
-    """
+    """Crop an image."""
     from mmdet.structures.bbox import HorizontalBoxes
 
     left, top, right, bottom = window

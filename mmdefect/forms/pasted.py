@@ -18,12 +18,6 @@ DRAWS = 20
 class Pasted:
     """Pastes one defect into an image, in each attempt in another way.
 
-    Args:
-        sources (Sources): The defects.
-        paste (PasteDefect): How they are pasted.
-        image (int): Index of the image.
-        name (str): Class of the defect. Empty is any.
-
     Attributes:
         wanted (frozenset[int]): The label of the defect.
     """
@@ -39,17 +33,7 @@ class Pasted:
         self.wanted: frozenset[int] = frozenset()
 
     def __call__(self, results: dict) -> dict:
-        """Paste it.
-
-        Args:
-            results (dict): The image and its instances, as loaded.
-
-        Returns:
-            dict: The same.
-
-        Raises:
-            RejectedError: If no defect is small enough, or there is no place for it.
-        """
+        """Paste it."""
         if self._patch is None:
             self._choose(results)
         (label,) = self.wanted

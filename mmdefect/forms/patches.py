@@ -41,18 +41,7 @@ def cut(
     context: float,
     mask: np.ndarray | None = None,
 ) -> Patch:
-    """Cut a defect out of a photograph.
-
-    Args:
-        image (np.ndarray): The photograph.
-        box (Sequence[float]): Box of the defect, (x1, y1, x2, y2) in pixels.
-        context (float): What to take besides on each side, as a share of the box's.
-        mask (np.ndarray, optional): Where the defect is, of the photograph's size.
-
-    Returns:
-        Patch: It shares nothing with the photograph. What the photograph does not show,
-        beyond its border, is mirrored.
-    """
+    """Cut a defect out of a photograph."""
     x1, y1, x2, y2 = np.asarray(box, np.float64)
     right, low = max(context * (x2 - x1), MARGIN), max(context * (y2 - y1), MARGIN)
     left, top = int(np.floor(x1 - right)), int(np.floor(y1 - low))
@@ -76,15 +65,7 @@ def _mirrored(image: np.ndarray, corners: Sequence[int], border: int) -> np.ndar
 
 
 def resized(patch: Patch, scale: float) -> Patch:
-    """A patch of another size.
-
-    Args:
-        patch (Patch): The patch.
-        scale (float): Factor of both sides.
-
-    Returns:
-        Patch: The patch.
-    """
+    """A patch of another size."""
     height, width = patch.image.shape[:2]
     size = max(round(width * scale), 1), max(round(height * scale), 1)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -97,17 +78,7 @@ def resized(patch: Patch, scale: float) -> Patch:
 
 
 def mirrored(patch: Patch, across: bool, along: bool, turned: bool) -> Patch:
-    """A patch, flipped and turned by a right angle.
-
-    Args:
-        patch (Patch): The patch.
-        across (bool): Whether to flip left and right.
-        along (bool): Whether to flip top and bottom.
-        turned (bool): Whether to swap its sides after that.
-
-    Returns:
-        Patch: It shares its pixels with the patch.
-    """
+    """A patch, flipped and turned by a right angle."""
     height, width = patch.image.shape[:2]
     x1, y1, x2, y2 = patch.box
     left, top, right, bottom = patch.at_border
@@ -128,15 +99,7 @@ def mirrored(patch: Patch, across: bool, along: bool, turned: bool) -> Patch:
 
 
 def edge(patch: Patch, blur: float) -> np.ndarray:
-    """How much of a patch shows, pixel by pixel: all of its defect, none of its border.
-
-    Args:
-        patch (Patch): The patch.
-        blur (float): Width of the blurred edge, as a share of the defect's sides.
-
-    Returns:
-        np.ndarray: float32 of shape (height, width), 0 to 1.
-    """
+    """How much of each pixel shows, float (H, W): all of the defect, no border."""
     height, width = patch.image.shape[:2]
     x1, y1, x2, y2 = patch.box
     spread = [max(blur * side / 2, 0.5) for side in (x2 - x1, y2 - y1)]
@@ -161,15 +124,7 @@ def edge(patch: Patch, blur: float) -> np.ndarray:
 
 
 def alike(patch: Patch, place: np.ndarray) -> np.ndarray:
-    """A patch with the brightness and contrast of the place that it is put into.
-
-    Args:
-        patch (Patch): The patch.
-        place (np.ndarray): The pixels there, of the patch's shape.
-
-    Returns:
-        np.ndarray: Its pixels, float32.
-    """
+    """A patch with the brightness and contrast of the place that it is put into."""
     around = np.ones(patch.image.shape[:2], np.uint8)
     x1, y1, x2, y2 = patch.box
     around[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = 0
@@ -182,16 +137,7 @@ def alike(patch: Patch, place: np.ndarray) -> np.ndarray:
 
 
 def soft(pixels: np.ndarray, place: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """Blend a patch into a place by how much of it shows.
-
-    Args:
-        pixels (np.ndarray): The patch, of any type.
-        place (np.ndarray): The pixels there, of the same shape.
-        shown (np.ndarray): See :func:`edge`.
-
-    Returns:
-        np.ndarray: Of the type of ``place``.
-    """
+    """Blend a patch into a place by how much of it shows."""
     share = shown if place.ndim == 2 else shown[..., None]
     return _as_type(place + share * (pixels - place), place.dtype)
 
@@ -200,14 +146,6 @@ def poisson(pixels: np.ndarray, place: np.ndarray, shown: np.ndarray) -> np.ndar
     """Blend a patch into a place by its gradients, whatever brightness that brings.
 
     Perez et al., "Poisson image editing", SIGGRAPH 2003.
-
-    Args:
-        pixels (np.ndarray): The patch, of any type.
-        place (np.ndarray): The pixels there, of the same shape.
-        shown (np.ndarray): See :func:`edge`.
-
-    Returns:
-        np.ndarray: Of the type of ``place``.
     """
     # OpenCV takes some pixels off the mask, all of a small one: it gets these besides.
     beyond, kernel = ERODED + 1, np.ones([2 * ERODED + 1] * 2, np.uint8)

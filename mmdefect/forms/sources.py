@@ -24,13 +24,6 @@ KEPT = 64 * 2**20
 class Sources:
     """The instances that can be pasted: not ignored, upright, and small enough.
 
-    Args:
-        dataset: The dataset that ``images`` are of.
-        images (np.ndarray): Indices of its defect images.
-        classes (Container[str], optional): The classes that count as defects. None is
-            every class.
-        paste (PasteDefect): Which boxes fit.
-
     Attributes:
         of (dict[str, dict[int, list[int]]]): By class, and ``''`` for any, of each
             image the numbers of its instances that can be pasted.
@@ -85,41 +78,17 @@ class Sources:
         return leaf_of(self._leaves, int(self._origin[image]))
 
     def draw(self, name: str = '') -> tuple[int, int]:
-        """Draw an instance: any image is as likely, and any of its instances.
-
-        Args:
-            name (str): Its class. Defaults to any.
-
-        Returns:
-            tuple[int, int]: The image, and the number of the instance.
-        """
+        """Draw an instance: any image is as likely, and any of its instances."""
         image = random.choice(self._images[name])
         return image, random.choice(self.of[name][image])
 
     def label_in(self, target: int, source: int, number: int) -> int | None:
-        """The label of an instance, in the part of another image.
-
-        Args:
-            target (int): The other image.
-            source (int): The image of the instance.
-            number (int): The number of the instance.
-
-        Returns:
-            int | None: None if that part does not know its class.
-        """
+        """The label of an instance, in the part of another image."""
         name, labels = self._class_of[source, number], self.names.of(target).items()
         return next((label for label, known in labels if known == name), None)
 
     def patch(self, image: int, number: int) -> Patch:
-        """An instance, cut out of its photograph.
-
-        Args:
-            image (int): The image.
-            number (int): The number of the instance.
-
-        Returns:
-            Patch: It is kept, and not to be changed.
-        """
+        """An instance, cut out of its photograph."""
         key = image, number
         if key not in self._patches:
             self._patches[key] = self._read(image, number)
@@ -156,18 +125,7 @@ def loads_masks(leaf: Any) -> bool:
 
 
 def sources_of(dataset: Any, paste: PasteDefect) -> Sources:
-    """The instances of a dataset that can be pasted, found out once.
-
-    Args:
-        dataset: The dataset.
-        paste (PasteDefect): Keeps what was found.
-
-    Returns:
-        Sources: The instances.
-
-    Raises:
-        ValueError: If there is none.
-    """
+    """The instances of a dataset that can be pasted, found out once."""
     dataset = getattr(dataset, 'read_from', dataset)
     known = paste.sources
     if known is None or known[0] is not dataset:
@@ -181,16 +139,7 @@ def sources_of(dataset: Any, paste: PasteDefect) -> Sources:
 
 
 def check_sources(sources: Sources, paste: PasteDefect, name: str = '') -> None:
-    """Check that there is something to paste.
-
-    Args:
-        sources (Sources): What can be pasted.
-        paste (PasteDefect): What is asked of it.
-        name (str): The class. Defaults to any.
-
-    Raises:
-        ValueError: If there is nothing.
-    """
+    """Check that there is something to paste."""
     if sources.of.get(name):
         return
     least = paste.scale_range[0]

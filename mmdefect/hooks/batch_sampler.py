@@ -14,18 +14,7 @@ from mmdefect.samplers.ranks import differences
 
 
 def quota_batch_sampler(runner: Any, hook: Hook) -> QuotaBatchSampler:
-    """The ``QuotaBatchSampler`` of a run.
-
-    Args:
-        runner (Runner): The runner.
-        hook (Hook): Who asks.
-
-    Returns:
-        QuotaBatchSampler: The batch sampler of the train dataloader.
-
-    Raises:
-        TypeError: If the batches are not made by one.
-    """
+    """The ``QuotaBatchSampler`` of a run."""
     found = runner.train_dataloader.batch_sampler
     if isinstance(found, QuotaBatchSampler):
         return found
@@ -37,18 +26,7 @@ def quota_batch_sampler(runner: Any, hook: Hook) -> QuotaBatchSampler:
 
 
 def followed_batch_sampler(runner: Any, hook: Hook) -> QuotaBatchSampler:
-    """The ``QuotaBatchSampler`` of a run, whose place no other takes unnoticed.
-
-    Args:
-        runner (Runner): The runner, before it trains.
-        hook (Hook): Who asks.
-
-    Returns:
-        QuotaBatchSampler: The batch sampler of the train dataloader.
-
-    Raises:
-        TypeError: If the batches are not made by one.
-    """
+    """The ``QuotaBatchSampler`` of a run, whose place no other takes unnoticed."""
     found = quota_batch_sampler(runner, hook)
     if not any(isinstance(other, SuccessionHook) for other in runner.hooks):
         runner.register_hook(SuccessionHook(found))
@@ -61,9 +39,6 @@ class SuccessionHook(Hook):
     MMYOLO's ``YOLOXModeSwitchHook`` does, from the config: the seed and the quotas of a
     schedule are lost with the batch sampler before. The new one takes them over, on
     each rank, and starts where that stands.
-
-    Args:
-        batch_sampler (QuotaBatchSampler): The one that the run begins with.
     """
 
     # After the hooks that build.
@@ -73,14 +48,7 @@ class SuccessionHook(Hook):
         self.batch_sampler = batch_sampler
 
     def before_train_epoch(self, runner: Any) -> None:
-        """Hand on what the batches depend on.
-
-        Args:
-            runner (Runner): The runner.
-
-        Raises:
-            TypeError: If the batches are not made by ``QuotaBatchSampler`` any more.
-        """
+        """Hand on what the batches depend on."""
         before, now = self.batch_sampler, quota_batch_sampler(runner, self)
         if now is before:
             return

@@ -34,9 +34,6 @@ def message_hub_allowed() -> Iterator[None]:
 
     Older torch, and the loader of onedl-mmengine, which has a list of its own, are left
     alone. So read a checkpoint with MMEngine inside, not with ``torch.load``.
-
-    Yields:
-        None: It may decorate a function too.
     """
     if digit_version(torch.__version__) < digit_version('2.6') or hasattr(
         mmengine_checkpoint, 'get_torch_safe_globals'

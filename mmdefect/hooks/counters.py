@@ -24,14 +24,6 @@ def figure_of(name: str) -> str:
 class Interval:
     """A logging interval, and what its batches delivered.
 
-    Args:
-        classes (Iterable[str]): The defect classes.
-        batches (int): Batches over which the quota holds, of all ranks.
-        steps (int): Steps that these go over.
-        begun (Sequence[int]): ``delivered`` of the batches before, whose group of
-            ``batches`` has not ended.
-        forms (Iterable[str]): Forms in which images are drawn, besides as they are.
-
     Attributes:
         delivered (list[int]): Of each batch from the beginning of a group on, the
             images that were drawn for their defect and still show one.
@@ -58,12 +50,7 @@ class Interval:
         self.added = 0
 
     def add_batch(self, delivered: int, step: int) -> None:
-        """Count a batch.
-
-        Args:
-            delivered (int): Images drawn for their defect that still show one.
-            step (int): The step within the epoch.
-        """
+        """Count a batch."""
         self.counted += 1
         # Of a group that a resumed run is in the middle of, the rest would be too few.
         if self.delivered or step % self.steps == 0:
@@ -79,13 +66,7 @@ class Interval:
         return len(self.delivered) // self.steps * self.steps
 
     def figures(self) -> dict[str, float]:
-        """Images of those over which the quota holds, over all ranks.
-
-        Returns:
-            dict[str, float]: ``delivered``; ``min``, the same of the worst; those that
-            show a class, by :func:`figure_of` it; those in each form; ``added``. The
-            first two are missing where no group of batches has ended.
-        """
+        """Images of those over which the quota holds, over all ranks."""
         names = [*map(figure_of, self.classes), *self.forms, 'added']
         numbers = [*self.classes.values(), *self.forms.values(), self.added]
         images = torch.tensor([*numbers, self.counted])
@@ -105,26 +86,14 @@ class Interval:
 
 @dataclass
 class Losses:
-    """A run of batches, and what became of the defect images drawn for them.
-
-    Args:
-        drawn (int): Images drawn for their defect.
-        lost (int): Of these, images that arrived without one.
-        surplus (int): Images with a defect that arrived in the place of others.
-    """
+    """A run of batches, and what became of the defect images drawn for them."""
 
     drawn: int = 0
     lost: int = 0
     surplus: int = 0
 
     def add_batch(self, delivered: int, drawn: int, others: int) -> None:
-        """Count a batch.
-
-        Args:
-            delivered (int): Defect images that still show a defect.
-            drawn (int): Images drawn for their defect.
-            others (int): Images drawn for something else that may show a defect.
-        """
+        """Count a batch."""
         self.drawn += drawn
         self.lost += max(drawn - delivered, 0)
         self.surplus += max(delivered - drawn - others, 0)
@@ -138,11 +107,6 @@ class Losses:
 
 class Seen:
     """The whole training, and which defect images have reached the model.
-
-    Args:
-        images (int): How many defect images there are.
-        before (list[int] or torch.Tensor, optional): ``flags`` of the run that is
-            resumed; those of another number of images are left aside.
 
     Attributes:
         flags (torch.Tensor): int64, 1 for each image that was seen.

@@ -15,14 +15,6 @@ def tell_what_fits(model: Any, checkpoint: Mapping[str, Any], path: str) -> None
 
     MMEngine leaves them as they are and prints so, but into no log file. A checkpoint
     that brings them all is not worth a word.
-
-    Args:
-        model (nn.Module): The model that loads the checkpoint.
-        checkpoint (Mapping): What ``torch.load`` returned.
-        path (str): Where it comes from.
-
-    Raises:
-        ValueError: If it brings none.
     """
     model = model.module if is_model_wrapper(model) else model
     weights = checkpoint.get('state_dict', checkpoint)

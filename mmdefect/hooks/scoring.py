@@ -19,25 +19,7 @@ def score_images(
     batch_size: int,
     workers: int,
 ) -> np.ndarray:
-    """Score images, each rank a part of them.
-
-    Args:
-        model (nn.Module): The model. It is left as it was.
-        infos (Sequence[dict]): What the dataset knows of each image, on all ranks the
-            same.
-        transforms (Sequence[dict]): Configs of the test pipeline.
-        labels (Sequence[int]): Labels of the classes that count as defects.
-        batch_size (int): Images at once.
-        workers (int): Processes that load, on each rank.
-
-    Returns:
-        np.ndarray: The highest score of the boxes of each image, 0 without a box:
-        float32 of shape (len(infos),), on all ranks the same.
-
-    Raises:
-        OSError: If an image cannot be read.
-        RuntimeError: If it cannot on another rank only.
-    """
+    """Score images, each rank a part of them."""
     rank, world_size = get_dist_info()
     scores: list[float] = []
     error = None

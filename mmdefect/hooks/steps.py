@@ -15,12 +15,6 @@ def count_in_steps(runner: Any, steps_per_epoch: int, epoch: int, step: int) -> 
     The images go on where they stopped; a checkpoint counts iterations, of which as
     many images take more or fewer now. Schedules of learning rates are the config's own
     in the new iterations, brought to the place of the checkpoint.
-
-    Args:
-        runner (Runner): The runner, with the checkpoint loaded.
-        steps_per_epoch (int): Steps in an epoch now.
-        epoch (int): The epoch to go on in.
-        step (int): Its next step.
     """
     loop = runner.train_loop
     before, loop._iter = loop.iter, epoch * steps_per_epoch + step

@@ -11,10 +11,6 @@ def leave_out(names: Iterable[str], processor: Any) -> None:
 
     MMEngine writes all that its message hub holds into each line of the text log. The
     visualizer's backends, such as ``scalars.json`` and TensorBoard, go on getting them.
-
-    Args:
-        names (Iterable[str]): What the figures are called there.
-        processor (LogProcessor): The runner's.
     """
     figure = re.compile(rf'(?:{"|".join(map(re.escape, names))}): \S+(?:  |$)')
     write = processor.get_log_after_iter

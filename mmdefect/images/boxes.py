@@ -16,10 +16,6 @@ class Traced:
     transforms move boxes by their methods only. What moves, scales or turns a box
     leaves the number as it is; ``clip_`` takes note of what is cut off.
 
-    Args:
-        data (Tensor | np.ndarray | Sequence): Boxes, as their type takes them.
-        **options: ``dtype``, ``device`` and ``clone`` of their type.
-
     Attributes:
         kept (np.ndarray): What the share of each box inside the image is multiplied
             by to have the share that is left, float64 of shape (n,).
@@ -35,61 +31,26 @@ class Traced:
 
     @classmethod
     def showing(cls, boxes: Any, shape: Sequence[int], shares: Any = 1.0) -> Any:
-        """Boxes of which a known share shows in an image, wherever they reach.
-
-        Args:
-            boxes (BaseBoxes): The boxes.
-            shape (Sequence[int]): Height and width of the image in pixels.
-            shares (np.ndarray | float): Share of each box that shows. Defaults to 1.
-
-        Returns:
-            Traced: The same boxes, of which ``visible_share(shape)`` is that.
-        """
+        """Boxes of which a known share shows in an image, wherever they reach."""
         traced = cls(boxes.tensor)
         inside = traced.inside(shape)
         traced.kept = shares / np.where(inside > 0, inside, 1)
         return traced
 
     def visible_share(self, shape: Sequence[int]) -> np.ndarray:
-        """Share of each box that has not been cut off.
-
-        Args:
-            shape (Sequence[int]): Height and width of the image in pixels, for boxes
-                that reach beyond it.
-
-        Returns:
-            np.ndarray: Shares, float64 of shape (n,).
-        """
+        """Share of each box that has not been cut off."""
         return self.kept * self.inside(shape)
 
     def inside(self, shape: Sequence[int]) -> np.ndarray:
-        """Share of each box that is inside an image.
-
-        Args:
-            shape (Sequence[int]): Its height and width in pixels.
-
-        Returns:
-            np.ndarray: Shares, float64 of shape (n,).
-        """
+        """Share of each box that is inside an image."""
         raise NotImplementedError
 
     def covered(self, pixels: np.ndarray) -> np.ndarray:
-        """Share of the pixels of each box that belong to a set.
-
-        Args:
-            pixels (np.ndarray): Which pixels of the image do, bool of its shape.
-
-        Returns:
-            np.ndarray: Shares, float64 of shape (n,).
-        """
+        """Share of the pixels of each box that belong to a set."""
         raise NotImplementedError
 
     def plain(self) -> Any:
-        """The boxes without their memory.
-
-        Returns:
-            BaseBoxes: They share the data.
-        """
+        """The boxes without their memory."""
         return self.plain_type(self.tensor, clone=False)
 
     def convert_to(self, dst_type: Any) -> Any:

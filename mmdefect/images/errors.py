@@ -7,12 +7,7 @@ IN_A_ROW = 10
 
 
 class RejectedError(Exception):
-    """An attempt that came to nothing.
-
-    Args:
-        cause (str): Which transform did what.
-        unreadable (bool): Whether the image file could not be read.
-    """
+    """An attempt that came to nothing."""
 
     def __init__(self, cause: str, unreadable: bool = False) -> None:
         super().__init__(cause)

@@ -19,14 +19,6 @@ def remembering(step: Any) -> Any:
     ``RandomCrop(recompute_bbox=True)`` and ``CopyPaste`` make boxes anew from masks and
     ``RandomErasing`` from numbers, which remember nothing; ``CutOut`` leaves the boxes
     as they are and paints over what they hold.
-
-    Args:
-        step: Any transform, or one that holds such.
-
-    Returns:
-        Callable: One that does the same, or the transform itself where it is none of
-        these. Transforms that are derived from them, and any others that paint, are
-        none.
     """
     if _forgets(step):
         return _Remembering(step)

@@ -14,52 +14,23 @@ CUTTING = (
 
 
 def steps_of(dataset: Any) -> list:
-    """The transforms of a dataset.
-
-    Args:
-        dataset: A dataset with a pipeline.
-
-    Returns:
-        list[Callable]: In their order.
-    """
+    """The transforms of a dataset."""
     return steps_in(dataset.pipeline)
 
 
 def steps_in(pipeline: Any) -> list:
-    """The transforms of a pipeline.
-
-    Args:
-        pipeline (Compose | list | Callable): The pipeline.
-
-    Returns:
-        list[Callable]: In their order.
-    """
+    """The transforms of a pipeline."""
     steps = getattr(pipeline, 'transforms', pipeline)
     return list(steps) if isinstance(steps, (list, tuple)) else [steps]
 
 
 def reads_file(step: Any) -> bool:
-    """Whether a transform reads the image file.
-
-    Args:
-        step: The transform.
-
-    Returns:
-        bool: True for ``LoadImageFromFile`` and what is derived from it.
-    """
+    """Whether a transform reads the image file."""
     return any(kind.__name__ == 'LoadImageFromFile' for kind in type(step).__mro__)
 
 
 def split_at_loading(steps: Sequence[Callable]) -> tuple[Sequence, Sequence]:
-    """The transforms that load an image and its annotations, and what follows.
-
-    Args:
-        steps (Sequence[Callable]): The transforms of a pipeline.
-
-    Returns:
-        tuple[Sequence, Sequence]: All up to the last whose class is called ``Load...``,
-        and the others.
-    """
+    """The transforms that load an image and its annotations, and what follows."""
     loading = [
         number
         for number, step in enumerate(steps, 1)
@@ -70,17 +41,7 @@ def split_at_loading(steps: Sequence[Callable]) -> tuple[Sequence, Sequence]:
 
 
 def without_cutting(steps: Iterable[Callable]) -> Iterator[Callable]:
-    """The transforms, without those that crop and mix.
-
-    Args:
-        steps (Iterable[Callable]): The transforms.
-
-    Yields:
-        Callable: Those that are left. Where one that is left out decides the size of
-        the image, the image is resized to fit that size: in its full size it may be too
-        large for the model. Where a mosaic is left out it is padded as well: MMYOLO
-        stacks the images of a batch.
-    """
+    """The transforms, without those that crop and mix."""
     for step in steps:
         name = type(step).__name__
         if not hasattr(step, 'get_indexes') and not any(c in name for c in CUTTING):
@@ -98,15 +59,7 @@ def without_cutting(steps: Iterable[Callable]) -> Iterator[Callable]:
 
 
 def changed_inside(step: Any, change: Callable[[list], Iterable[Callable]]) -> Any:
-    """A transform, with the transforms changed that it holds.
-
-    Args:
-        step: Any transform. ``Compose``, ``RandomApply``, ``RandomChoice`` hold others.
-        change (Callable): From a list of transforms to what takes its place.
-
-    Returns:
-        Callable: A copy, or the transform itself where it holds none.
-    """
+    """A transform, with the transforms changed that it holds."""
     inside = getattr(step, 'transforms', None)
     if inside is None:
         return step
@@ -118,16 +71,7 @@ def changed_inside(step: Any, change: Callable[[list], Iterable[Callable]]) -> A
 
 @contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Let an attribute have another value for a while.
-
-    Args:
-        owner: What has the attribute.
-        name (str): Its name.
-        value: The other value.
-
-    Yields:
-        None: Inside, it has it.
-    """
+    """Let an attribute have another value for a while."""
     held = getattr(owner, name)
     setattr(owner, name, value)
     try:

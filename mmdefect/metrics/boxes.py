@@ -10,15 +10,7 @@ import torch
 
 
 def match(ious: np.ndarray, iou_thr: float) -> np.ndarray:
-    """Let boxes choose, in their order, each the annotation it overlaps most.
-
-    Args:
-        ious (np.ndarray): Of n boxes, the surest first, with m annotations, (n, m).
-        iou_thr (float): IoU from which a box finds what it chose.
-
-    Returns:
-        np.ndarray: Whether each annotation is found, (m,).
-    """
+    """Let boxes choose, in their order, each the annotation it overlaps most."""
     found = np.zeros(ious.shape[1], bool)
     for row in ious if len(found) else ():
         left = np.where(found, 0, row)
@@ -28,17 +20,7 @@ def match(ious: np.ndarray, iou_thr: float) -> np.ndarray:
 
 
 def overlaps(boxes: np.ndarray, true_boxes: np.ndarray) -> np.ndarray:
-    """IoU of each of n boxes with each of m others, (n, m).
-
-    Args:
-        boxes (np.ndarray): (n, 4), left, top, right, bottom; or (n, 5), center, width,
-            height and angle in radians; or (n, 8), the corners, which count as the
-            least rectangle around them.
-        true_boxes (np.ndarray): (m, 4), (m, 5) or (m, 8).
-
-    Returns:
-        np.ndarray: (n, m).
-    """
+    """IoU of each of n boxes with each of m others, (n, m)."""
     if not len(boxes) or not len(true_boxes):
         return np.zeros((len(boxes), len(true_boxes)))
     both = [np.nan_to_num(part).astype(np.float64) for part in (boxes, true_boxes)]
@@ -55,14 +37,7 @@ def overlaps(boxes: np.ndarray, true_boxes: np.ndarray) -> np.ndarray:
 
 
 def hulls(boxes: np.ndarray) -> np.ndarray:
-    """Upright boxes around boxes.
-
-    Args:
-        boxes (np.ndarray): (n, 4), (n, 5) or (n, 8), as for :func:`overlaps`.
-
-    Returns:
-        np.ndarray: (n, 4), left, top, right, bottom.
-    """
+    """Upright boxes around boxes."""
     if boxes.shape[1] == 5:
         center, size, angle = boxes[:, :2], boxes[:, 2:4], boxes[:, 4:]
         cos, sin = abs(np.cos(angle)), abs(np.sin(angle))

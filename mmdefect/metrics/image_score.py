@@ -32,15 +32,7 @@ class Found(NamedTuple):
 
 
 def found_on(sample: Any, labels: Sequence[int]) -> Found:
-    """What a prediction says of the classes that count as defects.
-
-    Args:
-        sample (DetDataSample): The prediction.
-        labels (Sequence[int]): Labels of these classes.
-
-    Returns:
-        Found: Their boxes.
-    """
+    """What a prediction says of the classes that count as defects."""
     instances = sample.pred_instances.cpu()
     boxes = getattr(instances.bboxes, 'tensor', instances.bboxes)
     scores = np.nan_to_num(instances.scores.float().numpy())

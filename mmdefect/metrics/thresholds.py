@@ -15,13 +15,6 @@ def shortest_between(low: Any, high: Any) -> float:
 
     Set as a threshold it sorts all images as any other number in between does, and it
     can be read, written down and typed.
-
-    Args:
-        low (np.floating): Score that must not reach the threshold.
-        high (np.floating): Next higher score, which must; infinity if there is none.
-
-    Returns:
-        float: The threshold. Compared in the type of the scores, it is above ``low``.
     """
     kind = np.asarray(low).dtype.type
     for digits in range(1, DIGITS + 1):

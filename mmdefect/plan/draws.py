@@ -84,18 +84,7 @@ def _slot_words(
 
 
 def make_odds(weights: np.ndarray, pool: str) -> np.ndarray:
-    """Cumulative odds of the images of a pool, as weighted draws need them.
-
-    Args:
-        weights (np.ndarray): Their weights, float64, 0 or more.
-        pool (str): Name of the pool.
-
-    Returns:
-        np.ndarray: float64, rising to 1.
-
-    Raises:
-        ValueError: If all weights are 0.
-    """
+    """Cumulative odds of the images of a pool, as weighted draws need them."""
     # So that no sum overflows; a power of two changes no ratio.
     total = np.ldexp(weights, -np.frexp(weights.max())[1]).cumsum(dtype=np.float64)
     if not total[-1] > 0:
@@ -107,15 +96,7 @@ def make_odds(weights: np.ndarray, pool: str) -> np.ndarray:
 
 
 def take(pool: Pool, places: np.ndarray) -> np.ndarray:
-    """The images at places of a pool.
-
-    Args:
-        pool (np.ndarray | range): The pool.
-        places (np.ndarray): int64, any shape.
-
-    Returns:
-        np.ndarray: int64 indices, same shape.
-    """
+    """The images at places of a pool."""
     if isinstance(pool, range):
         return pool.start + places * pool.step
     return pool.take(places)

@@ -36,21 +36,7 @@ def slots_of_batches(
     counts: Sequence[int],
     phases: Sequence[np.ndarray] | None,
 ) -> list[Slots]:
-    """Spread the pools over their groups, and cut batches out of these.
-
-    Args:
-        places (np.ndarray): Where each batch begins in its group, int64 of shape
-            (batches,), or (1,) where it is the same for all.
-        batch_size (int): Images a batch, a divisor of the group's.
-        counts (Sequence[int]): Images of each pool in a group.
-        phases (Sequence[np.ndarray], optional): For each pool but the first, a random
-            number of each batch's group, uniform from 0 on and below the sum of the
-            counts up to this pool's. May be None where :func:`most_in_batch` adds up to
-            a batch.
-
-    Returns:
-        list[Slots]: For each pool.
-    """
+    """Spread the pools over their groups, and cut batches out of these."""
     edges = places + np.array([[0], [batch_size]])
     alike = phases is None
     slots = []
@@ -78,15 +64,7 @@ def _slots_before(
 
 
 def most_in_batch(batch_size: int, counts: Sequence[int]) -> list[int]:
-    """How many images of each pool a batch has at most.
-
-    Args:
-        batch_size (int): Images a batch, a divisor of the group's.
-        counts (Sequence[int]): Images of each pool in a group.
-
-    Returns:
-        list[int]: They add up to ``batch_size`` where all batches have as many.
-    """
+    """How many images of each pool a batch has at most."""
     most, left, size = [], batch_size, sum(counts)
     for count in reversed(counts):
         most.append(-(-left * count // size))
@@ -95,21 +73,7 @@ def most_in_batch(batch_size: int, counts: Sequence[int]) -> list[int]:
 
 
 def check_over(over: int | None, batch_size: int, world_size: int) -> int | None:
-    """Check the number of images over which a quota holds.
-
-    Args:
-        over (int | None): The number. None is every batch.
-        batch_size (int): Images a batch on one rank.
-        world_size (int): Number of ranks.
-
-    Returns:
-        int | None: The number.
-
-    Raises:
-        TypeError: If it is no int.
-        ValueError: If it is neither whole batches that are a whole part of a step over
-            all ranks, nor whole steps.
-    """
+    """Check the number of images over which a quota holds."""
     if over is None:
         return None
     over = whole_number(over, 'over', f'set {OVER} to a number of images')

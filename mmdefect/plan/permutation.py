@@ -31,17 +31,6 @@ def random_words(
     as 1, 2, 3", SC 2011): word ``n`` costs the same for any ``n``. Its raw words are
     the same in every release of NumPy, which NumPy does not promise of anything
     derived from them.
-
-    Args:
-        seed (int): Seed of the run, ``0 … 2**64 - 1``.
-        purpose (str): What the words are for. Each purpose is a stream of its own.
-        start (int): Position of the first word.
-        count (int): Number of words.
-        lane (int): One of 2**64 further streams of the purpose.
-        epoch (int): One of 2**64 further streams of the lane.
-
-    Returns:
-        np.ndarray: uint64 of shape (count,).
     """
     block, skip = divmod(start, 4)
     counter = np.array([block, 0, lane, epoch], np.uint64)
@@ -74,13 +63,6 @@ def below(words: np.ndarray, bound: int) -> np.ndarray:
 
     Multiplies instead of dividing (Lemire, "Fast Random Integer Generation in an
     Interval", 2019). The bias left is under ``bound / 2**32``.
-
-    Args:
-        words (np.ndarray): uint64, any shape.
-        bound (int): At most 2**32.
-
-    Returns:
-        np.ndarray: int64, same shape.
     """
     high = words >> np.uint64(32)
     high *= np.uint64(bound)
@@ -92,15 +74,6 @@ def shuffled(positions: np.ndarray, size: int, seed: int, purpose: str) -> np.nd
     """Elements of an endless row of passes, each a fresh shuffle of ``range(size)``.
 
     Position ``p`` is element ``p % size`` of pass ``p // size``.
-
-    Args:
-        positions (np.ndarray): int64, any shape, not negative.
-        size (int): Number of elements, ``1 … 2**32``.
-        seed (int): Seed of the run.
-        purpose (str): What is shuffled. Each purpose has its own passes.
-
-    Returns:
-        np.ndarray: int64, same shape as ``positions``.
     """
     first, last = int(positions.min()) // size, int(positions.max()) // size
     offsets = positions - first * size
@@ -119,18 +92,7 @@ def shuffled(positions: np.ndarray, size: int, seed: int, purpose: str) -> np.nd
 def shuffled_once(
     positions: np.ndarray, size: int, seed: int, purpose: str, number: int
 ) -> np.ndarray:
-    """Elements of one of the passes of :func:`shuffled`.
-
-    Args:
-        positions (np.ndarray): int64, any shape, ``0 … size - 1``.
-        size (int): Number of elements, ``1 … 2**32``.
-        seed (int): Seed of the run.
-        purpose (str): What is shuffled.
-        number (int): The pass, from 0 on.
-
-    Returns:
-        np.ndarray: int64, same shape as ``positions``.
-    """
+    """Elements of one of the passes of :func:`shuffled`."""
     if size <= SMALL:
         return _sorted_passes(size, seed, purpose, number, number).take(positions)
     return _Feistel.of(size, seed, purpose, number)(positions)

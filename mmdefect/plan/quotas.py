@@ -23,25 +23,12 @@ def usual_quota(images: int) -> int:
     """The quota to begin with, and that of the ready configs: three of eight images.
 
     ``configs/README.md`` has what was measured with others.
-
-    Args:
-        images (int): Images of a batch, or ``over``.
-
-    Returns:
-        int: Three eighths of them, rounded down, and at least 1.
     """
     return max(images * 3 // 8, 1)
 
 
 def usual_over(batch_size: int) -> int | None:
-    """The ``over`` to begin with: several batches where they are small.
-
-    Args:
-        batch_size (int): Images a batch on one rank.
-
-    Returns:
-        int | None: Images, at least ``OVER_SMALL`` in whole batches. None is a batch.
-    """
+    """The ``over`` to begin with: several batches where they are small."""
     if batch_size >= SMALL:
         return None
     return -(-OVER_SMALL // batch_size) * batch_size
@@ -50,23 +37,7 @@ def usual_over(batch_size: int) -> int | None:
 def share_images(
     quota: Quota, pools: Mapping[str, Any], batch_size: int, over: int | None = None
 ) -> dict[str, int]:
-    """Split the images over which a quota holds among the pools.
-
-    Args:
-        quota (int | float | dict | None): Images from ``defect``; or their share; or
-            one of both by pool name; or None for no quota. A dict inside it, such as
-            ``dict(pasted=dict(crack=1))``, names pools of two words: ``pasted crack``.
-        pools (dict): The pools, by name.
-        batch_size (int): Images a batch on one rank.
-        over (int, optional): Images over which the quota holds. None is a batch.
-
-    Returns:
-        dict[str, int]: Images by pool name. They add up to ``over``.
-
-    Raises:
-        TypeError: If ``quota`` is of another type.
-        ValueError: If it is out of range, or names a pool that is not there.
-    """
+    """Split the images over which a quota holds among the pools."""
     images = over or batch_size
     what = f'over={over} images' if over else f'a batch of {batch_size}'
     if quota is None:
@@ -155,19 +126,7 @@ def _share(quota: float, key: str, images: int, what: str) -> int:
 
 
 def whole_number(value: Any, name: str, fix: str) -> int:
-    """A value as an int.
-
-    Args:
-        value (int): An int, or what stands for one, such as a NumPy integer.
-        name (str): What it is called.
-        fix (str): The line to change where it is none.
-
-    Returns:
-        int: The value.
-
-    Raises:
-        TypeError: If it is none.
-    """
+    """A value as an int."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f'{name}={value}: expected an int, got a bool; {fix}')
     try:
@@ -180,19 +139,7 @@ def whole_number(value: Any, name: str, fix: str) -> int:
 
 
 def at_least_one(value: Any, line: str) -> int:
-    """A value of the config as an int above 0.
-
-    Args:
-        value (int): An int, or what stands for one.
-        line (str): Where it stands, such as ``train_dataloader.batch_size``.
-
-    Returns:
-        int: The value.
-
-    Raises:
-        TypeError: If it is no int.
-        ValueError: If it is below 1.
-    """
+    """A value of the config as an int above 0."""
     name = line.rsplit('.', 1)[-1]
     number = whole_number(value, name, f'set {line}')
     if number < 1:

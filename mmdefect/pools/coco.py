@@ -39,9 +39,6 @@ def image_ids(leaf: Any) -> np.ndarray:
 class Listed:
     """Which image shows which class, according to the COCO file of a dataset.
 
-    Args:
-        leaf (CocoDataset): A dataset that :func:`is_coco`.
-
     Attributes:
         uncertain (np.ndarray): Indices of the images that have to be read, because not
             all that the file gives them is seen to count.
@@ -85,15 +82,7 @@ class Listed:
         }
 
     def unseen(self, seen: Sequence[Mapping[Any, np.ndarray]]) -> dict[Any, np.ndarray]:
-        """Images that the file gives an instance, and the dataset does not.
-
-        Args:
-            seen (Sequence[dict]): By label, the indices of the uncertain images that
-                have instances of it, of whatever kind.
-
-        Returns:
-            dict[Any, np.ndarray]: By category id, the keys of their ids.
-        """
+        """Images that the file gives an instance, and the dataset does not."""
         lost = {}
         for category, images in self._images.items():
             images = images[~self._certain[images]]

@@ -23,10 +23,6 @@ def pasted_class(form: str) -> str:
 class Forms:
     """The forms in which a dataset delivers its images.
 
-    Args:
-        size (int): Images of the dataset.
-        classes (Iterable[str]): Names of the classes of which defects can be pasted.
-
     Attributes:
         names (list[str]): Of the forms, by number: ``''`` is an image as it is stored.
     """
@@ -49,30 +45,13 @@ class Forms:
 
 
 def split_index(dataset: Any, index: int) -> tuple[str, int]:
-    """The form and the image that an index asks of any dataset.
-
-    Args:
-        dataset: The outermost dataset.
-        index (int): What was drawn.
-
-    Returns:
-        tuple[str, int]: Name of the form, ``''`` as it is stored, and the image.
-    """
+    """The form and the image that an index asks of any dataset."""
     forms = getattr(dataset, 'forms', None)
     return forms.split(index) if isinstance(forms, Forms) else ('', index)
 
 
 def shows_defect(size: int, indices: Any, defects: Any) -> np.ndarray:
-    """Which indices ask for an image with a defect, its own or a pasted one.
-
-    Args:
-        size (int): Images of the dataset.
-        indices (np.ndarray): What was drawn.
-        defects (np.ndarray): Indices of the defect images.
-
-    Returns:
-        np.ndarray: Booleans, one for each index.
-    """
+    """Which indices ask for an image with a defect, its own or a pasted one."""
     form, image = np.divmod(np.asarray(indices), size)
     # As it is stored, as a counterexample, and then as one of the pasted forms.
     return np.where(form == 0, np.isin(image, defects), form > 1)

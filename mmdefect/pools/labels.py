@@ -17,11 +17,6 @@ class LabelNames:
     ``return_classes=True``, where names go into the model, they may also number them
     differently. A label that a part lacks, which Mosaic may bring into its images,
     means what it means in the first part that has it.
-
-    Args:
-        dataset: The outermost dataset.
-        classes (Container[str], optional): The classes of interest; labels of others
-            have no name. None is every class. Defaults to None.
     """
 
     def __init__(self, dataset: Any, classes: Container[str] | None = None) -> None:
@@ -38,23 +33,12 @@ class LabelNames:
         ]
 
     def of(self, index: int) -> dict[int, str]:
-        """The names for an image.
-
-        Args:
-            index (int): Its index.
-
-        Returns:
-            dict[int, str]: Name by label.
-        """
+        """The names for an image."""
         part = self._ends.searchsorted(self._origin[index], side='right')
         return self._parts[part]
 
     def of_any(self) -> dict[int, str]:
-        """The names for an image of an unknown part.
-
-        Returns:
-            dict[int, str]: Name by label, of the labels that have one in every part.
-        """
+        """The names for an image of an unknown part."""
         first, *others = self._parts
         return {
             label: name

@@ -12,15 +12,7 @@ from mmdefect.pools.wrappers import unwrap
 
 
 def image_names(dataset: Any) -> dict[str, str]:
-    """Short names of all images of a dataset, which ``find_images`` finds.
-
-    Args:
-        dataset: The outermost dataset.
-
-    Returns:
-        dict[str, str]: By path, its shortest end in whole parts that is the end of no
-        other path, and no image id; its own image id where there is none.
-    """
+    """Short names of all images of a dataset, which ``find_images`` finds."""
     leaves, _ = unwrap(dataset)
     infos = chain.from_iterable(map(infos_of, leaves))
     by_path = {info['img_path']: str(info.get('img_id', '')) for info in infos}

@@ -20,9 +20,6 @@ class Photographs:
 
     An image that a wrapper repeats is one photograph, and so is one that two annotation
     files list, or one file twice. They are told apart by their paths.
-
-    Args:
-        dataset: The outermost dataset.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -34,26 +31,11 @@ class Photographs:
         self._all_differ = bool((ordered[1:] != ordered[:-1]).all())
 
     def count(self, images: np.ndarray) -> int:
-        """The number of photographs among images.
-
-        Args:
-            images (np.ndarray): Their indices.
-
-        Returns:
-            int: At most ``len(images)``.
-        """
+        """The number of photographs among images."""
         return len(images if self._all_differ else np.unique(self._keys[images]))
 
     def in_both(self, images: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """The images of which the photographs are among others, too.
-
-        Args:
-            images (np.ndarray): Their indices.
-            others (np.ndarray): The indices of the others.
-
-        Returns:
-            np.ndarray: Indices, of ``images``.
-        """
+        """The images of which the photographs are among others, too."""
         if self._all_differ:
             return images[:0]
         return images[np.isin(self._keys[images], self._keys[others])]

@@ -26,16 +26,7 @@ RESERVED = ('normal', 'defect', 'all')
 def annotated_normals(
     scanned: Scan, normal: np.ndarray, defect_classes: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Find the normal images that have instances, none of which is a defect.
-
-    Args:
-        scanned (Scan): The dataset.
-        normal (np.ndarray): Indices of the normal images.
-        defect_classes (Sequence[str]): The classes that count as defects.
-
-    Returns:
-        dict[str, np.ndarray]: By what those instances are, the indices of the images.
-    """
+    """Find the normal images that have instances, none of which is a defect."""
     others = [scanned.classes[n] for n in scanned.classes if n not in defect_classes]
     kinds = {
         'ignored instances': scanned.ignored,
@@ -53,19 +44,7 @@ def make_pools(
     defect_classes: Sequence[str],
     extra: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Sort the images of a dataset into pools.
-
-    Args:
-        scanned (Scan): The dataset.
-        defect_classes (Sequence[str]): The classes that count as defects.
-        extra (dict[str, np.ndarray], optional): Further pools by name. Their images
-            leave ``normal``.
-
-    Returns:
-        dict[str, np.ndarray]: Sorted int64 indices of ``normal``, ``defect``, each
-        defect class and each further pool. A class named ``normal`` or ``defect`` has
-        no pool of its own.
-    """
+    """Sort the images of a dataset into pools."""
     defect = np.zeros(scanned.length, bool)
     for name in defect_classes:
         defect[scanned.classes[name]] = True
@@ -82,22 +61,7 @@ def make_pools(
 def read_pool(
     name: str, listing: str | os.PathLike | Sequence[int], dataset: Any
 ) -> np.ndarray:
-    """Indices of a pool that the user lists.
-
-    Args:
-        name (str): Name of the pool.
-        listing (str | os.PathLike | Sequence[int]): A text file with one file name or
-            image id a line, or the indices themselves.
-        dataset: The outermost dataset.
-
-    Returns:
-        np.ndarray: Sorted int64 indices.
-
-    Raises:
-        TypeError: If ``listing`` is neither a path nor a list of ints.
-        ValueError: If an image is not in the dataset, or listed twice, or none is.
-        FileNotFoundError: If the file is missing.
-    """
+    """Indices of a pool that the user lists."""
     line = f'train_dataloader.sampler.pools[{name!r}]'
     if isinstance(listing, (str, os.PathLike)):
         entries = read_lines(listing, line)
@@ -132,19 +96,7 @@ def read_pool(
 
 
 def read_lines(path: str | os.PathLike, line: str) -> list[str]:
-    """The lines of a text file, without blank ones and comments (``# ...``).
-
-    Args:
-        path (str | os.PathLike): The file.
-        line (str): The config line that names it.
-
-    Returns:
-        list[str]: At least one line.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it holds nothing, or is not encoded in UTF-8.
-    """
+    """The lines of a text file, without blank ones and comments (``# ...``)."""
     if not os.path.isfile(path):
         raise FileNotFoundError(f'{os.fspath(path)} is not a file; set {line}')
     try:
@@ -167,23 +119,7 @@ def read_lines(path: str | os.PathLike, line: str) -> list[str]:
 def find_images(
     entries: Sequence[str], dataset: Any, source: str, line: str
 ) -> dict[str, np.ndarray]:
-    """Find images by file name or image id.
-
-    Args:
-        entries (Sequence[str]): Image ids, or the ends of image paths in whole parts,
-            such as ``0017.png`` or ``line2/0017.png``.
-        dataset: The outermost dataset.
-        source (str): Where the entries come from.
-        line (str): The config line that names it.
-
-    Returns:
-        dict[str, np.ndarray]: By entry, the int64 indices of its image: several where
-        a wrapper repeats it.
-
-    Raises:
-        ValueError: If an entry fits no image, or fits different ones, or two of them
-            fit the same one.
-    """
+    """Find images by file name or image id."""
     entry_of = defaultdict(list)
     for entry in entries:
         entry_of[_composed(entry)].append(entry)

@@ -12,12 +12,7 @@ BLOCK = 256
 
 
 class Progress:
-    """Says in the log how far a reading is, after 2, 4, 8, ... seconds.
-
-    Args:
-        total (int): Number of images.
-        what (str): What is done. Defaults to ``reading the annotations``.
-    """
+    """Says in the log how far a reading is, after 2, 4, 8, ... seconds."""
 
     def __init__(self, total: int, what: str = 'reading the annotations') -> None:
         self._total, self._what, self._done = total, what, 0
@@ -26,16 +21,7 @@ class Progress:
     def track(
         self, images: Iterable[tuple[int, Any]], size: int
     ) -> Iterator[tuple[int, Any]]:
-        """Hand on what is read.
-
-        Args:
-            images (Iterable[tuple]): Pairs of an image's index in its part of the
-                whole, and whatever belongs to it. Not every image need be among them.
-            size (int): Number of images in this part.
-
-        Yields:
-            tuple: The pairs.
-        """
+        """Hand on what is read."""
         for number, (index, image) in enumerate(images):
             yield index, image
             if not number % BLOCK:

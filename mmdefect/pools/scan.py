@@ -69,42 +69,19 @@ class Scan(NamedTuple):
 
 
 def counts(instance: Mapping[str, Any]) -> bool:
-    """Whether an instance makes its image one that shows its class.
-
-    Args:
-        instance (dict): One of ``data_info['instances']``.
-
-    Returns:
-        bool: False where it is ignored, or where its box has no area.
-    """
+    """Whether an instance makes its image one that shows its class."""
     return not instance.get('ignore_flag', 0) and not is_flat(instance.get('bbox'))
 
 
 def is_flat(box: Any) -> bool:
-    """Whether a box has no area.
-
-    Args:
-        box (Sequence[float] | None): ``x1, y1, x2, y2``. Nothing is said against None,
-            nor against rotated boxes and polygons, which have more numbers.
-    """
+    """Whether a box has no area."""
     if box is None or len(box) != 4:
         return False
     return not (box[2] > box[0] and box[3] > box[1])
 
 
 def scan(dataset: Any) -> Scan:
-    """Read which image of a dataset shows which classes.
-
-    Args:
-        dataset: A dataset of MMDetection, or of the user, or a wrapper around such.
-
-    Returns:
-        Scan: Indices are those of ``dataset`` itself, the outermost one.
-
-    Raises:
-        TypeError: If the dataset does not tell what its images show.
-        ValueError: If an instance has no class, or there are no classes or images.
-    """
+    """Read which image of a dataset shows which classes."""
     leaves, origin = unwrap(dataset)
     progress = Progress(sum(map(len, leaves)))
     scans = [_scan_leaf(leaf, progress) for leaf in leaves]
@@ -208,14 +185,7 @@ def _annotations(
 
 
 def infos_of(leaf: Any) -> Iterator[Mapping[str, Any]]:
-    """The annotations of a dataset that is no wrapper, image by image.
-
-    Args:
-        leaf: The dataset.
-
-    Yields:
-        Mapping: What ``get_data_info`` returns, or what it is made from.
-    """
+    """The annotations of a dataset that is no wrapper, image by image."""
     # By index, MMEngine copies each image's bytes and adds its own keys.
     if is_serialized(leaf):
         yield from Serialized(leaf).load_all()

@@ -46,11 +46,7 @@ def is_serialized(leaf: Any) -> bool:
 
 
 class Serialized:
-    """The annotations of a dataset as MMEngine keeps them.
-
-    Args:
-        leaf (BaseDataset): A dataset that :func:`is_serialized`.
-    """
+    """The annotations of a dataset as MMEngine keeps them."""
 
     def __init__(self, leaf: Any) -> None:
         self._buffer = memoryview(leaf.data_bytes)
@@ -90,11 +86,7 @@ class Serialized:
         return self._each(of_chunk)
 
     def paths(self, key: Callable[[bytes | None], int]) -> np.ndarray:
-        """Of each image the key of its ``img_path``, int64.
-
-        Args:
-            key (Callable): What to make of a path, or of None where there is none.
-        """
+        """Of each image the key of its ``img_path``, int64."""
 
         def of_chunk(data: bytes, ends: np.ndarray) -> list[int]:
             found = _numbers(data, _places(IMG_PATH, data, ends), STRINGS)

@@ -24,16 +24,7 @@ NORMAL_XML = '<annotation><size><width>W</width><height>H</height></size></annot
 
 
 def explain(error: Exception, path: str | None, classes: Any = None) -> str | None:
-    """Say why a dataset cannot be read, and what to write.
-
-    Args:
-        error (Exception): What was raised.
-        path (str | None): Its annotation file.
-        classes (Any): ``metainfo['classes']``. Defaults to None.
-
-    Returns:
-        str | None: None where the error itself says it best.
-    """
+    """Say why a dataset cannot be read, and what to write."""
     if isinstance(classes, str) and not os.path.isfile(classes):
         return (
             f'metainfo has classes={classes!r}, which is text and not a list of names, '
@@ -51,14 +42,7 @@ def explain(error: Exception, path: str | None, classes: Any = None) -> str | No
 
 
 def encoding_of(path: str | os.PathLike) -> str | None:
-    """How a text file is encoded.
-
-    Args:
-        path (str | os.PathLike): The file.
-
-    Returns:
-        str | None: None where it does not begin with a byte order mark.
-    """
+    """How a text file is encoded."""
     with open(path, 'rb') as file:
         start = file.read(4)
     return next((MARKS[mark] for mark in MARKS if start.startswith(mark)), None)

@@ -10,15 +10,7 @@ DATASET = 'train_dataloader.dataset'
 
 
 def walk_datasets(dataset: Any, where: str = DATASET) -> Iterator[tuple[str, Any]]:
-    """A dataset and all that it wraps, outermost first.
-
-    Args:
-        dataset: The outermost dataset.
-        where (str): Its key in the config.
-
-    Yields:
-        tuple[str, Any]: The key and the dataset.
-    """
+    """A dataset and all that it wraps, outermost first."""
     if not hasattr(dataset, '__dict__'):  # a user's dataset may hold its name so
         return
     yield where, dataset
@@ -32,15 +24,7 @@ def walk_datasets(dataset: Any, where: str = DATASET) -> Iterator[tuple[str, Any
 
 
 def walk_transforms(pipeline: Any, where: str) -> Iterator[tuple[str, Any]]:
-    """The transforms of a pipeline and all that they hold, where they may run.
-
-    Args:
-        pipeline: A list of transforms, or a ``Compose``.
-        where (str): Its key in the config.
-
-    Yields:
-        tuple[str, Any]: The key and the transform.
-    """
+    """The transforms of a pipeline and all that they hold, where they may run."""
     if type(pipeline).__name__ == 'Compose':
         pipeline = pipeline.transforms
     if isinstance(pipeline, (list, tuple)):
@@ -59,14 +43,7 @@ def is_sliced(dataset: Any) -> bool:
 
 
 def pipelines_of(dataset: Any) -> Iterator[tuple[str, Any]]:
-    """The pipelines of a dataset and of all that it wraps.
-
-    Args:
-        dataset: The outermost dataset.
-
-    Yields:
-        tuple[str, Any]: Key in the config, and the transforms that run.
-    """
+    """The pipelines of a dataset and of all that it wraps."""
     for where, part in walk_datasets(dataset):
         held = vars(part)
         pipeline = held.get('pipeline')

@@ -19,13 +19,6 @@ def class_balanced(classes: Mapping[str, np.ndarray], length: int) -> np.ndarray
     """Weights with which each class is drawn equally often.
 
     An image that shows several counts for the rarest of them.
-
-    Args:
-        classes (dict[str, np.ndarray]): Indices of the images of each class.
-        length (int): Images in the dataset.
-
-    Returns:
-        np.ndarray: float64 of shape (length,); 1 for images of no class.
     """
     counts_for = np.full(length, -1)
     for number, name in enumerate(_rarest_last(classes)):
@@ -41,13 +34,6 @@ def repeat_factor(classes: Mapping[str, np.ndarray], length: int) -> np.ndarray:
     The repeat factors of Gupta, Dollár and Girshick ("LVIS: a dataset for large
     vocabulary instance segmentation", CVPR 2019), with a threshold that no class
     reaches: the quota decides how often defects are drawn, the factors among which.
-
-    Args:
-        classes (dict[str, np.ndarray]): Indices of the images of each class.
-        length (int): Images in the dataset.
-
-    Returns:
-        np.ndarray: float64 of shape (length,); 1 for images of no class.
     """
     weights = np.ones(length)
     for name in _rarest_last(classes):
@@ -68,24 +54,7 @@ def read_weights(
     dataset: Any,
     classes: Mapping[str, np.ndarray],
 ) -> np.ndarray:
-    """Weights of all images of a dataset.
-
-    Args:
-        source (str | os.PathLike | Callable): A key of ``BY_CLASS``; or a text file
-            with one file name or image id and its weight a line, the others weigh 1; or
-            a function, or its dotted name, that takes an image's ``data_info`` and
-            returns its weight.
-        dataset: The outermost dataset.
-        classes (dict[str, np.ndarray]): Indices of the images of each defect class.
-
-    Returns:
-        np.ndarray: float64 of shape (len(dataset),).
-
-    Raises:
-        TypeError: If ``source`` is neither, or a weight is no number.
-        ValueError: If a weight is negative, infinite or NaN, or an image is unknown.
-        FileNotFoundError: If the file is missing.
-    """
+    """Weights of all images of a dataset."""
     if isinstance(source, str) and source in BY_CLASS:
         return BY_CLASS[source](classes, len(dataset))
     if isinstance(source, str) and not os.path.exists(source):

@@ -10,21 +10,7 @@ from mmdefect.pools.unreadable import explain
 
 
 def unwrap(dataset: Any) -> tuple[list[Any], np.ndarray]:
-    """Look through all wrappers.
-
-    Args:
-        dataset: The outermost dataset.
-
-    Returns:
-        tuple: The datasets inside, and of each image of the outermost one its int64
-        position in these, one after another.
-
-    Raises:
-        TypeError: If a dataset is of a kind that has no images to draw.
-        ValueError: If annotations cannot be read, or a wrapper does not fit what it
-            wraps.
-        FileNotFoundError: If a file of annotations is missing.
-    """
+    """Look through all wrappers."""
     kinds = [kind.__name__ for kind in type(dataset).__mro__]
     for kind in filter(REFUSED.__contains__, kinds):
         raise TypeError(
@@ -89,18 +75,7 @@ REFUSED = {
 
 
 def leaf_of(leaves: Sequence[Any], position: int) -> tuple[Any, int]:
-    """The dataset that stores an image, and the index of the image there.
-
-    Args:
-        leaves (Sequence[Dataset]): What :func:`unwrap` returned.
-        position (int): What it returned for the image.
-
-    Returns:
-        tuple[Dataset, int]: The dataset and the index.
-
-    Raises:
-        IndexError: If they do not hold so many images.
-    """
+    """The dataset that stores an image, and the index of the image there."""
     at = position
     for leaf in leaves:
         if at < len(leaf):
@@ -110,15 +85,7 @@ def leaf_of(leaves: Sequence[Any], position: int) -> tuple[Any, int]:
 
 
 def describe(dataset: Any, index: int | None = None) -> str:
-    """Say which dataset is meant, or which image of it.
-
-    Args:
-        dataset: The dataset.
-        index (int, optional): Index of an image in it.
-
-    Returns:
-        str: Class and annotation file, and index and path of the image.
-    """
+    """Say which dataset is meant, or which image of it."""
     text = type(dataset).__name__
     if getattr(dataset, 'ann_file', None):
         text += f' ({dataset.ann_file})'
@@ -130,17 +97,7 @@ def describe(dataset: Any, index: int | None = None) -> str:
 
 
 def class_names(dataset: Any) -> tuple[str, ...]:
-    """Names of the classes of a dataset, by label.
-
-    Args:
-        dataset: A dataset that is no wrapper.
-
-    Returns:
-        tuple[str, ...]: At least one name.
-
-    Raises:
-        ValueError: If it names none, or text in the place of names.
-    """
+    """Names of the classes of a dataset, by label."""
     names = dict(getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
     if isinstance(names, str):
         raise ValueError(

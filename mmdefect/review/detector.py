@@ -12,21 +12,7 @@ from mmdefect.analysis.errors import UnusableError
 def load_detector(
     cfg: Any, checkpoint: str, device: str, classes: Sequence[str]
 ) -> Any:
-    """Build the detector of a config, with the weights of a checkpoint.
-
-    Args:
-        cfg (Config): The config.
-        checkpoint (str): File of the checkpoint.
-        device (str): Where it is to run, such as ``cuda:0``.
-        classes (Sequence[str]): Class names of the dataset, by label.
-
-    Returns:
-        nn.Module: The detector, ready to predict.
-
-    Raises:
-        UnusableError: If the checkpoint cannot be read, is of other classes, or of
-            another model.
-    """
+    """Build the detector of a config, with the weights of a checkpoint."""
     from mmengine.model import revert_sync_batchnorm
     from mmengine.registry import MODELS
 
@@ -48,17 +34,7 @@ def load_detector(
 
 
 def read_checkpoint(path: str) -> dict:
-    """What a checkpoint holds.
-
-    Args:
-        path (str): The file.
-
-    Returns:
-        dict: Its content.
-
-    Raises:
-        UnusableError: If it cannot be read.
-    """
+    """What a checkpoint holds."""
     from mmengine.runner import CheckpointLoader
 
     from mmdefect.hooks.checkpoints import message_hub_allowed
@@ -75,16 +51,7 @@ def read_checkpoint(path: str) -> dict:
 
 
 def check_weights(model: Any, weights: dict, checkpoint: str) -> None:
-    """Load weights, all of them or none.
-
-    Args:
-        model (nn.Module): The detector.
-        weights (dict): Its state.
-        checkpoint (str): Where they are from.
-
-    Raises:
-        UnusableError: If they are another model's.
-    """
+    """Load weights, all of them or none."""
     wanted = model.state_dict()
     lacking = [name for name in wanted if name not in weights]
     shaped = [

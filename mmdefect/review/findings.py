@@ -133,15 +133,6 @@ def label_suspects(
 
     Sure is a box that reaches both the threshold and the median score of the defect
     images. Of each image only the surest such box is told.
-
-    Args:
-        images (Sequence[Photograph]): The photographs.
-        found (Sequence[Found]): What the detector finds on each.
-        threshold (float): From which score a box counts.
-        classes (Sequence[str]): Class names, by label.
-
-    Returns:
-        list[Suspect]: The surest first.
     """
     defects = defects_among(images)
     if not defects.any():
@@ -176,18 +167,7 @@ def class_rows(
     classes: Sequence[str],
     labels: Sequence[int],
 ) -> list[ClassRow]:
-    """How many defects of each class are found at a threshold.
-
-    Args:
-        images (Sequence[Photograph]): The photographs.
-        found (Sequence[Found]): What the detector finds on each.
-        threshold (float): From which score a box counts.
-        classes (Sequence[str]): Class names, by label.
-        labels (Sequence[int]): Labels of the defect classes.
-
-    Returns:
-        list[ClassRow]: One for each class that is there.
-    """
+    """How many defects of each class are found at a threshold."""
     flagged = image_scores(found) >= threshold
     counts: Any = {label: np.zeros(4, int) for label in labels}
     seen_as = {label: np.zeros(len(classes), int) for label in labels}

@@ -24,14 +24,7 @@ OWN = {
 
 
 def open_folder(folder: Path) -> None:
-    """Make the directory of a review, or take up one that is there.
-
-    Args:
-        folder (Path): The directory.
-
-    Raises:
-        UnusableError: If something else is in it.
-    """
+    """Make the directory of a review, or take up one that is there."""
     if folder.exists() and not folder.is_dir():
         raise UnusableError(f'--out {folder}: expected a directory')
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
@@ -44,14 +37,7 @@ def open_folder(folder: Path) -> None:
 
 
 def last_suspects(folder: Path) -> list[str]:
-    """The suspects that the last review listed.
-
-    Args:
-        folder (Path): Its directory.
-
-    Returns:
-        list[str]: Names of images.
-    """
+    """The suspects that the last review listed."""
     try:
         content = json.loads((folder / FIGURES).read_text(encoding='utf-8'))
     except (FileNotFoundError, json.JSONDecodeError):

@@ -38,14 +38,7 @@ from mmdefect.review.unlikeness import Unlike, unlikeness
 
 
 class Detector:
-    """A trained detector.
-
-    Args:
-        config (Path): Its config.
-        checkpoint (Path): Its weights.
-        options (dict, optional): Settings that override the config.
-        device (str, optional): Where it runs. Defaults to a GPU if there is one.
-    """
+    """A trained detector."""
 
     def __init__(
         self,
@@ -68,16 +61,7 @@ class Detector:
     def score(
         self, photographs: Photographs, folder: Path, track: Track = untracked
     ) -> list[Found]:
-        """Look at photographs, those left that it has not looked at.
-
-        Args:
-            photographs (Photographs): The photographs.
-            folder (Path): Directory of the review, which keeps what it finds.
-            track (Callable): Shows how far it is. Defaults to nothing shown.
-
-        Returns:
-            list[Found]: What it finds on each.
-        """
+        """Look at photographs, those left that it has not looked at."""
         kept = self._kept(photographs, folder, '.jsonl')
         build = self._builder(photographs)
         return score(build, self.cfg, photographs, kept, track, f'scoring {self.name}')
@@ -85,16 +69,7 @@ class Detector:
     def unlikeness(
         self, photographs: Photographs, folder: Path, track: Track = untracked
     ) -> dict[int, Unlike]:
-        """Compare the normal photographs, as the detector's backbone sees them.
-
-        Args:
-            photographs (Photographs): The photographs.
-            folder (Path): Directory of the review, which keeps the result.
-            track (Callable): Shows how far it is. Defaults to nothing shown.
-
-        Returns:
-            dict[int, Unlike]: How unlike the others each is, by place in the list.
-        """
+        """Compare the normal photographs, as the detector's backbone sees them."""
         kept = self._kept(photographs, folder, '_unlike.json')
         return unlikeness(
             self._builder(photographs), self.cfg, photographs, kept, track
@@ -159,22 +134,7 @@ def review_split(
     other: Detector | None = None,
     track: Track = untracked,
 ) -> Outcome:
-    """Judge a detector on a part of its config's data.
-
-    Args:
-        detector (Detector): The detector.
-        split (str): ``train``, ``val`` or ``test``.
-        folder (Path): Where the review goes.
-        settings (Settings): How it is judged.
-        other (Detector, optional): Another one to compare it with.
-        track (Callable): Shows how far it is. Defaults to nothing shown.
-
-    Returns:
-        Outcome: What was written.
-
-    Raises:
-        UnusableError: If it cannot be judged.
-    """
+    """Judge a detector on a part of its config's data."""
     open_folder(folder)
     photographs = read_split(detector.cfg, split)
     check_kinds(photographs, split)
@@ -218,22 +178,7 @@ def review_images(
     settings: Settings,
     track: Track = untracked,
 ) -> dict:
-    """Look at a folder of images without annotations.
-
-    Args:
-        detector (Detector): The detector.
-        images (Path): The folder.
-        folder (Path): Where the review goes.
-        settings (Settings): How it is judged: by the threshold, or else by 0.3, from
-            which MMDetection draws boxes.
-        track (Callable): Shows how far it is. Defaults to nothing shown.
-
-    Returns:
-        dict: ``images``, ``threshold`` and ``flagged``.
-
-    Raises:
-        UnusableError: If it cannot be done.
-    """
+    """Look at a folder of images without annotations."""
     open_folder(folder)
     photographs = read_folder(detector.cfg, images)
     found = detector.score(photographs, folder, track)

@@ -50,15 +50,7 @@ def read_list(path: Path) -> list[str]:
 
 
 def struck_out(folder: Path, listed: Sequence[str]) -> list[str]:
-    """What a person took off the list of suspects since it was written.
-
-    Args:
-        folder (Path): Where the list is.
-        listed (Sequence[str]): What was written.
-
-    Returns:
-        list[str]: Names of images. A list that is not there was not looked through.
-    """
+    """What a person took off the list of suspects since it was written."""
     path = folder / SUSPECTS
     left = set(read_list(path))
     return [name for name in listed if name not in left] if path.is_file() else []
@@ -73,21 +65,7 @@ def write_lists(
     most: int,
     before: Sequence[str],
 ) -> dict[str, list[str]]:
-    """Write all lists.
-
-    Args:
-        folder (Path): Where they go.
-        photographs (Photographs): The training images.
-        found (Sequence[Found]): What the detector finds on each.
-        unlike (Mapping[int, Unlike]): How unlike the others normal ones are, by place
-            in the list.
-        threshold (float): From which score a box counts.
-        most (int): Suspects to list.
-        before (Sequence[str]): Suspects that the last review listed.
-
-    Returns:
-        dict[str, list[str]]: Names of images by list.
-    """
+    """Write all lists."""
     names = image_names(photographs.dataset)
     images = photographs.images
     named = [names[image.path] for image in images]

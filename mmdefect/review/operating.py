@@ -46,11 +46,7 @@ class Curve(NamedTuple):
         return self.normals.sum() - self.normals.cumsum()
 
     def rates(self) -> tuple[np.ndarray, np.ndarray]:
-        """The operating curve, from the highest threshold to the lowest.
-
-        Returns:
-            tuple[np.ndarray, np.ndarray]: Overkill, rising, and escape, falling, (k,).
-        """
+        """The operating curve, from the highest threshold to the lowest."""
         overkill = self.flagged / self.normals.sum()
         escape = self.missed / self.defects.sum()
         return overkill[::-1], escape[::-1]
@@ -95,16 +91,7 @@ class Point(NamedTuple):
 
 
 def make_curve(scores: np.ndarray, is_defect: np.ndarray) -> Curve:
-    """Count images by score.
-
-    Args:
-        scores (np.ndarray): Of each image, 0 without a box, (n,).
-        is_defect (np.ndarray): Of each image, (n,).
-
-    Returns:
-        Curve: All thresholds that sort the images in another way. There is none at
-        which an image without a box is flagged.
-    """
+    """Count images by score."""
     # The lowest threshold is above 0, whether or not an image has that score.
     levels, level = np.unique(
         np.append(scores, scores.dtype.type(0)), return_inverse=True
@@ -128,30 +115,14 @@ def point_at(curve: Curve, number: int) -> Point:
 
 
 def at_overkill(curve: Curve, rate: float) -> Point:
-    """The lowest threshold that flags at most a share of the normal images.
-
-    Args:
-        curve (Curve): All thresholds.
-        rate (float): The share.
-
-    Returns:
-        Point: What happens there. No other keeps the rate and misses fewer defects.
-    """
+    """The lowest threshold that flags at most a share of the normal images."""
     return point_at(
         curve, int((curve.flagged <= allowed(rate, curve.normals)).argmax())
     )
 
 
 def at_threshold(curve: Curve, threshold: float) -> Point:
-    """What happens at a threshold of the user's own.
-
-    Args:
-        curve (Curve): All thresholds that sort the images in another way.
-        threshold (float): A score above 0.
-
-    Returns:
-        Point: What happens there.
-    """
+    """What happens at a threshold of the user's own."""
     reached = curve.levels >= threshold  # in the type of the scores
     number = len(curve.levels) - int(reached.sum()) - 1
     return point_at(curve, number)._replace(threshold=threshold)
@@ -195,15 +166,7 @@ def images_to_prove(rate: float) -> int:
 
 
 def band(curve: Curve, rates: np.ndarray) -> np.ndarray:
-    """How far the curve would move with other images of the same kind.
-
-    Args:
-        curve (Curve): All thresholds.
-        rates (np.ndarray): Overkill rates, (r,).
-
-    Returns:
-        np.ndarray: Lower and upper end of the escape rate at each, (2, r).
-    """
+    """How far the curve would move with other images of the same kind."""
     rng = np.random.default_rng(0)  # the same scores, the same band
     drawn = []
     size = max(CHUNK // len(curve.levels), 1)
@@ -218,16 +181,7 @@ def band(curve: Curve, rates: np.ndarray) -> np.ndarray:
 
 
 def escapes(defects: np.ndarray, normals: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    """Escape rates at overkill rates, of many sets of images.
-
-    Args:
-        defects (np.ndarray): Defect images by score, a row for each set, (n, k).
-        normals (np.ndarray): Normal images by score, (n, k).
-        rates (np.ndarray): Overkill rates, (r,).
-
-    Returns:
-        np.ndarray: Escape rate of each set at each, (n, r).
-    """
+    """Escape rates at overkill rates, of many sets of images."""
     total = int(normals[0].sum())
     passing = total - np.floor(rates * total + 1e-9)
     passed, missed = normals.cumsum(1), defects.cumsum(1)
@@ -258,16 +212,7 @@ class Difference(NamedTuple):
 def differences(
     scores: np.ndarray, others: np.ndarray, is_defect: np.ndarray
 ) -> list[Difference]:
-    """Compare two detectors on the same images.
-
-    Args:
-        scores (np.ndarray): Of each image, (n,).
-        others (np.ndarray): Of the other detector, (n,).
-        is_defect (np.ndarray): Of each image, (n,).
-
-    Returns:
-        list[Difference]: One at each of ``RATES``.
-    """
+    """Compare two detectors on the same images."""
     rates = np.array(RATES)
     rng = np.random.default_rng(0)
     both = [np.unique(one, return_inverse=True) for one in (scores, others)]

@@ -45,14 +45,7 @@ def points(value: float) -> str:
 
 @contextlib.contextmanager
 def replaced(folder: Path) -> Iterator[Path]:
-    """Write a folder of the page, which takes the place of what was there.
-
-    Args:
-        folder (Path): Where it goes.
-
-    Yields:
-        Path: What to write to.
-    """
+    """Write a folder of the page, which takes the place of what was there."""
     part = folder.with_name(f'.{folder.name}.{os.getpid()}.part')
     old = folder.with_name(f'.{folder.name}.{os.getpid()}.old')
     part.mkdir()
@@ -87,13 +80,7 @@ def render(**content: Any) -> str:
 
 
 class Shots:
-    """Makes pictures of photographs for a page.
-
-    Args:
-        photographs (Photographs): The photographs.
-        found (Sequence[Found]): What the detector finds on each.
-        folder (Path): Where the pictures go for now.
-    """
+    """Makes pictures of photographs for a page."""
 
     def __init__(
         self, photographs: Photographs, found: Sequence[Found], folder: Path
@@ -125,16 +112,7 @@ def write_page(
     about: dict,
     most: int,
 ) -> None:
-    """Write the page of a review.
-
-    Args:
-        folder (Path): Where it goes.
-        review (Review): What it says.
-        against (Against, optional): Another detector.
-        lists (dict[str, list]): Lists of training images that stand beside it, by name.
-        about (dict): ``checkpoint``, ``config``, and the ``command`` that made it.
-        most (int): Pictures of each kind.
-    """
+    """Write the page of a review."""
     images, found, point = review.images, review.found, review.point
     threshold, photographs = point.threshold, review.photographs
     missed = findings.misses(images, found, threshold)
@@ -206,16 +184,7 @@ def write_folder_page(
     about: dict,
     most: int,
 ) -> None:
-    """Write the page of a folder without annotations.
-
-    Args:
-        folder (Path): Where it goes.
-        photographs (Photographs): The photographs.
-        found (Sequence[Found]): What the detector finds on each.
-        threshold (float): From which score a box flags its image.
-        about (dict): ``name``, ``split``, ``checkpoint``, ``config``.
-        most (int): Pictures.
-    """
+    """Write the page of a folder without annotations."""
     scores = findings.image_scores(found)
     order = np.argsort(-scores, kind='stable').tolist()
     with replaced(folder / PICTURES) as part:

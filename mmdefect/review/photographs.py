@@ -57,18 +57,7 @@ class Photographs(NamedTuple):
 
 
 def read_split(cfg: Any, split: str) -> Photographs:
-    """The photographs of a part of the data.
-
-    Args:
-        cfg (Config): The config.
-        split (str): Name of the part: ``train``, ``val`` or ``test``.
-
-    Returns:
-        Photographs: What it holds.
-
-    Raises:
-        UnusableError: If the config has no such part, or it cannot be read.
-    """
+    """The photographs of a part of the data."""
     from mmengine.registry import DATASETS
 
     from mmdefect.pools.wrappers import class_names, unwrap
@@ -105,18 +94,7 @@ def read_split(cfg: Any, split: str) -> Photographs:
 
 
 def read_folder(cfg: Any, folder: Path) -> Photographs:
-    """The photographs of a folder, without annotations.
-
-    Args:
-        cfg (Config): The config.
-        folder (Path): Where they are, at any depth.
-
-    Returns:
-        Photographs: What it holds, in the order of their names.
-
-    Raises:
-        UnusableError: If there is none.
-    """
+    """The photographs of a folder, without annotations."""
     from PIL import Image
 
     Image.init()
@@ -170,18 +148,7 @@ def classes_of(cfg: Any) -> tuple[str, ...]:
 
 
 def pipeline_for(cfg: Any, split: str) -> list[dict]:
-    """The pipeline of a part of the data, without what reads annotations.
-
-    Args:
-        cfg (Config): The config.
-        split (str): The part. That of ``val`` stands in for ``train``, which augments.
-
-    Returns:
-        list[dict]: Its transforms.
-
-    Raises:
-        UnusableError: If the config has none.
-    """
+    """The pipeline of a part of the data, without what reads annotations."""
     loader = cfg.get(f'{"val" if split == "train" else split}_dataloader')
     if not loader:
         raise UnusableError('the config has no val_dataloader, whose pipeline is used')

@@ -45,17 +45,7 @@ class Picture(NamedTuple):
 
 
 def picture(image: Photograph, found: np.ndarray, folder: Path, href: str) -> Picture:
-    """Write a photograph for a page, and say what is drawn over it.
-
-    Args:
-        image (Photograph): The photograph.
-        found (np.ndarray): Boxes to draw, (n, 4).
-        folder (Path): Where pictures go.
-        href (str): How the page calls that folder.
-
-    Returns:
-        Picture: What the page shows.
-    """
+    """Write a photograph for a page, and say what is drawn over it."""
     import cv2
 
     pixels = read_image(image.path)
@@ -111,16 +101,7 @@ def sized(box: np.ndarray) -> list[float]:
 
 
 def view_of(boxes: np.ndarray, width: int, height: int) -> tuple[float, ...]:
-    """The part of an image to show, from nearby where its boxes are small.
-
-    Args:
-        boxes (np.ndarray): (n, 4), inside the image.
-        width (int): Of the image.
-        height (int): Of the image.
-
-    Returns:
-        tuple[float, ...]: Left, top, width, height.
-    """
+    """The part of an image to show, from nearby where its boxes are small."""
     whole = (0.0, 0.0, float(width), float(height))
     if not len(boxes):
         return whole
@@ -150,12 +131,7 @@ class Cell(NamedTuple):
 
 
 def contact_sheet(cells: Sequence[Cell], path: Path) -> None:
-    """Draw many photographs on one sheet, numbered as the lines of a list.
-
-    Args:
-        cells (Sequence[Cell]): The photographs.
-        path (Path): Picture to write.
-    """
+    """Draw many photographs on one sheet, numbered as the lines of a list."""
     import cv2
 
     rows = math.ceil(len(cells) / COLUMNS)
@@ -188,16 +164,7 @@ def contact_sheet(cells: Sequence[Cell], path: Path) -> None:
 def draw_curve(
     curves: dict[str, Curve], points: dict[str, Point], size: tuple[float, float]
 ) -> str:
-    """Draw escape against overkill.
-
-    Args:
-        curves (dict[str, Curve]): One detector or two, by name.
-        points (dict[str, Point]): The operating point of each, by name.
-        size (tuple[float, float]): Width and height in inches.
-
-    Returns:
-        str: An SVG element.
-    """
+    """Draw escape against overkill."""
     import matplotlib
 
     matplotlib.use('Agg')

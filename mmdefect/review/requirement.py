@@ -78,17 +78,7 @@ class Verdict(NamedTuple):
 
 
 def parse(text: str) -> Requirement:
-    """Read a requirement.
-
-    Args:
-        text (str): Such as ``escape<=0.05@overkill<=0.01`` or ``escape<=5%@...``.
-
-    Returns:
-        Requirement: What it says.
-
-    Raises:
-        UnusableError: If it says something else.
-    """
+    """Read a requirement."""
     match = PATTERN.fullmatch(text)
     limits = []
     if match:
@@ -103,18 +93,7 @@ def parse(text: str) -> Requirement:
 
 
 def judge(requirement: Requirement, curve: Curve, confident: bool = False) -> Verdict:
-    """Say whether a detector meets a requirement.
-
-    Args:
-        requirement (Requirement): The requirement.
-        curve (Curve): All thresholds of the detector.
-        confident (bool): Whether the upper 95 % bound of each rate must keep its
-            limit, and not the rate alone.
-
-    Returns:
-        Verdict: Judged at the threshold that keeps the one limit, and does best in the
-        other.
-    """
+    """Say whether a detector meets a requirement."""
     counts = dict(escape=curve.missed, overkill=curve.flagged)
     totals = dict(escape=curve.defects.sum(), overkill=curve.normals.sum())
     rates = {

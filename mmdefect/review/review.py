@@ -65,15 +65,7 @@ class Against(NamedTuple):
 
 
 def check_kinds(photographs: Photographs, split: str) -> None:
-    """Check that there are defect and normal images.
-
-    Args:
-        photographs (Photographs): The photographs.
-        split (str): What they are called.
-
-    Raises:
-        UnusableError: If one kind is missing.
-    """
+    """Check that there are defect and normal images."""
     defects = findings.defects_among(photographs.images)
     for kind, there, fix in (
         ('defect', defects, 'annotate some, or see metainfo and defect_classes'),
@@ -95,19 +87,7 @@ def make_review(
     overkill: float,
     threshold: float | None = None,
 ) -> Review:
-    """Judge a detector by what it found.
-
-    Args:
-        name (str): What the detector is called.
-        split (str): What the photographs are called.
-        photographs (Photographs): The photographs.
-        found (list[Found]): What it found on each.
-        overkill (float): Overkill rate to be kept by the threshold that is looked at.
-        threshold (float, optional): That threshold itself.
-
-    Returns:
-        Review: What it says, without verdicts.
-    """
+    """Judge a detector by what it found."""
     curve = findings.curve_of(photographs.images, found)
     point = operating.at_overkill(curve, overkill)
     if threshold is not None:

@@ -18,16 +18,7 @@ from mmdefect.review.photographs import Photographs
 
 
 def fingerprint(cfg: Any, checkpoint: str, pipeline: list[dict]) -> str:
-    """A name for all that the scores depend on, besides the photographs.
-
-    Args:
-        cfg (Config): The config of the detector.
-        checkpoint (str): Its weights.
-        pipeline (list[dict]): How a photograph gets to it.
-
-    Returns:
-        str: 12 hexadecimal digits.
-    """
+    """A name for all that the scores depend on, besides the photographs."""
     digest = hashlib.sha256()
     with open(checkpoint, 'rb') as file:
         for block in iter(lambda: file.read(2**22), b''):
@@ -45,22 +36,7 @@ def score(
     track: Track = untracked,
     title: str = 'scoring',
 ) -> list[Found]:
-    """Let a detector look at photographs, those left that it has not looked at.
-
-    Args:
-        model (Callable): Gives the detector, which is not built where nothing is left.
-        cfg (Config): Its config: the size of a batch, and the number of workers.
-        photographs (Photographs): What it is to look at.
-        kept (Path): Where its findings are kept, a line for each photograph.
-        track (Callable): Shows how far it is. Defaults to nothing shown.
-        title (str): What is done, for ``track``.
-
-    Returns:
-        list[Found]: What it found, in the order of the photographs.
-
-    Raises:
-        UnusableError: If photographs cannot be read. All others are looked at before.
-    """
+    """Let a detector look at photographs, those left that it has not looked at."""
     found = read(kept)
     size, images = batch_size(cfg), photographs.images
     # Whole batches, always the same: what an image is padded to depends on the others.

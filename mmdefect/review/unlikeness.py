@@ -64,20 +64,7 @@ def unlikeness(
     kept: Path,
     track: Track = untracked,
 ) -> dict[int, Unlike]:
-    """Compare the normal photographs with each other.
-
-    Args:
-        model (Callable): Gives the detector, which is not built where the result is
-            there already.
-        cfg (Config): Its config: the size of a batch, and the number of workers.
-        photographs (Photographs): The photographs.
-        kept (Path): Where the result is kept.
-        track (Callable): Shows how far it is. Defaults to nothing shown.
-
-    Returns:
-        dict[int, Unlike]: By place in the list of photographs. Empty where there are
-        too few to compare, or the detector has no ``backbone`` that runs by itself.
-    """
+    """Compare the normal photographs with each other."""
     normal = [n for n, one in enumerate(photographs.images) if not one.is_defect]
     if len(normal) <= NEAREST:
         return {}
@@ -152,15 +139,7 @@ def _patches(
 
 
 def patches_of(model: Any, items: Sequence[dict]) -> list[Patches]:
-    """What the backbone of a detector makes of some photographs.
-
-    Args:
-        model (nn.Module): The detector.
-        items (Sequence[dict]): What the test pipeline gave.
-
-    Returns:
-        list[Patches]: One for each photograph, without what it was padded with.
-    """
+    """What the backbone of a detector makes of some photographs."""
     import torch
     from mmengine.dataset import pseudo_collate
     from torch.nn import functional

@@ -48,15 +48,7 @@ class Advice(NamedTuple):
 
 
 def describe_quota(batches: Any, draws: Callable[[Any], dict]) -> Row:
-    """Tell what a quota means.
-
-    Args:
-        batches (QuotaBatchSampler): Batches with that quota.
-        draws (Callable): Draws of an image in the whole run, by pool.
-
-    Returns:
-        Row: What it means.
-    """
+    """Tell what a quota means."""
     plan = batches.plan
     normal = next(share.in_group for share in plan.shares if share.pool == 'normal')
     places = normal * plan.num_groups
@@ -74,14 +66,6 @@ def advise(rows: list[Row], natural: float, run: tuple[int, str]) -> Advice:
 
     It is the usual one, or the largest below it with which no defect image is drawn
     more than ``MANY_DRAWS`` times.
-
-    Args:
-        rows (list[Row]): What each quota means.
-        natural (float): Defect images in as many images without a quota, mean.
-        run (tuple[int, str]): Length of the run, and its unit.
-
-    Returns:
-        Advice: The quota.
     """
     length, unit = run
     usual = usual_quota(len(rows) + 1)

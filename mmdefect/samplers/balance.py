@@ -40,15 +40,7 @@ class Balance(NamedTuple):
 
 
 def balance(sampler: DefectPoolSampler, draws: float) -> Balance | None:
-    """Compare the choices of weights.
-
-    Args:
-        sampler (DefectPoolSampler): Knows the classes.
-        draws (float): Draws of a photograph of the pool ``defect``, mean.
-
-    Returns:
-        Balance | None: None where there are not two classes to compare.
-    """
+    """Compare the choices of weights."""
     pools, defect = sampler.pools, sampler.pools['defect']
     classes = {
         name: pools[name]

@@ -18,16 +18,7 @@ def defect_pools(batch_sampler: QuotaBatchSampler) -> list[str]:
 
 
 def draws_per_image(batch_sampler: QuotaBatchSampler, steps: int) -> dict[str, float]:
-    """How often a photograph of each defect pool is drawn, on average.
-
-    Args:
-        batch_sampler (QuotaBatchSampler): The batch sampler, with its schedule.
-        steps (int): Steps from the beginning of the training on.
-
-    Returns:
-        dict[str, float]: Draws of a photograph, by pool. One that a wrapper repeats is
-        drawn as often as all its images together.
-    """
+    """How often a photograph of each defect pool is drawn, on average."""
     plans = batch_sampler.plans
     ends = [first for first, _ in plans[1:]] + [steps]
     names = defect_pools(batch_sampler)
@@ -44,16 +35,7 @@ def draws_per_image(batch_sampler: QuotaBatchSampler, steps: int) -> dict[str, f
 
 
 def steps_below(batch_sampler: QuotaBatchSampler, pool: str, steps: int) -> int:
-    """How long a training may be, for no photograph to be drawn too often.
-
-    Args:
-        batch_sampler (QuotaBatchSampler): The batch sampler, with its schedule.
-        pool (str): The pool whose photographs are meant.
-        steps (int): A number of steps that is too many.
-
-    Returns:
-        int: The most steps after which they are drawn at most ``MANY_DRAWS`` times.
-    """
+    """How long a training may be, for no photograph to be drawn too often."""
     most = 0
     while steps - most > 1:
         middle = (most + steps) // 2

@@ -21,14 +21,7 @@ def forms_of(sampler: DefectPoolSampler) -> Forms | None:
 
 
 def versions_of(sampler: DefectPoolSampler) -> dict[str, int]:
-    """What is added to the index of a normal image for it to come with a defect.
-
-    Args:
-        sampler (DefectPoolSampler): Knows the dataset, and the pools.
-
-    Returns:
-        dict[str, int]: By name of the form. A pool that is called so takes its place.
-    """
+    """What is added to the index of a normal image for it to come with a defect."""
     forms = forms_of(sampler)
     names = forms.names if forms else ()
     return {
@@ -39,34 +32,14 @@ def versions_of(sampler: DefectPoolSampler) -> dict[str, int]:
 
 
 def drawn_forms(sampler: DefectPoolSampler, plan: Plan) -> set[str]:
-    """The forms in which a plan draws images, besides as they are stored.
-
-    Args:
-        sampler (DefectPoolSampler): Knows the dataset, and the pools.
-        plan (Plan): The plan.
-
-    Returns:
-        set[str]: Their names.
-    """
+    """The forms in which a plan draws images, besides as they are stored."""
     forms = forms_of(sampler)
     drawn = {share.pool for share in plan.shares} - set(sampler.pools)
     return drawn.intersection(forms.names) if forms else set()
 
 
 def pools_of_forms(sampler: DefectPoolSampler, quota: Any) -> dict[str, np.ndarray]:
-    """The pools that a quota asks for, of images in another form.
-
-    Args:
-        sampler (DefectPoolSampler): Knows the dataset, and the pools.
-        quota (int | float | dict | None): The quota.
-
-    Returns:
-        dict[str, np.ndarray]: Their indices by name. Pasted images have no pool: they
-        are versions of the normal ones.
-
-    Raises:
-        ValueError: If there is nobody who makes such images.
-    """
+    """The pools that a quota asks for, of images in another form."""
     asked = set(quota) if isinstance(quota, Mapping) else set()
     asked = (asked & {PASTED, COUNTEREXAMPLE}) - set(sampler.pools)
     forms = forms_of(sampler)

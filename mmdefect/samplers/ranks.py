@@ -16,13 +16,6 @@ def constructed_together(construct: Constructor) -> Constructor:
     Otherwise the others wait for it until their process group times out, which takes
     half an hour. The constructor does nothing collective: that is for ``_agree`` of the
     object, which follows where it has failed nowhere.
-
-    Args:
-        construct (Callable): The ``__init__`` of a class that has ``_agree``.
-
-    Returns:
-        Callable: It, to be called on all ranks. Raises a RuntimeError if it failed on
-        another rank only.
     """
 
     @wraps(construct)
@@ -45,15 +38,7 @@ def constructed_together(construct: Constructor) -> Constructor:
 
 
 def check_ranks_agree(settings: Mapping[str, Any]) -> None:
-    """Check that a rank has the same settings as all others.
-
-    Args:
-        settings (dict): The settings by name.
-
-    Raises:
-        ValueError: If they differ, on every rank, with the values of the first two
-            ranks that differ.
-    """
+    """Check that a rank has the same settings as all others."""
     everywhere = all_gather_object(settings)
     for rank, others in enumerate(everywhere):
         differ = differences('rank 0', everywhere[0], f'rank {rank}', others)
@@ -67,17 +52,7 @@ def check_ranks_agree(settings: Mapping[str, Any]) -> None:
 def differences(
     one: str, settings: Mapping[str, Any], two: str, others: Mapping[str, Any]
 ) -> str:
-    """Say how two sets of settings differ.
-
-    Args:
-        one (str): What the first is called.
-        settings (dict): The first, by name.
-        two (str): What the second is called.
-        others (dict): The second, by name.
-
-    Returns:
-        str: Name and both values of each that differs, or ''.
-    """
+    """Say how two sets of settings differ."""
     return '; '.join(
         f'{key} {one} {settings.get(key)!r}, {two} {value!r}'
         for key, value in others.items()

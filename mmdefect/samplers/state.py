@@ -17,14 +17,7 @@ RENAMED = {'images per step over all ranks': GROUP, 'steps per epoch': EPOCH}
 
 
 def checksum(sampler: DefectPoolSampler) -> int:
-    """A checksum of the indices in the pools, and of the weights.
-
-    Args:
-        sampler (DefectPoolSampler): The sampler.
-
-    Returns:
-        int: CRC-32.
-    """
+    """A checksum of the indices in the pools, and of the weights."""
     arrays = [pool for _, pool in sorted(sampler.pools.items())]
     if sampler.weights is not None:
         arrays.append(sampler.weights)
@@ -37,16 +30,7 @@ def checksum(sampler: DefectPoolSampler) -> int:
 def fingerprint(
     sampler: DefectPoolSampler, digest: int, plans: Sequence[Plan]
 ) -> dict[str, Any]:
-    """All that the images of a group depend on.
-
-    Args:
-        sampler (DefectPoolSampler): The sampler.
-        digest (int): Its :func:`checksum`.
-        plans (Sequence[Plan]): What the run begins with, and follows on.
-
-    Returns:
-        dict[str, Any]: By what it is called in messages.
-    """
+    """All that the images of a group depend on."""
     plan = plans[0]
     further = {}
     if COUNTEREXAMPLE in plan.pools and COUNTEREXAMPLE not in sampler.pools:
@@ -69,18 +53,7 @@ def fingerprint(
 
 
 def upgraded(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A state in today's form.
-
-    Args:
-        state (dict): A state, of this version or of 0.1.
-
-    Returns:
-        dict[str, Any]: ``epoch``, ``step``, ``step_size``, ``num_batches`` and
-        ``fingerprint``.
-
-    Raises:
-        ValueError: If it is none.
-    """
+    """A state in today's form."""
     missing = {'epoch', 'step', 'fingerprint'} - set(state)
     if missing:
         raise ValueError(
@@ -93,34 +66,14 @@ def upgraded(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def after_iterations(state: Mapping[str, Any], iterations: int) -> dict[str, Any]:
-    """The state of the same run after another number of iterations.
-
-    Args:
-        state (dict): A state.
-        iterations (int): Steps from the beginning of the run on.
-
-    Returns:
-        dict[str, Any]: A state.
-    """
+    """The state of the same run after another number of iterations."""
     state = upgraded(state)
     epoch, step = divmod(iterations, state['num_batches'])
     return {**state, 'epoch': epoch, 'step': step}
 
 
 def place_in(plan: Plan, now: Mapping[str, Any], state: Mapping[str, Any]) -> tuple:
-    """Where a saved iteration goes on, in other batches perhaps.
-
-    Args:
-        plan (Plan): What the run begins with.
-        now (dict): The fingerprint of the run that goes on.
-        state (dict): The state.
-
-    Returns:
-        tuple[int, int]: Epoch and step of the next batch.
-
-    Raises:
-        ValueError: If it was saved with other data or settings, or inside a step.
-    """
+    """Where a saved iteration goes on, in other batches perhaps."""
     state = upgraded(state)
     then = state['fingerprint']
     if 'cycles' not in then['draws'].values():  # nothing goes on from epoch to epoch

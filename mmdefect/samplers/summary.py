@@ -7,15 +7,7 @@ from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
 
 
 def summarize(sampler: DefectPoolSampler, plan: Plan) -> str:
-    """One line on what a user got.
-
-    Args:
-        sampler (DefectPoolSampler): Knows the pools.
-        plan (Plan): What the run begins with.
-
-    Returns:
-        str: The line.
-    """
+    """One line on what a user got."""
     number = sampler.photographs
     share = number['defect'] / number['all']
     images = (
