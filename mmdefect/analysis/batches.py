@@ -56,7 +56,7 @@ class Batch(NamedTuple):
 
 
 def build_loaders(config: str, options: dict | None, against: bool) -> list:
-    """Build the dataloader of a config, after that of stock sampling, if it is wanted."""
+    """Build the dataloader of a config, and before it that of stock if wanted."""
     from mmengine.registry import DATASETS
     from mmengine.runner import set_random_seed
 
