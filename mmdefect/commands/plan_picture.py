@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdefect.analysis.files import whole
+from mmdefect.analysis.pictures import plain, plotting, write_figure
 from mmdefect.commands.command_line import percent
 from mmdefect.commands.drawing import COLOURS, NORMAL, pool_title
 
@@ -22,17 +22,13 @@ BEYOND = 10  # the panel of draws reaches to so many times what is too often
 
 def draw(found: Inspection, path: Path) -> None:
     """Draw the plan."""
-    import matplotlib
-
-    matplotlib.use('Agg')
     import numpy as np
-    from matplotlib import pyplot
     from matplotlib.patches import Patch
 
     from mmdefect.analysis.batches import pool_numbers, sampling
     from mmdefect.samplers.draws import MANY_DRAWS
 
-    figure = pyplot.figure(figsize=(11, 6.2), layout='constrained')
+    figure = plotting().figure(figsize=(11, 6.2), layout='constrained')
     grid = figure.add_gridspec(2, 3, width_ratios=(1, 1, 1.25))
     names, numbers = pool_numbers(found.batches)
     colours = [NORMAL, *itertools.islice(itertools.cycle(COLOURS), len(names) - 1)]
@@ -77,9 +73,7 @@ def draw(found: Inspection, path: Path) -> None:
         f'{found.unit} hold none',
         fontsize=13,
     )
-    with whole(path) as part:
-        figure.savefig(part, dpi=120)
-    pyplot.close(figure)
+    write_figure(figure, path, dpi=120)
 
 
 def draw_batches(
@@ -153,9 +147,7 @@ def draw_curve(axis: Any, values: list, found: Inspection, limit: int | None) ->
     axis.set_xlabel(f'quota: defect images in {len(values) + 1}')
     below = dict(loc='upper left', bbox_to_anchor=(0, -0.24))
     axis.legend(**below, fontsize=9, frameon=False)
-    axis.grid(color='0.9', linewidth=0.8)
-    axis.set_axisbelow(True)
-    axis.spines[['top', 'right']].set_visible(False)
+    plain(axis)
 
 
 def mark_beyond(axis: Any, quota: int, value: float) -> None:

@@ -19,8 +19,8 @@ from typing import Any, Iterable, NamedTuple, Sequence
 
 from mmdefect.analysis.colours import COLOURS, DASHES, colours_of
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.analysis.files import whole
-from mmdefect.analysis.logs import Curves, read_run
+from mmdefect.analysis.logs import Curves, read_curves
+from mmdefect.analysis.pictures import plain, plotting, write_figure
 from mmdefect.commands.command_line import Parser
 
 
@@ -145,10 +145,6 @@ def draw(
     runs: dict[str, Curves], panels: Sequence[Panel], smooth: int, out: Path
 ) -> None:
     """Draw the runs."""
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
@@ -156,7 +152,7 @@ def draw(
     columns = min(len(panels), 3 if len(panels) > 4 else 2)
     rows = -(-len(panels) // columns)
     figure: Any
-    figure, axes = pyplot.subplots(
+    figure, axes = plotting().subplots(
         rows,
         columns,
         figsize=(4.4 * columns, 3 * rows + 0.5),
@@ -199,9 +195,7 @@ def draw(
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.tick_params(labelsize=8, labelbottom=True)
         axis.set_xlim(left=0)
-        axis.grid(color='0.9', linewidth=0.8)
-        axis.set_axisbelow(True)
-        axis.spines[['top', 'right']].set_visible(False)
+        plain(axis)
         if panel.chance is not None:
             axis.axhline(panel.chance, color='0.5', linewidth=1, linestyle='dotted')
             place = dict(xy=(1, panel.chance), xycoords=('axes fraction', 'data'))
@@ -222,9 +216,7 @@ def draw(
         frameon=False,
         fontsize=10,
     )
-    with whole(out) as part:
-        figure.savefig(part, dpi=130)
-    pyplot.close(figure)
+    write_figure(figure, out, dpi=130)
 
 
 def find_tops(runs: Iterable[Curves], panels: Sequence[Panel]) -> dict[str, float]:
@@ -253,7 +245,7 @@ def run(args: argparse.Namespace) -> int:
     if len(set(args.labels)) < len(args.labels):
         raise UnusableError(f'two runs are called the same: {args.labels}')
     runs = {
-        label: read_run(work_dir)
+        label: read_curves(work_dir)
         for label, work_dir in zip(args.labels, args.work_dirs)
     }
     if not args.out.parent.is_dir():

@@ -162,10 +162,10 @@ def show(outcome: Outcome, folder: Path) -> None:
 
 def find(paths: Sequence[Path]) -> tuple[Path, Path]:
     """The config and the checkpoint that paths name."""
-    from mmdefect.analysis.runs import find_files
+    from mmdefect.analysis.run import find_run
 
     if paths[-1].is_dir():
-        return find_files(paths[-1])
+        return find_run(paths[-1])[:2]
     return paths[0], paths[-1]
 
 

@@ -1,10 +1,11 @@
 """Print what a finished training run reached, and draw its detections.
 
-Over each image stands whether its defect was found and with which score, or
-missed, or that a normal image gave a false alarm.
+Over each image stands whether it was found and with which score, or missed, or
+that a normal image gave a false alarm: as in `mmdefect review`, an image is found
+or an alarm where its surest detection reaches --score.
 
-With --against, it measures another run on the same validation images, draws
-both side by side, and says in one sentence what the difference is.
+With --against, another run looks at the same validation images. Both are drawn
+side by side, and one sentence says what the difference is.
 """
 
 from __future__ import annotations
@@ -13,28 +14,18 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
-from mmdefect.analysis.config import running
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.analysis.files import whole
-from mmdefect.analysis.runs import (
-    check_same_validation,
-    find_run,
-    first_validation,
-    load,
-    measure,
-    sentence,
-    shows_defect,
-    titles_of,
-)
+from mmdefect.analysis.pictures import plotting, write_figure
 from mmdefect.commands.command_line import Parser, progress
 from mmdefect.commands.drawing import add_box, file_title, settle_names
 
 if TYPE_CHECKING:
-    import numpy as np
+    from mmdefect.metrics.image_score import Found
+    from mmdefect.review.finished import Finished
+    from mmdefect.review.photographs import Photograph
 
 COLUMNS = 6
 NAMED = 4  # detections of an image that have their names and scores beside them
-TOUCHES = 0.1  # IoU from which a detection is one of what is annotated
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -83,115 +74,95 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Draw one run or two, and print what they reached."""
-    runs = [find_run(path) for path in (args.against, args.work_dir) if path]
+    from mmdefect.review.finished import (
+        difference,
+        figures_of,
+        first_validation,
+        look_at,
+        titles_of,
+    )
+
     if not args.out.parent.is_dir():
         raise UnusableError(f'--out {args.out}: there is no {args.out.parent}')
-    with running('the detectors cannot be run'):
-        models = [load(run) for run in runs]
-        if args.against:
-            check_same_validation(models, runs)
-        titles = titles_of(models, runs)
-        shown = titles if args.against else ['']
-        draw(models, shown, args.num, args.score, args.out)
-        found = [measure(m, args.score, progress) for m in models if args.against]
+    work_dirs = [path for path in (args.against, args.work_dir) if path]
+    seen = look_at(work_dirs, progress)
+    runs = [one.run for one in seen]
+    titles = titles_of([one.cfg for one in seen], runs)
+    draw_runs(seen, titles if args.against else [''], args.num, args.score, args.out)
     if args.against:
         print(f'{" and ".join(titles)}, on the same validation images: {args.out}')
-        print(sentence(titles, found, runs))
+        print(difference(titles, seen, args.score))
         return 0
-    for name, value in runs[0].metrics.items():
+    for name, value in figures_of(runs[0]).items():
         print(f'{name}: {value:.3f}')
-    if not runs[0].metrics:
-        when = first_validation(models[0].cfg)
+    if not runs[0].validation:
+        when = first_validation(seen[0].cfg)
         print(f'not validated yet: the first validation comes {when}')
     print(f'checkpoint: {runs[0].checkpoint}')
     print(f'detections on validation images: {args.out}')
     return 0
 
 
-def draw(
-    models: list[Any], titles: list[str], num: int, score: float, out: Path
+def draw_runs(
+    seen: Sequence[Finished], titles: Sequence[str], num: int, score: float, out: Path
 ) -> None:
-    """Draw detections and annotations on validation images, the same for each model."""
-    import matplotlib
-    from mmengine.registry import DATASETS, init_default_scope
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
-
-    init_default_scope('mmdet')
-    dataset = DATASETS.build(models[0].cfg.val_dataloader.dataset)
-    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
-    defect = [info for info in infos if shows_defect(info)]
-    normal = [info for info in infos if not shows_defect(info)]
+    """Draw detections and annotations on validation images, the same for each run."""
+    images = seen[0].photographs.images
+    defect = [n for n, image in enumerate(images) if image.is_defect]
+    normal = [n for n, image in enumerate(images) if not image.is_defect]
     defect = defect[: max(num * 2 // 3, num - len(normal))]
     chosen = defect + normal[: num - len(defect)]
 
-    columns = COLUMNS // len(models)
+    columns = COLUMNS // len(seen)
     rows = -(-len(chosen) // columns)
-    figure = pyplot.figure(
+    figure = plotting().figure(
         figsize=(2.2 * COLUMNS, 2.4 * rows + 0.7), layout='constrained'
     )
-    panels = figure.subfigures(1, len(models), squeeze=False, wspace=0.04)[0]
-    for panel, model, name in zip(panels, models, titles):
+    panels = figure.subfigures(1, len(seen), squeeze=False, wspace=0.04)[0]
+    for panel, one, name in zip(panels, seen, titles):
         panel.suptitle(name, fontsize=14)
         axes = panel.subplots(rows, columns, squeeze=False).ravel()
         for axis in axes:
             axis.set(xticks=[], yticks=[], anchor='N')
             axis.spines[:].set_visible(False)
+        images, classes = one.photographs.images, one.photographs.classes
         shown = list(zip(axes, chosen))
-        for axis, info in progress(shown, f'drawing {name or "detections"}'):
-            draw_image(axis, info, model, dataset.metainfo['classes'], score)
+        for axis, n in progress(shown, f'drawing {name or "detections"}'):
+            draw_photograph(axis, images[n], one.found[n], classes, score)
     figure.supxlabel(
         f'red: detections with a score of at least {score}; green, dashed: annotations',
         fontsize=11,
     )
     settle_names(figure)
-    with whole(out) as part:
-        figure.savefig(part, dpi=110)
-    pyplot.close(figure)
+    write_figure(figure, out, dpi=110)
 
 
-def draw_image(
-    axis: Any, info: dict, model: Any, names: Sequence[str], score: float
+def draw_photograph(
+    axis: Any, image: Photograph, found: Found, names: Sequence[str], score: float
 ) -> None:
-    """Draw what a detector finds on one image."""
-    import cv2
-    import numpy as np
-    from mmdet.apis import inference_detector
+    """Draw what a detector finds on one photograph, the surest first."""
+    from mmdefect.review.pictures import read_image
 
-    image = cv2.imread(info['img_path'])
-    if image is None:
-        raise OSError(f'{info["img_path"]} cannot be read')
-    axis.imshow(image[..., ::-1])
+    pixels = read_image(image.path)
+    axis.imshow(pixels[..., ::-1])
     axis.autoscale(False)
-    for instance in info['instances']:
-        add_box(axis, instance['bbox'], 'lime', 'dashed')
-    found = inference_detector(model, info['img_path']).pred_instances.numpy()
-    found = found[found.scores >= score]
-    found = found[np.argsort(-found.scores, kind='stable')]
-    height, width = image.shape[:2]
+    for box in (*image.boxes, *image.others):
+        add_box(axis, box, 'lime', 'dashed')
+    height, width = pixels.shape[:2]
     # A detector that has hardly trained puts boxes anywhere.
-    boxes = np.nan_to_num(found.bboxes).clip(0, (width, height, width, height))
-    drawn = zip(boxes, found.labels, found.scores)
+    boxes = found.boxes.clip(0, (width, height, width, height))
+    drawn = [one for one in zip(boxes, found.labels, found.scores) if one[2] >= score]
     for number, (box, label, value) in enumerate(drawn):
         name = f'{names[label]} {value:.2f}' if number < NAMED else ''
         add_box(axis, box, 'red', 'solid', name)
-    said, colour = judge(info, boxes, found.scores)
+    said, colour = caption(image.is_defect, found.score, score)
     axis.set_title(said, fontsize=9, color=colour)
-    axis.set_xlabel(file_title(info['img_path'], 38), fontsize=7, color='0.35')
+    axis.set_xlabel(file_title(image.path, 38), fontsize=7, color='0.35')
 
 
-def judge(info: dict, boxes: np.ndarray, scores: np.ndarray) -> tuple[str, str]:
-    """Say what a detector made of an image."""
-    import numpy as np
-
-    from mmdefect.metrics.boxes import overlaps
-
-    alarm = f'false alarm {scores[0]:.2f}' if len(scores) else ''
-    if not shows_defect(info):
-        return (alarm, '#d55e00') if alarm else ('normal, and passed', '0.35')
-    truth = [i['bbox'] for i in info['instances'] if not i['ignore_flag']]
-    right = (overlaps(boxes, np.array(truth)) >= TOUCHES).any(1)
-    if right.any():
-        return f'found {scores[right][0]:.2f}', '#007a3d'
-    return f'missed, {alarm}' if alarm else 'missed', '#c00000'
+def caption(is_defect: bool, surest: float, score: float) -> tuple[str, str]:
+    """Say what a detector made of an image, and in which colour."""
+    if surest > 0 and surest >= score:
+        said = 'found' if is_defect else 'false alarm'
+        return f'{said} {surest:.2f}', '#007a3d' if is_defect else '#d55e00'
+    return ('missed', '#c00000') if is_defect else ('normal, and passed', '0.35')

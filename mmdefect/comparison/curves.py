@@ -7,20 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from mmdefect.analysis.colours import DASHES, colours_of
-from mmdefect.analysis.files import whole
+from mmdefect.analysis.pictures import plain, plotting, write_figure
 from mmdefect.comparison.results import lower_is_better, values
 
 
 def draw(entries: list[dict], summary: dict, metrics: list[str], path: Path) -> None:
     """Draw the curves: mean of the seeds, and a band from the least to the most."""
-    import matplotlib
-
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-
     names = list(dict.fromkeys(entry['sampler'] for entry in entries))
     colours = colours_of(names)
-    figure, axes = plt.subplots(
+    figure, axes = plotting().subplots(
         1, len(metrics), figsize=(4.6 * len(metrics), 4.4), squeeze=False
     )
     for axis, metric in zip(axes[0], metrics):
@@ -45,14 +40,11 @@ def draw(entries: list[dict], summary: dict, metrics: list[str], path: Path) -> 
         better = 'lower' if lower_is_better(metric) else 'higher'
         axis.set_title(f'{metric} ({better} is better)', fontsize=11)
         axis.set_xlabel('iteration')
-        axis.grid(alpha=0.3)
         axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.spines[['top', 'right']].set_visible(False)
+        plain(axis)
     handles, labels = axes[0][0].get_legend_handles_labels()
     rows_of_legend = -(-len(labels) // (2 * len(metrics) + 1))
     columns = -(-len(labels) // rows_of_legend)
     figure.legend(handles, labels, loc='lower center', ncol=columns, frameon=False)
     figure.tight_layout(rect=(0, 0.06 * rows_of_legend, 1, 1))
-    with whole(path) as part:
-        figure.savefig(part, dpi=130)
-    plt.close(figure)
+    write_figure(figure, path, dpi=130)

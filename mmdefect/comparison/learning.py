@@ -15,7 +15,7 @@ import numpy as np
 
 from mmdefect.analysis.colours import colours_of
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.analysis.files import whole
+from mmdefect.analysis.pictures import plain, plotting, write_figure
 from mmdefect.comparison import split_name
 from mmdefect.comparison.results import values
 
@@ -137,13 +137,9 @@ def tell(rows: Sequence[Row]) -> list[str]:
 
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Draw the rate against the number of defect images."""
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
     from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-    figure, axis = pyplot.subplots(figsize=(6, 4.2), layout='constrained')
+    figure, axis = plotting().subplots(figsize=(6, 4.2), layout='constrained')
     for sampler, colour in colours_of(
         dict.fromkeys(row.sampler for row in rows)
     ).items():
@@ -168,9 +164,6 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     axis.set_ylim(bottom=0)
     axis.set_xlabel('defect images trained on (dotted: extrapolated)')
     axis.set_ylabel(METRIC)
-    axis.grid(alpha=0.3)
-    axis.spines[['top', 'right']].set_visible(False)
+    plain(axis)
     axis.legend(frameon=False)
-    with whole(path) as part:
-        figure.savefig(part, dpi=130)
-    pyplot.close(figure)
+    write_figure(figure, path, dpi=130)

@@ -7,14 +7,13 @@ import io
 import json
 import subprocess
 import sys
-from unittest.mock import ANY
 
 import cv2
 import pytest
 from mmengine.runner import Runner
 from runner_configs import small_config
 
-from mmdefect.analysis.logs import read_run
+from mmdefect.analysis.logs import read_curves
 from mmdefect.commands.main import main
 from mmdefect.commands.plot import means, parse_args
 
@@ -63,7 +62,7 @@ def test_a_real_run_is_drawn_with_its_quota(trained, capsys, tmp_path):
     assert 'it never changes: defect images delivered a batch, 3\n' in said
     assert cv2.imread(str(out)).std() > 0
     assert list(tmp_path.iterdir()) == [out]
-    curves = read_run(trained)
+    curves = read_curves(trained)
     cfg = small_config(trained, trained)  # which logs each iteration
     sampler = cfg.train_dataloader.batch_sampler
     steps = range(1, EPOCHS * sampler.num_batches + 1)
@@ -78,7 +77,7 @@ def test_a_resumed_run_goes_on_where_it_was_resumed(logged):
     first = [train(10, 9.0), train(20, 8.0), validate(1, 0.2), train(30, 7.0)]
     first += [train(40, 6.0), validate(2, 0.4)]
     resumed = [train(30, 5.0), validate(2, 0.3)]  # from the first epoch's checkpoint
-    curves = read_run(logged(first, resumed))
+    curves = read_curves(logged(first, resumed))
     assert curves['loss'] == [(10, 9.0), (20, 8.0), (30, 5.0)]
     assert curves['coco/bbox_mAP'] == [(20, 0.2), (30, 0.3)]
 
@@ -86,24 +85,46 @@ def test_a_resumed_run_goes_on_where_it_was_resumed(logged):
 def test_a_run_that_began_anew_is_drawn_without_the_validations_before_it(logged):
     run = logged([train(10, 9.0), validate(1, 0.2)], [train(10, 5.0)])
     assert main(['plot', str(run)]) == 0
-    assert read_run(run) == {'lr': [(10, 0.1)], 'loss': [(10, 5.0)], 'step': ANY}
+    assert read_curves(run) == {'lr': [(10, 0.1)], 'loss': [(10, 5.0)]}
 
 
 def test_validation_stands_at_the_iteration_that_it_was_made_after(logged):
     by_iteration = [train(10, 9.0), validate(12, 0.2), train(20, 8.0)]
-    assert read_run(logged(by_iteration))['coco/bbox_mAP'] == [(12, 0.2)]
+    assert read_curves(logged(by_iteration))['coco/bbox_mAP'] == [(12, 0.2)]
+
+
+def test_validation_of_an_epoch_stands_where_the_epoch_ended_and_not_at_the_last_log(
+    logged,
+):
+    rows = [train(100, 9.0), validate(1, 0.2), train(225, 8.0), validate(2, 0.3)]
+    run = logged(rows)
+    (folder,) = run.iterdir()
+    (folder / 'run.log').write_text(
+        'INFO - Epoch(train)  [1][100/125]  lr: 1\n'
+        'INFO - Epoch(val) [1][40/40]\nINFO - Epoch(train)  [2][100/125]  lr: 1\n'
+    )
+    assert read_curves(run)['coco/bbox_mAP'] == [(125, 0.2), (250, 0.3)]
+
+
+def test_a_run_that_logged_to_tensorboard_only_is_told_what_plot_needs(
+    tmp_path, capsys
+):
+    (tmp_path / 'run/vis_data').mkdir(parents=True)
+    (tmp_path / 'run/vis_data/events.out.tfevents.1').touch()
+    assert main(['plot', str(tmp_path)]) == 2
+    assert "add dict(type='LocalVisBackend')" in capsys.readouterr().err
 
 
 def test_a_value_of_nothing_is_not_drawn_as_minus_one(logged):
     run = logged([train(10, 9.0), validate(1, -1)])
-    assert 'coco/bbox_mAP' not in read_run(run)
+    assert 'coco/bbox_mAP' not in read_curves(run)
 
 
 def test_a_log_that_was_cut_off_is_read_up_to_there(logged):
     run = logged([train(10, 9.0), train(20, 8.0)])
     (log,) = run.glob('*/vis_data/scalars.json')
     log.write_text(log.read_text()[:-10])
-    assert read_run(run)['loss'] == [(10, 9.0)]
+    assert read_curves(run)['loss'] == [(10, 9.0)]
 
 
 def test_smoothing_looks_back_only():

@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -21,18 +20,21 @@ from mmengine.runner import Runner
 from runner_configs import ROOT, small_config
 
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.analysis.runs import (
-    Run,
-    check_same_validation,
-    find_run,
-    first_validation,
-    measure,
-    sentence,
-    titles_of,
-)
+from mmdefect.analysis.logs import Log, Validation
+from mmdefect.analysis.run import Run, find_run
 from mmdefect.commands.drawing import add_box, settle_names
 from mmdefect.commands.main import main
-from mmdefect.commands.show import judge
+from mmdefect.commands.show import caption
+from mmdefect.metrics.image_score import Found
+from mmdefect.review.finished import (
+    Finished,
+    check_same_images,
+    difference,
+    figures_of,
+    first_validation,
+    titles_of,
+)
+from mmdefect.review.photographs import Photograph, Photographs, read_split
 
 
 def validated(synthetic, work_dir, **options):
@@ -88,8 +90,8 @@ def test_two_runs_end_with_one_picture_and_one_sentence(trained, capsys):
     *_, where, said = capsys.readouterr().out.strip().splitlines()
     assert cv2.imread(where.split(': ')[1]).shape[1] > 1000
     pattern = (
-        r'Stock sampling found \d+ % of the defects.*; a quota of 3 found \d+ % of the '
-        r'defects.*; after the same 2 iterations\.'
+        r'Stock sampling found \d+ % of the defect images.*; a quota of 3 found \d+ % '
+        r'of the defect images.*; after the same 2 iterations\.'
     )
     assert re.fullmatch(pattern, said)
     assert not list(trained[0].glob('.*part*'))
@@ -106,49 +108,34 @@ def test_a_run_that_found_nothing_at_all_is_shown_as_it_is(
     assert 'AP50: 0.000' in capsys.readouterr().out
 
 
-class Oracle:
-    """Finds what is annotated, the first `share` of all images."""
-
-    def __init__(self, cfg, share):
-        self.cfg, self.left = cfg, share
-
-    def val_step(self, batch):
-        for sample in batch['data_samples']:
-            found = copy.deepcopy(sample.gt_instances)
-            found.bboxes = found.bboxes.tensor
-            found.scores = found.labels.float() * 0 + 0.9
-            sample.pred_instances = found if self.left > 0 else found[:0]
-            self.left -= 1
-        return batch['data_samples']
+NOTHING = Run(Path(), Path(), Log({}, []))
 
 
-def test_the_share_of_defects_found_is_measured_on_all_validation_images(
-    synthetic, tmp_path
-):
-    cfg = validated(synthetic, tmp_path)
-    boxes = 'defect/recall_50'
-    assert measure(Oracle(cfg, 40), 0.3)[boxes] == 1
-    assert measure(Oracle(cfg, 40), 0.95)[boxes] == 0
-    assert 0 < measure(Oracle(cfg, 20), 0.3)[boxes] < 1
+def seen(recall, overkill, ap50, iterations):
+    """A run with 50 defect images and 100 normal ones."""
+    images, found = [], []
+    for number, (count, share) in enumerate(((50, recall), (100, overkill))):
+        for n in range(count):
+            boxes = np.zeros((1 - number, 4))
+            labels = np.zeros(1 - number, int)
+            images.append(Photograph(f'{number}_{n}', boxes, labels, boxes[:0], {}))
+            scores = np.array([0.5 if n < round(share * count) else 0.1], np.float32)
+            found.append(Found(np.zeros((1, 4)), np.zeros(1, int), scores))
+    validation = Validation(iterations, 1, {'coco/bbox_mAP_50': ap50})
+    run = NOTHING._replace(log=Log({}, [validation]))
+    return Finished(run, None, Photographs(images, ('a',), [0], []), found)
 
 
 def test_the_sentence_tells_the_figures_as_they_are_in_either_direction():
-    def run(ap50, iterations):
-        return Run(Path(), Path(), {'AP50': ap50}, iterations)
-
-    found = [
-        {'defect/recall_50': recall, 'defect/overkill': overkill}
-        for recall, overkill in ((0.62, 0.01), (0.41, 0.05))
-    ]
     titles = ['stock sampling', 'a quota of 3']
-    said = sentence(titles, found, [run(0.92, 1164), run(0.35, 1164)])
-    assert said == (
-        'Stock sampling found 62 % of the defects, with false alarms on 1 % of the '
-        'normal images (AP50 0.92); a quota of 3 found 41 % of the defects, with false '
-        'alarms on 5 % of the normal images (AP50 0.35); after the same 1,164 '
+    runs = [seen(0.62, 0.01, 0.92, 1164), seen(0.42, 0.05, 0.35, 1164)]
+    assert difference(titles, runs, 0.3) == (
+        'Stock sampling found 62 % of the defect images, with false alarms on 1 % of '
+        'the normal ones (AP50 0.92); a quota of 3 found 42 % of the defect images, '
+        'with false alarms on 5 % of the normal ones (AP50 0.35); after the same 1,164 '
         'iterations.'
     )
-    said = sentence(titles, found, [run(0.92, 750), run(0.35, 1164)])
+    said = difference(titles, [seen(0.62, 0.01, 0.92, 750), runs[1]], 0.3)
     assert said.endswith('after 750 and 1,164 iterations.')
 
 
@@ -175,19 +162,17 @@ def test_the_figures_are_those_of_the_checkpoint_that_is_shown(left):
     rows = [{'coco/bbox_mAP_50': ap, 'step': n} for n, ap in ((1, 0.2), (2, 0.5))]
     run = find_run(left(*rows, best=1))
     assert run.checkpoint.name == 'best_epoch_1.pth'
-    assert run.metrics == {'AP50': 0.2}
-    assert run.iterations == 20
+    assert figures_of(run) == {'AP50': 0.2}
 
 
 def test_runs_on_other_validation_images_are_not_compared(synthetic, tmp_path):
     cfg = validated(synthetic, tmp_path)
     other = copy.deepcopy(cfg)
-    models = [SimpleNamespace(cfg=one) for one in (cfg, other)]
-    runs = [Run(Path(name, 'config.py'), Path(), {}, 1) for name in 'ab']
-    check_same_validation(models, runs)
+    runs = [NOTHING._replace(config=Path(name, 'config.py')) for name in 'ab']
+    check_same_images([read_split(one, 'val') for one in (cfg, other)], runs)
     other.val_dataloader.dataset.indices = 30
     with pytest.raises(UnusableError) as caught:
-        check_same_validation(models, runs)
+        check_same_images([read_split(one, 'val') for one in (cfg, other)], runs)
     for words in ('a/config.py', 'b/config.py', '(40 images)', '(30 images)'):
         assert words in str(caught.value)
 
@@ -198,16 +183,15 @@ def test_runs_of_the_same_sampling_are_told_apart_by_their_directories():
             dict(train_dataloader=dict(batch_sampler=dict(quota=quota)))
             for quota in quotas
         ]
-        models = [SimpleNamespace(cfg=ConfigDict(loader)) for loader in loaders]
-        runs = [Run(Path(name, 'config.py'), Path(), {}, 1) for name in 'ab']
-        return titles_of(models, runs)
+        runs = [NOTHING._replace(config=Path(name, 'config.py')) for name in 'ab']
+        return titles_of(list(map(ConfigDict, loaders)), runs)
 
     assert titles(3, None) == ['a quota of 3', 'stock sampling']
     assert titles(3, 3) == ['a quota of 3 (a)', 'a quota of 3 (b)']
 
 
 def test_a_run_that_ended_before_its_first_validation_is_told_when_it_comes(left):
-    assert find_run(left()).metrics == {}
+    assert figures_of(find_run(left())) == {}
     for train_cfg, when in (
         (dict(by_epoch=True, max_epochs=9, val_interval=3), 'after epoch 3'),
         (dict(by_epoch=True, max_epochs=9, val_interval=3, val_begin=4), 'epoch 6'),
@@ -218,7 +202,7 @@ def test_a_run_that_ended_before_its_first_validation_is_told_when_it_comes(left
 
 def test_a_run_on_voc_is_told_with_its_own_figures(left):
     row = {'pascal_voc/AP50': 0.4, 'pascal_voc/mAP': 0.3, 'step': 2}
-    assert find_run(left(row)).metrics == {'AP50': 0.4}
+    assert figures_of(find_run(left(row))) == {'AP50': 0.4}
 
 
 @pytest.mark.parametrize('name', ['epoch_2.pth', 'config.py'])
@@ -285,24 +269,19 @@ def test_a_name_hides_no_small_box_and_a_line_leads_to_one_far_away(named):
     assert all(line or close for line, close in zip(led, near))
 
 
-def box(x, y):
-    return [x, y, x + 10, y + 10]
-
-
 @pytest.mark.parametrize(
-    ('truth', 'found', 'said'),
+    ('is_defect', 'surest', 'said'),
     [
-        ([box(0, 0)], [], 'missed'),
-        ([box(0, 0)], [box(50, 50), box(3, 3)], 'found 0.80'),
-        ([box(0, 0)], [box(50, 50)], 'missed, false alarm 0.90'),
-        ([], [], 'normal, and passed'),
-        ([], [box(50, 50)], 'false alarm 0.90'),
+        (True, 0.8, 'found 0.80'),
+        (True, 0.2, 'missed'),
+        (False, 0.2, 'normal, and passed'),
+        (False, 0.9, 'false alarm 0.90'),
     ],
 )
-def test_the_title_of_an_image_says_what_the_detector_made_of_it(truth, found, said):
-    info = dict(instances=[dict(bbox=b, ignore_flag=0) for b in truth])
-    scores = np.array([0.9, 0.8])[: len(found)]
-    assert judge(info, np.reshape(found, (-1, 4)), scores)[0] == said
+def test_the_title_of_an_image_says_what_the_detector_made_of_it(
+    is_defect, surest, said
+):
+    assert caption(is_defect, surest, 0.3)[0] == said
 
 
 def test_a_directory_without_a_run_is_refused_in_one_line(tmp_path):
