@@ -55,17 +55,15 @@ def read_log(work_dir: Path) -> Log:
         raise UnusableError(f'{work_dir} is no directory')
     ends = epoch_ends(work_dir)
     training: dict[int, dict[str, float]] = {}
-    validations: dict[int, Validation] = {}
-    last = 0
+    validations: dict[tuple[int, int], Validation] = {}
     for path in sorted(work_dir.glob(LOGS)):
         rows = list(read_rows(path))
         begins = min((row['step'] for row in rows if 'lr' in row), default=None)
         if begins is not None:
             training = {n: row for n, row in training.items() if n < begins}
-            validations = {
-                step: one for step, one in validations.items() if one.iteration < begins
-            }
-            last = min(last, begins - 1)
+            validations = {at: v for at, v in validations.items() if at[0] < begins}
+        last = max(training, default=0)
+        every = validated_every(path.with_name('config.py'))
         for row in rows:
             step = row['step']
             if 'lr' in row:
@@ -74,9 +72,16 @@ def read_log(work_dir: Path) -> Log:
                 continue
             # Logged with the number of its epoch, or with that of its iteration. It
             # comes after the training that was logged before it.
-            last = ends.get(step) or max(last, step)
-            validations[step] = Validation(last, step, figures(row))
-    return Log(training, [validations[step] for step in sorted(validations)])
+            last = ends.get(step) or max(-(-last // every) * every, step)
+            validations[last, step] = Validation(last, step, figures(row))
+    return Log(training, [validations[at] for at in sorted(validations)])
+
+
+def validated_every(config: Path) -> int:
+    """How many iterations lie between validations of an iteration loop, 1 unknown."""
+    text = config.read_text('utf-8') if config.is_file() else ''
+    every = re.search(r'val_interval=([1-9]\d*)', text)
+    return int(every[1]) if every and 'IterBasedTrainLoop' in text else 1
 
 
 def read_curves(work_dir: Path) -> Curves:

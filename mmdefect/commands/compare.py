@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
     from rich.console import Console
 
-    from mmdefect.comparison.runs import Run
+    from mmdefect.comparison.runs import Training
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -262,7 +262,7 @@ def told(one: dict) -> str:
     return f'{one["mean"]:.3f}' + ('' if one['std'] is None else f' ±{one["std"]:.3f}')
 
 
-def report(runs: list[Run], told: dict, args: argparse.Namespace) -> None:
+def report(runs: list[Training], told: dict, args: argparse.Namespace) -> None:
     """Print the tables, and write ``results.json`` and ``curves.png``."""
     from rich.console import Console
 
@@ -383,7 +383,7 @@ def describe(cfg: Config, facts: dict, figures: dict, args: argparse.Namespace) 
     )
 
 
-def train(runs: list[Run], args: argparse.Namespace, console: Console) -> bool:
+def train(runs: list[Training], args: argparse.Namespace, console: Console) -> bool:
     """Train what is not finished, with progress; returns whether all went well."""
     from rich.progress import (
         BarColumn,

@@ -56,7 +56,29 @@ def shared_config(
     )
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='RecordRunHook')]
     cfg.val_evaluator = evaluators(cfg)
+    # A detector that is never sure is to be ranked too, not to have no box at all.
+    without_threshold(cfg.model.get('test_cfg'))
+    logged(cfg)
     return cfg
+
+
+def without_threshold(test_cfg: Any) -> None:
+    """Keep boxes of any score, in the stages of a detector too."""
+    for key, value in (test_cfg or {}).items():
+        if isinstance(value, dict):
+            without_threshold(value)
+        elif key == 'score_thr':
+            test_cfg[key] = 0.0
+
+
+def logged(cfg: Config) -> None:
+    """Let a run write the scalars that its result is read from."""
+    hook = cfg.default_hooks.get('logger') or dict(type='LoggerHook')
+    cfg.default_hooks['logger'] = dict(hook, log_metric_by_epoch=False)
+    visualizer = cfg.setdefault('visualizer', dict(type='Visualizer'))
+    backends = list(visualizer.get('vis_backends') or ())
+    if all(kind(backend) != 'LocalVisBackend' for backend in backends):
+        visualizer['vis_backends'] = [*backends, dict(type='LocalVisBackend')]
 
 
 def learning_rate(iters: int) -> list[dict]:
@@ -134,8 +156,8 @@ def unpreserved(dataset: Any) -> Any:
 
 def class_balanced(dataset: Any, threshold: float) -> dict:
     """The dataset's config, oversampled below Mosaic, as MMDetection does."""
-    if kind(dataset) == 'MultiImageMixDataset':
-        return dict(dataset, dataset=class_balanced(dataset.dataset, threshold))
+    if 'dataset' in dataset:  # a wrapper, such as RepeatDataset, knows no labels
+        return dict(dataset, dataset=class_balanced(dataset['dataset'], threshold))
     return dict(
         type='ClassBalancedDataset', oversample_thr=threshold, dataset=dict(dataset)
     )
@@ -159,7 +181,8 @@ def look_at(cfg: Config) -> dict:
         share += one.in_group * float(shows_defect(size, drawn, defects).mean())
     share /= plan.group_size
     dataset = with_labels(loader.dataset)
-    labels = [set(dataset.get_cat_ids(i)) for i in range(len(dataset))]
+    # A wrapper repeats the indices of what it wraps.
+    labels = [set(dataset.get_cat_ids(i % len(dataset))) for i in range(size)]
     names, counts = np.unique([n for one in labels for n in one], return_counts=True)
     frequency = dict(zip(names.tolist(), counts / len(labels)))
     rarest = np.array(

@@ -7,9 +7,9 @@ import json
 import numpy as np
 
 from mmdefect.analysis.errors import UnusableError
+from mmdefect.analysis.logs import read_log
 from mmdefect.comparison import MAIN
-from mmdefect.comparison.runs import Run
-from mmdefect.comparison.training import COUNTS
+from mmdefect.comparison.runs import Training
 
 
 def lower_is_better(metric: str) -> bool:
@@ -17,18 +17,15 @@ def lower_is_better(metric: str) -> bool:
     return any(word in metric for word in ('escape', 'overkill', 'loss'))
 
 
-def collect(runs: list[Run]) -> list[dict]:
+def collect(runs: list[Training]) -> list[dict]:
     """What the finished runs came to."""
     found = []
     for run in runs:
         if run.finished:
-            text = (run.folder / 'result.json').read_text(encoding='utf-8')
-            curve = json.loads(text)['curve']
-            entry = dict(sampler=run.sampler, seed=run.seed)
-            entry['weights'] = curve[0].get('weights')
-            entry.update({key: curve[-1].get(key) for key in COUNTS})
-            entry['curve'] = [line for line in curve if 'metrics' in line]
-            found.append(entry)
+            facts = json.loads((run.folder / 'result.json').read_text('utf-8'))
+            validations = read_log(run.folder).validations
+            curve = [dict(iter=n.iteration, metrics=n.metrics) for n in validations]
+            found.append(dict(sampler=run.sampler, seed=run.seed, **facts, curve=curve))
     return found
 
 

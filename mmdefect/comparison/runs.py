@@ -13,12 +13,13 @@ import torch
 from mmengine.config import Config
 
 from mmdefect.analysis.errors import UnusableError
+from mmdefect.analysis.logs import read_log
 from mmdefect.comparison import training
 from mmdefect.comparison.fewer import set_seed
-from mmdefect.comparison.training import curve_of, read_curve, write
+from mmdefect.comparison.training import write
 
 
-class Run(NamedTuple):
+class Training(NamedTuple):
     """One training.
 
     Args:
@@ -43,18 +44,20 @@ class Run(NamedTuple):
 
     @property
     def iteration(self) -> int:
-        """int: Of its last validation."""
-        return max((n['iter'] for n in read_curve(curve_of(self.folder))), default=0)
+        """int: The last that it logged."""
+        return read_log(self.folder).iteration
 
 
-def write_configs(configs: dict[str, Config], work_dir: str, seeds: int) -> list[Run]:
+def write_configs(
+    configs: dict[str, Config], work_dir: str, seeds: int
+) -> list[Training]:
     """Write the config of every run, and refuse to mix with runs of other settings."""
     runs, texts = [], []
     for seed in range(seeds):
         for name, cfg in configs.items():
             cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
             set_seed(cfg.train_dataloader.dataset, seed)
-            runs.append(Run(name, seed, Path(work_dir, name, f'seed_{seed}')))
+            runs.append(Training(name, seed, Path(work_dir, name, f'seed_{seed}')))
             texts.append(cfg.pretty_text)
     for run, text in zip(runs, texts):
         path = run.config
@@ -69,7 +72,7 @@ def write_configs(configs: dict[str, Config], work_dir: str, seeds: int) -> list
     return runs
 
 
-def start(run: Run, jobs: int) -> subprocess.Popen:
+def start(run: Training, jobs: int) -> subprocess.Popen:
     """Start a run in a process of its own."""
     # The machine may have more cores than this process may use; and threads that spin
     # while they wait take them from the other runs and the data loading.
@@ -94,22 +97,22 @@ class Event(NamedTuple):
     Args:
         iterations (int): Iterations done, in all.
         done (int): Runs that ended.
-        ended (Run, optional): The run that ended just now.
+        ended (Training, optional): The run that ended just now.
         failed (bool): Whether it failed.
     """
 
     iterations: int
     done: int
-    ended: Run | None = None
+    ended: Training | None = None
     failed: bool = False
 
 
 def train_all(
-    runs: Sequence[Run], iters: int, jobs: int
+    runs: Sequence[Training], iters: int, jobs: int
 ) -> Generator[Event, None, None]:
     """Train runs, some at once. Leaving the loop over the events ends the trainings."""
     waiting = list(runs)
-    working: dict[Run, subprocess.Popen] = {}
+    working: dict[Training, subprocess.Popen] = {}
     try:
         while waiting or working:
             while waiting and len(working) < jobs:

@@ -12,7 +12,7 @@ from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
 
 
 def with_labels(dataset: Any) -> Any:
-    """The dataset, or what MultiImageMixDataset wraps: it has no ``get_cat_ids``."""
+    """The dataset, or what wrappers hold that have no ``get_cat_ids``."""
     while not hasattr(dataset, 'get_cat_ids') and hasattr(dataset, 'dataset'):
         dataset = dataset.dataset
     return dataset

@@ -117,8 +117,8 @@ def test_two_samplers_are_trained_told_and_never_trained_again(
 
     # As if interrupted between the last checkpoint and its validation.
     folder = work / 'quota/seed_0'
-    lines = (folder / 'curve.jsonl').read_text().splitlines()
-    (folder / 'curve.jsonl').write_text('\n'.join(lines[:-1]) + '\n')
+    (log,) = folder.glob('*/vis_data/scalars.json')
+    log.write_text(log.read_text().rpartition('{')[0])
     (folder / 'result.json').unlink()
     stock = work / 'stock/seed_0'
     before = {path: path.stat().st_mtime_ns for path in stock.rglob('*.json*')}
@@ -126,7 +126,7 @@ def test_two_samplers_are_trained_told_and_never_trained_again(
     assert main(['compare', *command]) == 0
     assert {path: path.stat().st_mtime_ns for path in stock.rglob('*.json*')} == before
     assert (stock / 'log.txt').read_bytes() == log
-    assert (folder / 'curve.jsonl').read_text().splitlines() == lines
+    assert len(list(folder.glob('*/vis_data/scalars.json'))) == 2
     assert read(work / 'results.json')['runs'] == told['runs']
 
     # A learning curve takes what is there, and trains what is not.
@@ -165,7 +165,7 @@ def test_an_interruption_ends_the_runs_and_leaves_no_result(config, tmp_path):
     folder = tmp_path / 'out/stock/seed_0'
     try:
         end = time.monotonic() + 120
-        while not (folder / 'curve.jsonl').is_file():
+        while not list(folder.glob('*/vis_data/scalars.json')):
             assert process.poll() is None, process.stderr.read()
             assert time.monotonic() < end
             time.sleep(0.2)
@@ -345,6 +345,37 @@ def test_weighted_draws_repeat_with_the_seed_and_change_with_the_epoch(few_defec
 
     assert draws(1) == draws(1) != draws(2)
     assert draws(1)[0] != draws(1)[1]
+
+
+@pytest.mark.parametrize('outer', ['RepeatDataset', 'MultiImageMixDataset'])
+def test_samplers_are_compared_over_repeated_images_too(config, tmp_path, outer):
+    cfg = Config.fromfile(str(config))
+    dataset = cfg.train_dataloader.dataset.dataset  # Mosaic, in our wrapper
+    inner = dict(type='RepeatDataset', times=2, dataset=dataset.dataset)
+    if outer == 'RepeatDataset':
+        inner = dict(type='RepeatDataset', times=2, dataset=dataset)
+    else:
+        inner = dict(dataset, dataset=inner)
+    cfg.train_dataloader.dataset = inner
+    cfg.dump(str(tmp_path / 'repeated.py'))
+    asked = ['--iters', '8', '--batches', '40', '--samplers', *PLAIN, 'quota']
+    with quiet():
+        _, facts, figures = prepare(parse_args([str(tmp_path / 'repeated.py'), *asked]))
+    assert facts['images'] == 600
+    assert figures['quota']['mean'] == 3
+    assert figures['class_balanced']['mean'] > figures['stock']['mean']
+
+
+def test_a_detector_that_is_never_sure_is_ranked_and_not_said_to_guess(config):
+    options = {'model.test_cfg.score_thr': 0.9}
+    cfg = shared_config(str(config), options, 8, 8)
+    assert cfg.model.test_cfg.score_thr == 0
+
+
+def test_a_run_of_a_config_that_logs_elsewhere_has_a_result(config):
+    options = {'visualizer': dict(type='Visualizer', vis_backends=[])}
+    backends = shared_config(str(config), options, 8, 8).visualizer.vis_backends
+    assert 'LocalVisBackend' in [one['type'] for one in backends]
 
 
 def test_a_schedule_is_scaled_to_the_iterations(prepared):

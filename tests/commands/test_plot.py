@@ -106,6 +106,15 @@ def test_validation_of_an_epoch_stands_where_the_epoch_ended_and_not_at_the_last
     assert read_curves(run)['coco/bbox_mAP'] == [(125, 0.2), (250, 0.3)]
 
 
+def test_validation_of_an_iteration_loop_stands_at_its_interval(logged):
+    # MMEngine calls them by epochs there too, of which none has ended.
+    run = logged([train(100, 9.0), validate(0, 0.2), train(200, 8.0), validate(1, 0.3)])
+    (folder,) = run.iterdir()
+    settings = "train_cfg = dict(type='IterBasedTrainLoop', val_interval=125)"
+    (folder / 'vis_data/config.py').write_text(settings)
+    assert read_curves(run)['coco/bbox_mAP'] == [(125, 0.2), (250, 0.3)]
+
+
 def test_a_run_that_logged_to_tensorboard_only_is_told_what_plot_needs(
     tmp_path, capsys
 ):
