@@ -182,7 +182,7 @@ def run(args: argparse.Namespace) -> int:
 
     requirements = [parse(text) for text in args.require]
     config, checkpoint = find(args.detector)
-    where = Path(args.images or args.split).resolve().name
+    where = f'images_{args.images.resolve().name}' if args.images else args.split
     out = args.out or checkpoint.parent / f'review_{where}'
     settings = Settings(
         args.overkill,
@@ -196,7 +196,7 @@ def run(args: argparse.Namespace) -> int:
     detector = Detector(config, checkpoint, *options)
     if args.images:
         figures = review_images(detector, args.images, out, settings, progress)
-        said = '{flagged:,} of {images:,} images reach a score of {threshold}'
+        said = '{flagged:,} of {images:,} images reach a score of {threshold}, {why}'
         print(json.dumps(figures) if args.json else said.format(**figures))
         met = True
     else:

@@ -52,6 +52,17 @@ def read_checkpoint(path: str) -> dict:
 
 def check_weights(model: Any, weights: dict, checkpoint: str) -> None:
     """Load weights, all of them or none."""
+    broken = [
+        name
+        for name, weight in weights.items()
+        if hasattr(weight, 'isfinite') and not weight.isfinite().all()
+    ]
+    if broken:
+        raise UnusableError(
+            f'{checkpoint}: {len(broken)} weights are not finite (NaN), such as '
+            f'{broken[0]}: its training has diverged; take an earlier checkpoint, and '
+            'train with a lower learning rate'
+        )
     wanted = model.state_dict()
     lacking = [name for name in wanted if name not in weights]
     shaped = [

@@ -36,10 +36,12 @@ def open_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def last_suspects(folder: Path) -> list[str]:
-    """The suspects that the last review listed."""
+def reviewed_score(folder: Path, name: str) -> float | None:
+    """The score that a review there found for a detector, if there is one."""
     try:
         content = json.loads((folder / FIGURES).read_text(encoding='utf-8'))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return []
-    return content.get('suspects', [])
+        if content['detector'] == name:
+            return float(content['operating_point']['threshold'])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # none, cut off, or written by something else
+    return None

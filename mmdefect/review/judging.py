@@ -12,7 +12,7 @@ from mmdefect.analysis.tracking import Track, untracked
 from mmdefect.metrics.image_score import Found
 from mmdefect.review import findings
 from mmdefect.review.detector import load_detector
-from mmdefect.review.folder import FIGURES, SCORES, last_suspects, open_folder
+from mmdefect.review.folder import FIGURES, SCORES, open_folder, reviewed_score
 from mmdefect.review.lists import SUSPECTS, write_lists
 from mmdefect.review.page import write_folder_page, write_page
 from mmdefect.review.photographs import (
@@ -76,7 +76,7 @@ class Detector:
         )
 
     def _kept(self, photographs: Photographs, folder: Path, ending: str) -> Path:
-        name = fingerprint(self.cfg, str(self.checkpoint), photographs.pipeline)
+        name = fingerprint(self.cfg, str(self.checkpoint), photographs)
         return folder / SCORES / f'{name}{ending}'
 
     def _builder(self, photographs: Photographs) -> Callable[[], Any]:
@@ -142,7 +142,8 @@ def review_split(
     found = detector.score(photographs, folder, track)
     review = make_review(detector.name, split, photographs, found, *at)
     verdicts = [
-        judge(r, review.curve, settings.confident) for r in settings.requirements
+        judge(r, review.curve, settings.confident, settings.threshold)
+        for r in settings.requirements
     ]
     review = review._replace(verdicts=verdicts)
     against = None
@@ -156,11 +157,10 @@ def review_split(
         against = compare(review, make_review(name, split, theirs, other_found, *at))
     lists: dict[str, list[str]] = {}
     if split == 'train':
-        before = last_suspects(folder)
         threshold = review.point.threshold
         unlike = detector.unlikeness(photographs, folder, track)
         lists = write_lists(
-            folder, photographs, found, unlike, threshold, settings.suspects, before
+            folder, photographs, found, unlike, threshold, settings.suspects
         )
     about = about_of(detector)
     write_thresholds(folder, review)
@@ -182,12 +182,20 @@ def review_images(
     open_folder(folder)
     photographs = read_folder(detector.cfg, images)
     found = detector.score(photographs, folder, track)
-    threshold = settings.threshold or 0.3
-    about = dict(about_of(detector), name=detector.name, split=str(images))
+    beside = detector.checkpoint.parent / 'review_val'
+    reviewed = reviewed_score(beside, detector.name)
+    threshold, why = (
+        (settings.threshold, 'as --threshold says')
+        if settings.threshold
+        else (reviewed, f'as the review in {beside.name} found')
+        if reviewed
+        else (0.3, 'by default: review the validation images to find a better one')
+    )
+    about = dict(about_of(detector), name=detector.name, split=str(images), why=why)
     write_scores(folder, photographs, found)
     write_folder_page(folder, photographs, found, threshold, about, settings.pictures)
     flagged = int((findings.image_scores(found) >= threshold).sum())
-    figures = dict(images=len(found), threshold=threshold, flagged=flagged)
+    figures = dict(images=len(found), threshold=threshold, why=why, flagged=flagged)
     write_json(folder / FIGURES, figures)
     return figures
 

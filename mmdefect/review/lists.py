@@ -6,11 +6,13 @@ What was struck out becomes ``hard.txt``, a pool; what stays is for whoever labe
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Mapping, Sequence
 
 import numpy as np
 
+from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.files import whole
 from mmdefect.metrics.image_score import Found
 from mmdefect.pools.names import image_names
@@ -21,6 +23,8 @@ from mmdefect.review.unlikeness import Unlike
 SUSPECTS, SHEET, HARD, MISSED = 'suspects.txt', 'suspects.jpg', 'hard.txt', 'missed.txt'
 
 MOST_WEIGHT = 3.0  # of a missed image on which nothing at all was found
+
+LISTED = '# Listed (leave this line as it is): '
 
 SUSPECTS_SAYS = f"""\
 # Normal training images in which the detector sees a defect, the surest first, and by
@@ -49,11 +53,23 @@ def read_list(path: Path) -> list[str]:
     return [text for text in lines if text and not text.startswith('#')]
 
 
-def struck_out(folder: Path, listed: Sequence[str]) -> list[str]:
+def struck_out(folder: Path) -> list[str]:
     """What a person took off the list of suspects since it was written."""
     path = folder / SUSPECTS
+    if not path.is_file():
+        return []
+    # The file itself tells what was on it, so that no interruption parts the two.
+    lines = path.read_text(encoding='utf-8').splitlines()
+    said = [text[len(LISTED) :] for text in lines if text.startswith(LISTED)]
+    try:
+        listed = json.loads(said[0]) if said else []
+    except json.JSONDecodeError as error:
+        raise UnusableError(
+            f'{path} has another line {LISTED!r} than was written: remove the file, '
+            'and the next review writes it anew'
+        ) from error
     left = set(read_list(path))
-    return [name for name in listed if name not in left] if path.is_file() else []
+    return [name for name in listed if name not in left]
 
 
 def write_lists(
@@ -63,7 +79,6 @@ def write_lists(
     unlike: Mapping[int, Unlike],
     threshold: float,
     most: int,
-    before: Sequence[str],
 ) -> dict[str, list[str]]:
     """Write all lists."""
     names = image_names(photographs.dataset)
@@ -71,7 +86,7 @@ def write_lists(
     named = [names[image.path] for image in images]
     normal = {name for name, image in zip(named, images) if not image.is_defect}
     # Whoever labels an image may strike it out as well.
-    decided = [*read_list(folder / HARD), *struck_out(folder, before)]
+    decided = [*read_list(folder / HARD), *struck_out(folder)]
     hard = [name for name in dict.fromkeys(decided) if name in normal]
     taken = set(hard)
     seen = findings.normal_suspects(images, found, len(images))
@@ -84,11 +99,12 @@ def write_lists(
     scores = findings.image_scores(found)
     weights = 1 + (MOST_WEIGHT - 1) * (1 - scores[missed] / np.float32(threshold))
     lists = {
+        HARD: hard,  # before the list is written anew that it was struck out of
         SUSPECTS: [named[n] for n in suspects],
-        HARD: hard,
         MISSED: [f'{named[n]} {w:.2f}' for n, w in zip(missed, weights.tolist())],
     }
-    says = {SUSPECTS: SUSPECTS_SAYS, HARD: HARD_SAYS, MISSED: MISSED_SAYS}
+    listed = f'{LISTED}{json.dumps(lists[SUSPECTS])}\n'
+    says = {SUSPECTS: SUSPECTS_SAYS + listed, HARD: HARD_SAYS, MISSED: MISSED_SAYS}
     for file, lines in lists.items():
         if not lines:
             (folder / file).unlink(missing_ok=True)  # the sampler takes no empty list

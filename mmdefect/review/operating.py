@@ -123,9 +123,13 @@ def at_overkill(curve: Curve, rate: float) -> Point:
 
 def at_threshold(curve: Curve, threshold: float) -> Point:
     """What happens at a threshold of the user's own."""
+    return point_at(curve, number_at(curve, threshold))._replace(threshold=threshold)
+
+
+def number_at(curve: Curve, threshold: float) -> int:
+    """Which of the thresholds sorts the images as a threshold of the user's own."""
     reached = curve.levels >= threshold  # in the type of the scores
-    number = len(curve.levels) - int(reached.sum()) - 1
-    return point_at(curve, number)._replace(threshold=threshold)
+    return len(curve.levels) - int(reached.sum()) - 1
 
 
 def allowed(rate: float, counts: np.ndarray) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import math
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -20,17 +21,18 @@ from mmdefect.review.review import Against, Review
 PAGE, PICTURES = 'index.html', 'pictures'
 
 
-def percent(value: float) -> str:
-    """A share as a person writes it: ``12 %``, ``0.5 %``, ``99.7 %``."""
-    hundred = 100 * float(value)
+def percent(value: float, rounded: Callable[[float], float] = round) -> str:
+    """A share as a person writes it: ``12 %``, ``0.5 %``, ``99.96 %``."""
+    hundred = round(100 * float(value), 9)
     near = min(hundred, 100 - hundred)  # to a rate of which nothing, or all, is left
-    digits = 0 if near >= 9.95 or near == round(near) else 1
-    return f'{hundred:.{digits}f} %'.replace('.0 %', ' %')
+    digits = max(1 - math.floor(math.log10(near) + 0.003), 0) if near > 0 else 0
+    text = f'{rounded(round(hundred * 10**digits, 6)) / 10**digits:.{digits}f}'
+    return f'{text.rstrip("0").rstrip(".") if digits else text} %'
 
 
 def interval(pair: Sequence[float]) -> str:
-    """From one share to another."""
-    low, high = map(percent, pair)
+    """From one share to another, no narrower than it is."""
+    low, high = percent(pair[0], math.floor), percent(pair[1], math.ceil)
     return f'{low[:-2]} to {high}' if low != high else low
 
 

@@ -80,12 +80,12 @@ def read_split(cfg: Any, split: str) -> Photographs:
                 (leaf.get_data_info(n) for n in range(len(leaf))) for leaf in leaves
             )
         )
-        images = {
-            infos[position]['img_path']: photograph(infos[position], labels)
-            for position in np.unique(origin).tolist()
-        }
+        listed: dict[str, list[dict]] = {}
+        for position in np.unique(origin).tolist():
+            listed.setdefault(infos[position]['img_path'], []).append(infos[position])
+        images = [photograph(merged(same), labels) for same in listed.values()]
     return Photographs(
-        list(images.values()),
+        images,
         classes,
         labels,
         pipeline_for(cfg, split),
@@ -110,6 +110,21 @@ def read_folder(cfg: Any, folder: Path) -> Photographs:
     ]
     labels = defect_labels(cfg, classes)
     return Photographs(images, classes, labels, pipeline_for(cfg, 'val'))
+
+
+def merged(infos: Sequence[dict]) -> dict:
+    """One photograph that is listed once or more: with the instances of all."""
+    instances: list[dict] = []
+    for info in infos:
+        known = [_said_by(one) for one in instances]
+        more = info.get('instances') or ()
+        instances += [one for one in more if _said_by(one) not in known]
+    return dict(infos[0], instances=instances)
+
+
+def _said_by(instance: dict) -> tuple:
+    keys = ('bbox_label', 'ignore_flag')
+    return (*map(float, instance['bbox']), *(instance.get(key) for key in keys))
 
 
 def photograph(info: dict, labels: Sequence[int]) -> Photograph:

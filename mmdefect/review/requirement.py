@@ -12,6 +12,8 @@ from mmdefect.review.operating import (
     CONFIDENCE,
     Curve,
     Point,
+    at_threshold,
+    number_at,
     point_at,
     upper_bound,
 )
@@ -50,6 +52,7 @@ class Verdict(NamedTuple):
             threshold keeps what is to be kept.
         confident (bool): Whether the upper 95 % bounds were judged.
         reached (float): The figure, or its bound.
+        kept (float): What was to be kept, or its bound.
     """
 
     requirement: Requirement
@@ -57,6 +60,7 @@ class Verdict(NamedTuple):
     point: Point | None
     confident: bool
     reached: float
+    kept: float
 
     def __str__(self) -> str:
         """One line for a log."""
@@ -70,10 +74,15 @@ class Verdict(NamedTuple):
             overkill=f'{self.point.flagged} of {self.point.normals} normal images '
             'are flagged',
         )
+        most, kept = 'at most ' if self.confident else '', self.requirement.kept
+        said = f'{figure} is {most}{self.reached:.4g}'
+        reason = counts[figure]
+        if self.kept > self.requirement.kept_limit + 1e-12:
+            said = f'{kept} is {most}{self.kept:.4g} and {said}'
+            reason = f'{counts[kept]}, {reason}'
         return (
-            f'{"met" if self.met else "not met"}: {text}: {how}{figure} is '
-            f'{"at most " if self.confident else ""}{self.reached:.4g} at a score of '
-            f'{self.point.threshold} ({counts[figure]})'
+            f'{"met" if self.met else "not met"}: {text}: {how}{said} at a score of '
+            f'{self.point.threshold} ({reason})'
         )
 
 
@@ -92,8 +101,13 @@ def parse(text: str) -> Requirement:
     return Requirement(text.strip(), match[1], limits[0], match[4], limits[1])
 
 
-def judge(requirement: Requirement, curve: Curve, confident: bool = False) -> Verdict:
-    """Say whether a detector meets a requirement."""
+def judge(
+    requirement: Requirement,
+    curve: Curve,
+    confident: bool = False,
+    threshold: float | None = None,
+) -> Verdict:
+    """Say whether a detector meets a requirement, at the score that is set if any."""
     counts = dict(escape=curve.missed, overkill=curve.flagged)
     totals = dict(escape=curve.defects.sum(), overkill=curve.normals.sum())
     rates = {
@@ -102,12 +116,17 @@ def judge(requirement: Requirement, curve: Curve, confident: bool = False) -> Ve
         else counts[name] / totals[name]
         for name in counts
     }
-    keeps = np.flatnonzero(rates[requirement.kept] <= requirement.kept_limit + 1e-12)
-    if not len(keeps):
-        return Verdict(requirement, False, None, confident, float('nan'))
-    figure = rates[requirement.figure]
-    best = int(keeps[figure[keeps].argmin()])
-    met = bool(figure[best] <= requirement.limit + 1e-12)
+    kept, figure = rates[requirement.kept], rates[requirement.figure]
+    keeps = kept <= requirement.kept_limit + 1e-12
+    if threshold is not None:
+        best = number_at(curve, threshold)
+        point = at_threshold(curve, threshold)
+    elif keeps.any():
+        best = int(np.where(keeps, figure, np.inf).argmin())
+        point = point_at(curve, best)
+    else:
+        return Verdict(requirement, False, None, confident, float('nan'), float('nan'))
+    met = bool(keeps[best] and figure[best] <= requirement.limit + 1e-12)
     return Verdict(
-        requirement, met, point_at(curve, best), confident, float(figure[best])
+        requirement, met, point, confident, float(figure[best]), float(kept[best])
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -17,15 +18,36 @@ from mmdefect.metrics.image_score import Found, found_on
 from mmdefect.review.photographs import Photographs
 
 
-def fingerprint(cfg: Any, checkpoint: str, pipeline: list[dict]) -> str:
-    """A name for all that the scores depend on, besides the photographs."""
+def fingerprint(cfg: Any, checkpoint: str, photographs: Photographs) -> str:
+    """A name for all that the scores depend on, besides the files of photographs."""
+    from mmdet import __version__ as stack
+
+    from mmdefect import __version__
+
     digest = hashlib.sha256()
     with open(checkpoint, 'rb') as file:
         for block in iter(lambda: file.read(2**22), b''):
             digest.update(block)
-    settings = [cfg.model.to_dict(), pipeline, batch_size(cfg)]
+    settings = [
+        cfg.model.to_dict(),
+        photographs.pipeline,
+        photographs.classes,
+        photographs.defect_labels,
+        batch_size(cfg),
+        stack,
+        __version__,
+    ]
     digest.update(json.dumps(settings, sort_keys=True, default=repr).encode())
     return digest.hexdigest()[:12]
+
+
+def stamp(path: str) -> list[int] | None:
+    """Size and time of a file, which another photograph of its name has not."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None  # in a storage that is no file system
+    return [status.st_size, status.st_mtime_ns]
 
 
 def score(
@@ -62,6 +84,11 @@ def score(
                     results = predict(detector, [batch[n] for n in good])
                 for n, result in zip(good, results):
                     path = images[indices[n]].path
+                    if result.pred_instances.scores.isnan().any():
+                        raise UnusableError(
+                            f'the detector gives {path} a score that is no number '
+                            '(NaN): its training has diverged, or its settings overflow'
+                        )
                     one = found_on(result, photographs.defect_labels)
                     found[path] = one
                     file.write(line(path, one).encode())
@@ -96,8 +123,8 @@ def loader(photographs: Photographs, batches: list[list[int]], cfg: Any) -> Any:
 def line(path: str, found: Found) -> str:
     """What is written of a photograph: it is read back to the same numbers."""
     boxes = [[round(float(v), 2) for v in box] for box in found.boxes]
-    content = dict(image=path, scores=[float(s) for s in found.scores])
-    content.update(labels=found.labels.tolist(), boxes=boxes)
+    content: dict[str, Any] = dict(image=path, file=stamp(path), boxes=boxes)
+    content.update(scores=found.scores.tolist(), labels=found.labels.tolist())
     return json.dumps(content) + '\n'
 
 
@@ -118,12 +145,15 @@ def _lines(kept: Path) -> Iterator[tuple[str, Found]]:
         for text in file:
             if not text.endswith('\n'):
                 return  # cut off by a full disk or a power failure
-            one = json.loads(text)
-            yield (
-                one['image'],
-                Found(
+            try:
+                one = json.loads(text)
+                found = Found(
                     np.array(one['boxes'], np.float32).reshape(-1, 4),
                     np.array(one['labels'], int),
                     np.array(one['scores'], np.float32),
-                ),
-            )
+                )
+                image, file_stamp = one['image'], one['file']
+            except (ValueError, KeyError, TypeError):
+                continue  # a broken line: its photograph is scored anew
+            if file_stamp == stamp(image):
+                yield image, found

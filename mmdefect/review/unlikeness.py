@@ -8,6 +8,7 @@ Industrial Anomaly Detection", CVPR 2022), with random patches for its coreset.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -23,7 +24,7 @@ from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.files import whole
 from mmdefect.analysis.tracking import Track, untracked
 from mmdefect.review.photographs import Photographs
-from mmdefect.review.scores import batch_size, loader
+from mmdefect.review.scores import batch_size, loader, stamp
 
 STRIDE = 16  # pixels of the network's input from patch to patch, where it has such
 GRID = 20  # patches of a side at most
@@ -69,8 +70,9 @@ def unlikeness(
     if len(normal) <= NEAREST:
         return {}
     paths = [photographs.images[n].path for n in normal]
-    name = hashlib.sha256('\n'.join(paths).encode()).hexdigest()[:12]
-    if kept.is_file():
+    files = json.dumps([(path, stamp(path)) for path in paths])
+    name = hashlib.sha256(files.encode()).hexdigest()[:12]
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         content = json.loads(kept.read_text(encoding='utf-8'))
         if content['photographs'] == name:
             rows = zip(normal, content['distances'], content['boxes'])

@@ -243,6 +243,68 @@ def test_other_weights_or_settings_are_looked_at_anew(detector, tmp_path, capsys
     assert len(list((out / 'scores').iterdir())) == 3
 
 
+def test_other_photographs_of_the_same_names_are_looked_at_anew(
+    synthetic, tmp_path, capsys
+):
+    data = shutil.copytree(synthetic, tmp_path / 'data')
+    detector = write_detector(tmp_path, data)
+    assert main(['review', *detector]) == 0
+    for path in (data / 'val').iterdir():  # nothing to be seen any more
+        cv2.imwrite(str(path), np.full_like(cv2.imread(str(path)), 90))
+    assert main(['review', *detector]) == 0
+    again = figures(tmp_path / 'review_val')
+    assert main(['review', *detector, '--out', str(tmp_path / 'fresh')]) == 0
+    assert again == figures(tmp_path / 'fresh')
+
+
+def test_other_defect_classes_are_looked_at_anew(detector, tmp_path, capsys):
+    assert main(['review', *detector]) == 0
+    options = ['--cfg-options', 'train_dataloader.sampler.defect_classes=[scratch]']
+    assert main(['review', *detector, *options]) == 0
+    again = figures(tmp_path / 'review_val')
+    fresh = ['--out', str(tmp_path / 'fresh')]
+    assert main(['review', *detector, *options, *fresh]) == 0
+    assert again == figures(tmp_path / 'fresh')
+
+
+@pytest.mark.parametrize('line', ['no JSON', '[]', '{"image": "a.png"}'])
+def test_a_broken_line_of_kept_scores_costs_one_look_more(
+    detector, tmp_path, capsys, line
+):
+    assert main(['review', *detector, '--json']) == 0
+    first = capsys.readouterr().out
+    (kept,) = (tmp_path / 'review_val/scores').iterdir()
+    lines = kept.read_text().splitlines()
+    kept.write_text('\n'.join([line, *lines[1:]]) + '\n')
+    assert main(['review', *detector, '--json']) == 0
+    assert capsys.readouterr().out == first
+
+
+def test_figures_of_something_else_stop_no_review(detector, synthetic, tmp_path):
+    (tmp_path / 'review_val').mkdir()
+    (tmp_path / 'review_val/review.json').write_text('[]')
+    assert main(['review', *detector, '--images', str(synthetic / 'val')]) == 0
+    assert main(['review', *detector]) == 0
+
+
+def test_a_photograph_that_is_listed_twice_keeps_the_boxes_of_both(
+    synthetic, tmp_path, capsys
+):
+    data = shutil.copytree(synthetic, tmp_path / 'data')
+    detector = write_detector(tmp_path, data)
+    assert main(['review', *detector]) == 0
+    before = figures(tmp_path / 'review_val')
+    path = data / 'annotations/val.json'
+    content = json.loads(path.read_text())
+    again = [dict(image, id=image['id'] + 10**6) for image in content['images']]
+    content['images'] += again  # without a box: they are kept with the others
+    path.write_text(json.dumps(content))
+    assert main(['review', *detector]) == 0
+    after = figures(tmp_path / 'review_val')
+    assert after['operating_point'] == before['operating_point']
+    assert after['classes'] == before['classes']
+
+
 def test_mended_labels_count_at_once(detector, synthetic, tmp_path, capsys):
     data = shutil.copytree(synthetic, tmp_path / 'data')
     detector = write_detector(tmp_path, data)
@@ -296,6 +358,23 @@ def test_a_score_that_is_set_already_is_judged_as_it_is(detector, tmp_path, caps
     assert point['threshold'] == 0.5
     assert point['missed'] == rows.count(('defect', False))
     assert point['flagged'] == rows.count(('normal', True))
+
+
+def test_a_gate_judges_the_score_that_is_set_and_no_better_one(
+    detector, tmp_path, capsys
+):
+    require = ['--require', 'escape<=0.9@overkill<=0.99']
+    assert main(['review', *detector, *require]) == 0
+    assert main(['review', *detector, *require, '--threshold', '0.9999']) == 1
+    said = capsys.readouterr().out
+    assert 'not met: escape<=0.9@overkill<=0.99: escape is 1 at a score of 0.9999' in (
+        said
+    )
+    require[1] = 'escape<=0.9@overkill<=0.05'
+    assert main(['review', *detector, *require, '--threshold', '0.001']) == 1
+    assert (
+        'overkill is 1 and escape is 0 at a score of 0.001' in capsys.readouterr().out
+    )
 
 
 def test_two_detectors_are_compared_on_the_same_images(reviewed):
@@ -400,21 +479,59 @@ def test_what_a_person_strikes_out_becomes_a_pool_that_the_sampler_takes(
     assert all(1 < weights[path] <= 3 for path in missed)
 
 
+def test_an_interruption_decides_nothing_about_suspects(
+    synthetic, tmp_path, monkeypatch
+):
+    detector = write_detector(tmp_path, synthetic)
+    command = ['review', *detector, '--split', 'train', '--suspects']
+    assert main([*command, '10']) == 0
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(judging, 'write_page', interrupted)
+        assert main([*command, '4']) == 130
+    out = tmp_path / 'review_train'
+    assert len(names(out / 'suspects.txt')) == 4
+    assert main([*command, '10']) == 0
+    assert not (out / 'hard.txt').exists()
+
+
 def test_images_without_annotations_are_sorted_by_their_score(
     detector, synthetic, tmp_path, capsys
 ):
     command = ['review', *detector, '--images', str(synthetic / 'val'), '--json']
     assert main([*command, '--threshold', '0.4']) == 0
     content = json.loads(capsys.readouterr().out)
-    with open(tmp_path / 'review_val/scores.csv') as file:
+    with open(tmp_path / 'review_images_val/scores.csv') as file:
         rows = [float(row['score']) for row in csv.DictReader(file)]
     assert rows == sorted(rows, reverse=True)
     assert content == dict(
-        images=40, threshold=0.4, flagged=sum(score >= 0.4 for score in rows)
+        images=40,
+        threshold=0.4,
+        why='as --threshold says',
+        flagged=sum(score >= 0.4 for score in rows),
     )
-    assert (
-        'which have no annotations' in (tmp_path / 'review_val/index.html').read_text()
-    )
+    page = (tmp_path / 'review_images_val/index.html').read_text()
+    assert 'which have no annotations' in page
+
+
+def test_images_without_annotations_are_flagged_at_the_score_that_was_reviewed(
+    detector, synthetic, tmp_path, capsys
+):
+    command = ['review', *detector, '--images', str(synthetic / 'val'), '--json']
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out)['threshold'] == 0.3
+    assert main(['review', *detector]) == 0
+    reviewed = figures(tmp_path / 'review_val')['operating_point']['threshold']
+    capsys.readouterr()
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out)['threshold'] == reviewed != 0.3
+    # It is the score of that checkpoint, and of no other beside it.
+    other = shutil.copy(detector[1], tmp_path / 'other.pth')
+    assert main(['review', detector[0], str(other), *command[3:]]) == 0
+    assert json.loads(capsys.readouterr().out)['threshold'] == 0.3
 
 
 def told(capsys, command):
@@ -452,6 +569,15 @@ def test_a_checkpoint_of_other_classes_is_refused(synthetic, tmp_path, capsys):
     said = told(capsys, detector)
     assert 'was trained on the classes scratch, pit, dent' in said
     assert 'names pit, scratch, dent' in said
+
+
+def test_a_checkpoint_that_has_diverged_is_told(detector, capsys):
+    content = torch.load(detector[1])
+    content['state_dict']['sharpness'] *= float('nan')
+    torch.save(content, detector[1])
+    said = told(capsys, detector)
+    assert '1 weights are not finite (NaN), such as sharpness' in said
+    assert 'earlier checkpoint' in said
 
 
 def test_a_checkpoint_of_another_model_is_refused(detector, capsys):

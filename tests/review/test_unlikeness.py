@@ -51,7 +51,7 @@ def taken(tmp_path):
         info = dict(img_path=str(path), instances=[box] * (number == DEFECT))
         images.append(photograph(info, (0,)))
     pipeline = [
-        dict(type='mmdet.LoadImageFromFile'),
+        dict(type='LoadImageFromFile'),
         dict(type='mmdet.Resize', scale=(160, 160), keep_ratio=True),
         dict(
             type='mmdet.PackDetInputs',
