@@ -17,6 +17,7 @@ from runner_configs import ROOT
 
 import mmdefect
 from mmdefect.commands.env import registered
+from mmdefect.commands.main import COMMANDS
 
 PIP = [sys.executable, '-m', 'pip', '--disable-pip-version-check', '-q']
 # What a user's shell has, who has no checkout on his path.
@@ -241,6 +242,7 @@ def test_the_wheel_holds_the_package_and_real_configs_and_nothing_else(wheel):
     package = {path.relative_to(ROOT).as_posix() for path in sources}
     package |= {'mmdefect/py.typed', 'mmdefect/review/page.html'}
     package |= {*(f'mmdefect/.mim/{name}' for name in CONFIGS)}
+    package |= {*(f'mmdefect/.mim/tools/{name}.py' for name in COMMANDS)}
     assert {name for name in names if '.dist-info/' not in name} == package
 
 
