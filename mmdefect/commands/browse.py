@@ -23,6 +23,7 @@ from mmdefect.commands.drawing import (
     pool_title,
     settle_names,
 )
+from mmdefect.commands.screen import screen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -161,12 +162,10 @@ def tint(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 def run(args: argparse.Namespace) -> int:
     """Draw batches, and say which is where."""
-    from rich.console import Console
-
     from mmdefect.analysis.batches import build_loaders, load, pool_numbers
     from mmdefect.analysis.config import running
 
-    with Console(stderr=True).status('reading the annotations'):
+    with screen(stderr=True).status('reading the annotations'):
         loaders = build_loaders(args.config, args.cfg_options, bool(args.against))
     pools, numbers = pool_numbers(loaders[-1].batch_sampler)
     streams = [load(loader, numbers) for loader in loaders]

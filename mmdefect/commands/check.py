@@ -14,6 +14,7 @@ import json
 from typing import TYPE_CHECKING, Iterator, Sequence
 
 from mmdefect.commands.command_line import Parser, add_cfg_options, percent, progress
+from mmdefect.commands.screen import screen, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,11 +47,10 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 def show(config: str, findings: list, delivery: Delivery | None) -> None:
     """Print everything for a reader."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = screen()
     for finding in findings:
         kind = '[bold red]finding[/]' if finding.breaks else '[bold yellow]note[/]'
         console.print(f'{kind} [bold]{finding.where}[/]')
@@ -108,19 +108,16 @@ def mend(config: str, findings: list) -> str:
 
 def show_delivery(console: Console, delivery: Delivery) -> None:
     """Print drawn against delivered."""
-    from rich.table import Table
-
     from mmdefect.pools.forms import COUNTEREXAMPLE, PASTED
 
-    table = Table(title=f'{delivery.batches:,} batches, images of each pool')
-    for name in ('pool', 'quota', 'drawn', 'delivered', 'share'):
-        table.add_column(name, justify='left' if name == 'pool' else 'right')
+    title = f'{delivery.batches:,} batches, images of each pool'
+    counts = table(title, 'pool', 'quota', 'drawn', 'delivered', 'share')
     for pool, quota, drawn, delivered in delivery.counts:
         quoted = str(quota) if quota else ''
-        table.add_row(
+        counts.add_row(
             pool, quoted, f'{drawn:,}', f'{delivered:,}', percent(delivered / drawn)
         )
-    console.print(table)
+    console.print(counts)
     if delivery.over:
         console.print(
             f'The quota is of every {delivery.over} images. On one GPU '

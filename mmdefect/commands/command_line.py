@@ -10,6 +10,8 @@ import textwrap
 import time
 from typing import Any, Iterable, Iterator, TypeVar
 
+from mmdefect.commands.screen import screen
+
 T = TypeVar('T')
 
 PAUSE = 10  # seconds between two lines about progress
@@ -59,11 +61,10 @@ def progress(
     items: Iterable[T], description: str, total: int | None = None
 ) -> Iterator[T]:
     """Go through items, and show how far it is."""
-    from rich.console import Console
     from rich.progress import Progress
 
     total = len(items) if total is None else total  # type: ignore[arg-type]
-    console = Console(stderr=True)
+    console = screen(stderr=True)
     if console.is_terminal:
         # What is printed meanwhile may be meant for a file, not for this screen.
         bar = Progress(

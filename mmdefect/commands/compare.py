@@ -41,9 +41,10 @@ import time
 import warnings
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Iterator, Sequence
 
 from mmdefect.commands.command_line import Parser, add_cfg_options, percent
+from mmdefect.commands.screen import screen, table
 from mmdefect.comparison import MAIN, OURS, PLAIN, name_of, quota_of
 
 if TYPE_CHECKING:
@@ -176,24 +177,20 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 def show_figures(figures: dict, facts: dict, args: argparse.Namespace) -> None:
     """Print what needs no training."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    table = Table(title=f'What {args.batches:,} batches hold, without training')
-    table.add_column('sampler', overflow='fold')
+    console = screen()
     together = facts['together']
     unit = 'batch' if together == 1 else f'{together} batches'
-    for name in (
+    held = table(
+        f'What {args.batches:,} batches hold, without training',
+        'sampler',
         f'{"batches" if together == 1 else unit}\nwithout\ndefect',
         f'defects\nper {unit}',
         'their\nvariance',
         'normals\nseen in\none pass',
         'draws of\na defect\nimage',
-    ):
-        table.add_column(name, justify='right')
+    )
     for name, one in figures.items():
-        table.add_row(
+        held.add_row(
             name,
             percent(one['without_defect']),
             f'{one["mean"]:.2f}',
@@ -201,7 +198,7 @@ def show_figures(figures: dict, facts: dict, args: argparse.Namespace) -> None:
             percent(one['normals_seen']),
             f'{one["fewest_draws"]}…{one["most_draws"]}',
         )
-    console.print(table)
+    console.print(held)
     console.print(
         f'{facts["defect_images"]:,} of {facts["images"]:,} images show a defect; of '
         f'those that the quota draws, {percent(facts["share"])}. One pass: the '
@@ -222,35 +219,30 @@ def show_figures(figures: dict, facts: dict, args: argparse.Namespace) -> None:
 def show_summary(summary: dict, metrics: list[str]) -> None:
     """Print the metrics asked for."""
     from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
 
     from mmdefect.comparison.results import lower_is_better
 
-    console = Console(highlight=False)
+    console = screen()
     for metric in metrics:
         better = 'lower' if lower_is_better(metric) else 'higher'
         title = f'{metric} ({better} is better)'
-        table = Table(title=title, box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
-        table.add_column('sampler', overflow='fold')
-        for name in ('n', 'at the end', '- stock', '/ stock', 'best*', 'at'):
-            table.add_column(name, justify='right', no_wrap=True)
+        columns = ('n', 'at the end', 'vs stock', 'best*', 'at')
+        compact: Any = dict(box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
+        reached = table(title, 'sampler', *columns, **compact)
         stock = summary[metric].get('stock')
         for name, one in summary[metric].items():
-            compared = ['', '']
+            less = ''
             if stock and name != 'stock':
-                mean, base = one['last']['mean'], stock['last']['mean']
-                ratio = f'{mean / base:.2f}' if base > 0 else '–'
-                compared = [f'{mean - base:+.3f}', ratio]
-            table.add_row(
+                less = f'{one["last"]["mean"] - stock["last"]["mean"]:+.3f}'
+            reached.add_row(
                 name,
                 str(one['last']['runs']),
                 told(one['last']),
-                *compared,
+                less,
                 told(one['best']),
                 f'{one["best_at"]:.0f}',
             )
-        console.print(table)
+        console.print(reached)
     console.print(
         'Mean ± standard deviation over n seeds. * the best of all validations of '
         'each run, which flatters what swings; at: its iteration, median.'
@@ -264,8 +256,6 @@ def told(one: dict) -> str:
 
 def report(runs: list[Training], told: dict, args: argparse.Namespace) -> None:
     """Print the tables, and write ``results.json`` and ``curves.png``."""
-    from rich.console import Console
-
     from mmdefect.comparison import learning
     from mmdefect.comparison.curves import draw
     from mmdefect.comparison.results import (
@@ -283,7 +273,7 @@ def report(runs: list[Training], told: dict, args: argparse.Namespace) -> None:
         told, runs=entries, summary=summary, differences_between_runs=different
     )
     write(Path(args.work_dir, 'results.json'), json.dumps(content, indent=1))
-    console = Console(highlight=False)
+    console = screen()
     if not summary:
         console.print('No run is finished.')
         return
@@ -426,8 +416,6 @@ def train(runs: list[Training], args: argparse.Namespace, console: Console) -> b
 
 def run(args: argparse.Namespace) -> int:
     """Compare."""
-    from rich.console import Console
-
     from mmdefect.analysis.config import running
     from mmdefect.comparison.runs import write_configs
 
@@ -440,7 +428,7 @@ def run(args: argparse.Namespace) -> int:
         runs = write_configs(configs, args.work_dir, args.seeds)
         first = next(iter(configs.values()))
         told = describe(first, facts, figures, args)
-        well = args.report_only or train(runs, args, Console(stderr=True))
+        well = args.report_only or train(runs, args, screen(stderr=True))
         report(runs, told, args)
     except KeyboardInterrupt:
         print('interrupted: the same command goes on', file=sys.stderr)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Sequence
 
 from mmdefect.commands.command_line import Parser, add_cfg_options, percent
 from mmdefect.commands.plan_picture import draw
+from mmdefect.commands.screen import screen, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,9 +63,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 def show(found: Inspection) -> None:
     """Print everything for a reader."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = screen()
     sampler, images = found.batches.sampler, found.images
     normals = f'{images["normal"]:,} normal'
     for what, number in sampler.annotated_normals.items():
@@ -126,21 +125,16 @@ def show_advice(console: Console, found: Inspection) -> None:
 
 def show_balance(console: Console, found: Balance, images: dict) -> None:
     """Print how often each class is drawn with each choice of weights."""
-    from rich.table import Table
-
-    table = Table(title='Draws of each class in the whole run, with weights=')
-    table.add_column('class')
-    table.add_column('images', justify='right')
-    for choice in found.draws:
-        table.add_column(choice, justify='right')
+    title = 'Draws of each class in the whole run, with weights='
+    draws_of = table(title, 'class', 'images', *found.draws)
     names = list(found.draws['None'])
     for name in names[:LINES]:
         draws = [f'{drawn[name]:,.0f}' for drawn in found.draws.values()]
-        table.add_row(name, f'{images[name]:,}', *draws)
-    table.add_section()
+        draws_of.add_row(name, f'{images[name]:,}', *draws)
+    draws_of.add_section()
     most = [f'{number:,.0f}' for number in found.most.values()]
-    table.add_row('of the image drawn most', '', *most)
-    console.print(table)
+    draws_of.add_row('of the image drawn most', '', *most)
+    console.print(draws_of)
     if len(names) > LINES:
         console.print(f'and {len(names) - LINES:,} more: --json has them all')
     console.print()
@@ -193,22 +187,20 @@ def show_pools(console: Console, found: Inspection) -> None:
 def show_boxes(console: Console, found: BoxSizes | None) -> None:
     """Print how large the model sees the defects."""
     import numpy as np
-    from rich.table import Table
 
     if found is None:
         return
     width, height = found.scale
     what = 'resized' if found.split == 'training' else 'validation resizes'
-    table = Table(title=f'Short sides of boxes in pixels, {what} to {width} x {height}')
-    table.add_column('class')
-    for name in ('boxes', '25 %', 'median', '75 %', 'under 8', 'under 16'):
-        table.add_column(name, justify='right')
+    title = f'Short sides of boxes in pixels, {what} to {width} x {height}'
+    columns = ('boxes', '25 %', 'median', '75 %', 'under 8', 'under 16')
+    sides_of = table(title, 'class', *columns)
     rows = [*list(found.sides.items())[:LINES], ('all', found.all)]
     for name, sides in rows if len(found.sides) > 1 else rows[:1]:
         quartiles = [f'{q:.1f}' for q in np.quantile(sides, (0.25, 0.5, 0.75))]
         shares = [percent(float((sides < limit).mean())) for limit in (8, 16)]
-        table.add_row(name, f'{len(sides):,}', *quartiles, *shares)
-    console.print(table)
+        sides_of.add_row(name, f'{len(sides):,}', *quartiles, *shares)
+    console.print(sides_of)
     console.print()
 
 
@@ -280,11 +272,9 @@ def as_json(found: Inspection) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Inspect the config that the command line names."""
-    from rich.console import Console
-
     from mmdefect.analysis.inspection import inspect
 
-    with Console(stderr=True).status('reading the annotations'):
+    with screen(stderr=True).status('reading the annotations'):
         found = inspect(args.config, args.cfg_options)
     if args.save:
         draw(found, args.save)

@@ -14,6 +14,7 @@ from typing import NamedTuple, Sequence
 
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.commands.command_line import quiet_interruptions
+from mmdefect.commands.screen import print_anywhere
 from mmdefect.version import __version__
 
 
@@ -76,6 +77,7 @@ def usage() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
+    print_anywhere()
     try:
         try:
             return _main(sys.argv[1:] if argv is None else argv)

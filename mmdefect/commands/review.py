@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Sequence
 
 from mmdefect.commands.command_line import Parser, add_cfg_options, progress
+from mmdefect.commands.screen import screen
 
 if TYPE_CHECKING:
     from mmdefect.review.judging import Outcome
@@ -129,13 +130,12 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 def show(outcome: Outcome, folder: Path) -> None:
     """Print what a review says."""
-    from rich.console import Console
     from rich.table import Table
 
     from mmdefect.review.page import interval, percent, sentence
 
     review = outcome.review
-    console = Console(highlight=False)
+    console = screen()
     table = Table(title=f'{review.name} on {review.split}')
     for name in ('good parts\nstopped', 'score\nto set'):
         table.add_column(name, justify='right')

@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         titles_of,
     )
 
-    if not args.out.parent.is_dir():
+    if args.work_dir.is_dir() and not args.out.parent.is_dir():
         raise UnusableError(f'--out {args.out}: there is no {args.out.parent}')
     work_dirs = [path for path in (args.against, args.work_dir) if path]
     seen = look_at(work_dirs, progress)

@@ -67,13 +67,15 @@ def test_alone_it_lists_its_commands_a_line_each(typed, capsys):
 
 
 def test_every_command_that_is_there_is_listed_and_reached_by_mim_as_well():
+    sys.path.insert(0, str(ROOT))
+    try:
+        from tools import package_configs
+    finally:
+        sys.path.remove(str(ROOT))
     modules = ROOT.glob('mmdefect/commands/*.py')
     named = {path.stem for path in modules if 'prog=' in path.read_text()}
-    scripts = {path.stem for path in ROOT.glob('mmdefect/.mim/tools/*.py')}
-    assert named == scripts == set(COMMANDS)
-    for name in scripts:
-        text = (ROOT / f'mmdefect/.mim/tools/{name}.py').read_text()
-        assert f"main(['{name}', *sys.argv[1:]])" in text
+    assert named == set(package_configs.commands()) == set(COMMANDS)
+    assert "main(['show', *sys.argv[1:]])" in package_configs.SCRIPT.format(name='show')
 
 
 @pytest.mark.parametrize(
@@ -273,6 +275,30 @@ def test_who_reads_may_stop_reading(typed, reader, unbuffered, config, script):
     )
     assert result.stderr == ''
     assert result.stdout == ('{\n' if reader == 'head -1' else '')
+
+
+def test_a_reader_who_stops_does_not_make_check_say_that_it_found_something(
+    config, script
+):
+    command = f'set -o pipefail; {sys.executable} {script} check {config} | true'
+    result = subprocess.run(
+        ['bash', '-c', command], env=ENVIRONMENT, capture_output=True, timeout=120
+    )
+    assert (result.returncode, result.stderr) == (141, b'')
+
+
+@pytest.mark.parametrize('encoding', ['ascii', 'cp1252'])
+@pytest.mark.parametrize('typed', ['compare --help', 'inspect CONFIG', 'check CONFIG'])
+def test_every_terminal_shows_what_it_says(typed, encoding, config, script):
+    result = subprocess.run(
+        [sys.executable, script, *typed.replace('CONFIG', str(config)).split()],
+        env={**ENVIRONMENT, 'PYTHONIOENCODING': encoding, 'COLUMNS': '40'},
+        capture_output=True,
+        timeout=120,
+    )
+    assert result.returncode < 2  # check may find something
+    assert result.stderr == b''
+    result.stdout.decode(encoding)
 
 
 # --- What is not installed -----------------------------------------------------------
