@@ -63,6 +63,7 @@ python tools/make_dataset.py data/synthetic
 
 train "$config" "$work_dir"
 if [ -n "$compare" ]; then
+  rm -f "${work_dir}_stock.py" # of the last time
   mmdefect stock "$config" "${work_dir}_stock.py"
   train "${work_dir}_stock.py" "${work_dir}_stock"
 fi

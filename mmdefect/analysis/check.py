@@ -23,6 +23,7 @@ from mmdefect.analysis.tracking import Track, untracked
 from mmdefect.analysis.validation import check_validation
 from mmdefect.checks.annotations import examine
 from mmdefect.checks.config import check_config
+from mmdefect.checks.dataset import WRAP
 from mmdefect.checks.finding import Finding
 from mmdefect.checks.optimizer_step import (
     accumulated_batches,
@@ -120,8 +121,10 @@ def _check(
                 build_hook(hook).apply(loader.batch_sampler)
         except UnusableError as error:
             findings.append(refusal(where, error))
-    findings += check_draws(loader.batch_sampler)
     sampler = loader.batch_sampler
+    if sampler.quota is None:  # plain batches promise nothing that a wrapper keeps
+        findings = [finding for finding in findings if finding.fix != WRAP]
+    findings += check_draws(sampler)
     counts = {s.pool: s.in_group for s in plan.shares if s.pool != 'normal'}
     classes = sampler.sampler.defect_classes
     drawn = check_drawn(sampler.never_drawn(), counts, classes, plan.group_size)

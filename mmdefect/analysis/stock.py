@@ -31,6 +31,13 @@ def stock(cfg: Config) -> Config:
     loader.sampler.pop('weights', None)
     if 'DefectPreservingDataset' in str(loader.dataset.type):
         loader.dataset = loader.dataset.dataset
+    # A pure-Python config imports classes, of which only the names are written.
+    imports = cfg.get('custom_imports') or dict(imports=[])
+    names = imports['imports']
+    names = [names] if isinstance(names, str) else [*names]
+    cfg.custom_imports = dict(
+        imports=list(dict.fromkeys([*names, 'mmdefect'])), allow_failed_imports=False
+    )
     watching = re.compile('Quota(Monitor|Schedule)Hook')
     hooks = cfg.get('custom_hooks') or []
     cfg.custom_hooks = [h for h in hooks if not watching.search(str(h['type']))]

@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 from typing import Sequence
 
+from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.files import whole
 from mmdefect.commands.command_line import Parser, add_cfg_options
 
@@ -34,6 +35,10 @@ def run(args: argparse.Namespace) -> int:
     from mmdefect.analysis.config import load_config
     from mmdefect.analysis.stock import stock
 
+    if args.out.exists():
+        raise UnusableError(
+            f'{args.out} would be written over: move it away, or name another OUT'
+        )
     cfg = stock(load_config(str(args.config), args.cfg_options))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with whole(args.out) as part:

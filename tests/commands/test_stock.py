@@ -82,3 +82,35 @@ def test_a_missing_config_ends_in_one_line():
     assert done.returncode == 2
     assert 'missing.py does not exist' in done.stderr
     assert done.stderr.count('\n') == 1
+
+
+def test_a_config_that_is_there_is_not_written_over(synthetic, tmp_path, capsys):
+    small_config(synthetic, tmp_path).dump(f'{tmp_path}/quota.py')
+    (tmp_path / 'mine.py').write_text('mine = 1\n')
+    assert main(['stock', f'{tmp_path}/quota.py', f'{tmp_path}/mine.py']) == 2
+    assert 'mine.py would be written over' in capsys.readouterr().err
+    assert (tmp_path / 'mine.py').read_text() == 'mine = 1\n'
+
+
+def test_check_does_not_ask_to_wrap_what_stock_sampling_unwrapped(
+    pair, tmp_path, capsys
+):
+    main(['check', f'{tmp_path}/new/stock.py', '--batches', '1'])
+    assert 'DefectPreservingDataset' not in capsys.readouterr().out
+
+
+def test_the_stock_config_of_one_that_imports_classes_imports_mmdefect(
+    synthetic, tmp_path
+):
+    quota = small_config(synthetic, tmp_path)
+    quota.pop('custom_imports')
+    quota.dump(f'{tmp_path}/base.py')
+    (tmp_path / 'quota.py').write_text(
+        'from mmengine.config import read_base\n'
+        'with read_base():\n    from .base import *\n'
+        'from mmdefect import QuotaBatchSampler\n'
+        "train_dataloader['batch_sampler'] = dict(type=QuotaBatchSampler, quota=3)\n"
+    )
+    assert main(['stock', f'{tmp_path}/quota.py', f'{tmp_path}/stock.py']) == 0
+    stock = Config.fromfile(f'{tmp_path}/stock.py')
+    assert stock.custom_imports.imports == ['mmdefect']
