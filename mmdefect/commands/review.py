@@ -17,14 +17,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING, Any, Sequence
 
 from mmdefect.commands.command_line import Parser, add_cfg_options, progress
 from mmdefect.commands.screen import screen
 
 if TYPE_CHECKING:
     from mmdefect.review.judging import Outcome
+    from mmdefect.review.review import Review
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -121,6 +123,11 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
             parser.error(f'--{name} {getattr(args, name)}: expected 1 or more')
     if args.images and (args.require or args.against):
         parser.error('--images have no annotations: leave out --require and --against')
+    if args.split == 'train' and (args.require or args.against):
+        parser.error(
+            '--split train shows what the detector was trained on, which judges '
+            'nothing: leave out --require and --against'
+        )
     if args.images and not args.images.is_dir():
         parser.error(f'--images {args.images}: expected a directory')
     if args.confident and not args.require:
@@ -130,27 +137,14 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 def show(outcome: Outcome, folder: Path) -> None:
     """Print what a review says."""
-    from rich.table import Table
-
-    from mmdefect.review.page import interval, percent, sentence
+    from mmdefect.review.page import sentence
 
     review = outcome.review
     console = screen()
-    table = Table(title=f'{review.name} on {review.split}')
-    for name in ('good parts\nstopped', 'score\nto set'):
-        table.add_column(name, justify='right')
-    for name in ('defects that escape', 'of new parts'):
-        table.add_column(name)
-    for rate, one in review.points.items():
-        table.add_row(
-            f'<= {percent(rate)}',
-            f'{one.threshold}',
-            f'{percent(one.escape)} ({one.missed:,} of {one.defects:,})',
-            interval(one.escape_interval),
-        )
-    console.print(table)
-    if not any(one.score for one in review.found):
-        console.print('The detector puts no box on any image: is it trained enough?')
+    if review.split != 'train':
+        console.print(rates(review))
+    for text in review.caveats:
+        console.print(text, markup=False, soft_wrap=True)
     for verdict in review.verdicts:
         console.print(str(verdict), markup=False, soft_wrap=True)
     if outcome.against:
@@ -158,6 +152,29 @@ def show(outcome: Outcome, folder: Path) -> None:
     for file, lines in outcome.lists.items():
         if lines:
             print(f'{folder / file}: {len(lines):,} images')
+
+
+def rates(review: Review) -> Any:
+    """A table of what each score costs."""
+    from rich.table import Table
+
+    from mmdefect.review.operating import smallest_provable
+    from mmdefect.review.writing import interval, percent
+
+    table = Table(title=f'{review.name} on {review.split}')
+    for name in ('good parts\nstopped', 'score\nto set'):
+        table.add_column(name, justify='right')
+    for name in ('defects that escape', 'of new parts'):
+        table.add_column(name)
+    least = smallest_provable(review.point.normals)
+    for rate, one in review.points.items():
+        table.add_row(
+            f'<= {percent(rate)}' + ('\nnot provable' if rate < least else ''),
+            f'{one.threshold}',
+            f'{percent(one.escape)} ({one.missed:,} of {one.defects:,})',
+            interval(one.escape_interval),
+        )
+    return table
 
 
 def find(paths: Sequence[Path]) -> tuple[Path, Path]:
@@ -204,6 +221,12 @@ def run(args: argparse.Namespace) -> int:
         if args.against:
             found = find([args.against_config or config, args.against])
             other = Detector(*found, *options)
+        if args.split == 'train':
+            print(
+                'Scores the training images, then compares the normal ones with each '
+                'other, which takes about as long again. Both are kept.',
+                file=sys.stderr,
+            )
         outcome = review_split(detector, args.split, out, settings, other, progress)
         if args.json:
             print(json.dumps(outcome.figures, indent=1))

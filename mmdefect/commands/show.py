@@ -20,6 +20,8 @@ from mmdefect.commands.command_line import Parser, progress
 from mmdefect.commands.drawing import add_box, file_title, settle_names
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mmdefect.metrics.image_score import Found
     from mmdefect.review.finished import Finished
     from mmdefect.review.photographs import Photograph
@@ -107,6 +109,8 @@ def draw_runs(
     seen: Sequence[Finished], titles: Sequence[str], num: int, score: float, out: Path
 ) -> None:
     """Draw detections and annotations on validation images, the same for each run."""
+    from mmdefect.review.pixels import Pixels
+
     images = seen[0].photographs.images
     defect = [n for n, image in enumerate(images) if image.is_defect]
     normal = [n for n, image in enumerate(images) if not image.is_defect]
@@ -126,9 +130,11 @@ def draw_runs(
             axis.set(xticks=[], yticks=[], anchor='N')
             axis.spines[:].set_visible(False)
         images, classes = one.photographs.images, one.photographs.classes
+        read = Pixels(one.photographs.pipeline)
         shown = list(zip(axes, chosen))
         for axis, n in progress(shown, f'drawing {name or "detections"}'):
-            draw_photograph(axis, images[n], one.found[n], classes, score)
+            pixels = read(images[n].info)
+            draw_photograph(axis, images[n], pixels, one.found[n], classes, score)
     figure.supxlabel(
         f'red: detections with a score of at least {score}; green, dashed: annotations',
         fontsize=11,
@@ -138,12 +144,14 @@ def draw_runs(
 
 
 def draw_photograph(
-    axis: Any, image: Photograph, found: Found, names: Sequence[str], score: float
+    axis: Any,
+    image: Photograph,
+    pixels: np.ndarray,
+    found: Found,
+    names: Sequence[str],
+    score: float,
 ) -> None:
     """Draw what a detector finds on one photograph, the surest first."""
-    from mmdefect.review.pictures import read_image
-
-    pixels = read_image(image.path)
     axis.imshow(pixels[..., ::-1])
     axis.autoscale(False)
     for box in (*image.boxes, *image.others):

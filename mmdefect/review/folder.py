@@ -13,7 +13,6 @@ OWN = {
     FIGURES,
     SCORES,
     page.PAGE,
-    page.PICTURES,
     'thresholds.csv',
     'scores.csv',
     lists.SUSPECTS,

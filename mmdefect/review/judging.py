@@ -11,6 +11,7 @@ from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.tracking import Track, untracked
 from mmdefect.metrics.image_score import Found
 from mmdefect.review import findings
+from mmdefect.review.caveats import caveats
 from mmdefect.review.detector import load_detector
 from mmdefect.review.folder import FIGURES, SCORES, open_folder, reviewed_score
 from mmdefect.review.lists import SUSPECTS, write_lists
@@ -145,7 +146,8 @@ def review_split(
         judge(r, review.curve, settings.confident, settings.threshold)
         for r in settings.requirements
     ]
-    review = review._replace(verdicts=verdicts)
+    said = caveats(review, detector.cfg, detector.checkpoint.name, settings.overkill)
+    review = review._replace(verdicts=verdicts, caveats=said)
     against = None
     if other:
         # Its own pipeline, and the images of the first.
@@ -163,7 +165,8 @@ def review_split(
             folder, photographs, found, unlike, threshold, settings.suspects
         )
     about = about_of(detector)
-    write_thresholds(folder, review)
+    if split != 'train':
+        write_thresholds(folder, review)
     write_scores(folder, photographs, found)
     write_page(folder, review, against, lists, about, settings.pictures)
     figures = dict(as_dict(review, against), suspects=lists.get(SUSPECTS, []))

@@ -18,6 +18,7 @@ from mmdefect.metrics.image_score import Found
 from mmdefect.pools.names import image_names
 from mmdefect.review import findings, pictures
 from mmdefect.review.photographs import Photographs
+from mmdefect.review.pixels import Pixels
 from mmdefect.review.unlikeness import Unlike
 
 SUSPECTS, SHEET, HARD, MISSED = 'suspects.txt', 'suspects.jpg', 'hard.txt', 'missed.txt'
@@ -116,17 +117,17 @@ def write_lists(
         return lists
     places = {n: place for place, n in enumerate(strange, start=1)}
     cells = [
-        _cell(images[n].path, found[n], unlike.get(n), places.get(n)) for n in suspects
+        _cell(images[n].info, found[n], unlike.get(n), places.get(n)) for n in suspects
     ]
     with whole(folder / SHEET) as part:
-        pictures.contact_sheet(cells, part)
+        pictures.contact_sheet(cells, Pixels(photographs.pipeline), part)
     return lists
 
 
 def _cell(
-    path: str, found: Found, unlike: Unlike | None, place: int | None
+    info: dict, found: Found, unlike: Unlike | None, place: int | None
 ) -> pictures.Cell:
     surest, text = next(iter(found.boxes), None), f'{found.score:.2f}'
     if unlike is None:
-        return pictures.Cell(path, text, surest)
-    return pictures.Cell(path, f'{text}, unlike: no. {place}', surest, unlike.box)
+        return pictures.Cell(info, text, surest)
+    return pictures.Cell(info, f'{text}, unlike: no. {place}', surest, unlike.box)

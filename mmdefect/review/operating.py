@@ -144,6 +144,11 @@ def interval(count: int, total: int) -> tuple[float, float]:
     return low, float(high)
 
 
+def bound_of_the_best(count: int, total: int, tried: int) -> float:
+    """The upper end of an interval that holds for the best of several, whichever."""
+    return float(upper_bound(count, total, 1 - (1 - CONFIDENCE) / 2 / tried))
+
+
 def upper_bound(counts: Any, total: int, confidence: float) -> Any:
     """What a share does not exceed with a confidence, seen ``counts`` times."""
     from scipy.stats import beta

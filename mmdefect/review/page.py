@@ -1,64 +1,24 @@
-"""The page of a review: one file to open, with its pictures beside it."""
+"""The page of a review: one file to open and to mail, with its pictures in it."""
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import math
-import os
-import shutil
 from pathlib import Path
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any, Iterable, Sequence
 
 import numpy as np
 
 from mmdefect.analysis.files import whole
 from mmdefect.metrics.image_score import Found
 from mmdefect.review import findings, operating, pictures
+from mmdefect.review.lists import SHEET, SUSPECTS
 from mmdefect.review.photographs import Photographs
+from mmdefect.review.pixels import Pixels
 from mmdefect.review.review import Against, Review
+from mmdefect.review.writing import interval, percent, points
 
-PAGE, PICTURES = 'index.html', 'pictures'
-
-
-def percent(value: float, rounded: Callable[[float], float] = round) -> str:
-    """A share as a person writes it: ``12 %``, ``0.5 %``, ``99.96 %``."""
-    hundred = round(100 * float(value), 9)
-    near = min(hundred, 100 - hundred)  # to a rate of which nothing, or all, is left
-    digits = max(1 - math.floor(math.log10(near) + 0.003), 0) if near > 0 else 0
-    text = f'{rounded(round(hundred * 10**digits, 6)) / 10**digits:.{digits}f}'
-    return f'{text.rstrip("0").rstrip(".") if digits else text} %'
-
-
-def interval(pair: Sequence[float]) -> str:
-    """From one share to another, no narrower than it is."""
-    low, high = percent(pair[0], math.floor), percent(pair[1], math.ceil)
-    return f'{low[:-2]} to {high}' if low != high else low
-
-
-def points(value: float) -> str:
-    """A difference of shares, in percentage points."""
-    return (
-        f'{100 * value:+.1f}'.replace('-', '−')
-        .replace('+0.0', '0.0')
-        .replace('−0.0', '0.0')
-    )
-
-
-@contextlib.contextmanager
-def replaced(folder: Path) -> Iterator[Path]:
-    """Write a folder of the page, which takes the place of what was there."""
-    part = folder.with_name(f'.{folder.name}.{os.getpid()}.part')
-    old = folder.with_name(f'.{folder.name}.{os.getpid()}.old')
-    part.mkdir()
-    try:
-        yield part
-        if folder.exists():
-            folder.rename(old)
-        part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+PAGE = 'index.html'
+MOST_BYTES = 12_000_000  # of pictures on a page, which can still be mailed
 
 
 def render(**content: Any) -> str:
@@ -82,28 +42,44 @@ def render(**content: Any) -> str:
 
 
 class Shots:
-    """Makes pictures of photographs for a page."""
+    """Makes pictures of photographs for a page, as many as fit."""
 
-    def __init__(
-        self, photographs: Photographs, found: Sequence[Found], folder: Path
-    ) -> None:
-        self.photographs, self.found, self.folder = photographs, found, folder
+    def __init__(self, photographs: Photographs, found: Sequence[Found]) -> None:
+        self.photographs, self.found = photographs, found
+        self.pixels = Pixels(photographs.pipeline)
+        self.taken, self.shown, self.left_out = 0, 0, 0
 
     def make(self, number: int, said: str, boxes: np.ndarray | None = None) -> dict:
         """One picture, with some boxes of the detector, or else its surest."""
         image = self.photographs.images[number]
         boxes = self.found[number].boxes[:1] if boxes is None else boxes
-        shown = pictures.picture(image, boxes, self.folder, PICTURES)
+        shown = pictures.picture(image, boxes, self.pixels(image.info))
         return dict(picture=shown, said=said, name=Path(image.path).name)
 
-    def scored(self, numbers: Sequence[int]) -> list[dict]:
-        """Pictures with their scores."""
-        return [self.make(n, self.score(n)) for n in numbers]
+    def fitting(self, items: Iterable[tuple[int, str, Any]]) -> list[dict]:
+        """Pictures while there is room on the page."""
+        made = []
+        for item in items:
+            if self.taken < MOST_BYTES:
+                made.append(self.make(*item))
+                self.taken += len(made[-1]['picture'].href)
+                self.shown += 1
+            else:
+                self.left_out += 1
+        return made
 
-    def score(self, number: int) -> str:
-        """What is said of the score of a photograph."""
-        score = float(self.found[number].score)
-        return f'score {score:.3g}' if score else 'no box at all'
+    def scored(
+        self, numbers: Sequence[int], found: Sequence[Found] | None = None
+    ) -> list[dict]:
+        """Pictures with their scores, and the surest box."""
+        found = found or self.found
+        return self.fitting((n, scored(found[n]), found[n].boxes[:1]) for n in numbers)
+
+
+def scored(found: Found) -> str:
+    """What is said of the score of a photograph."""
+    score = float(found.score)
+    return f'score {score:.3g}' if score else 'no box at all'
 
 
 def write_page(
@@ -124,7 +100,7 @@ def write_page(
     suspects = findings.label_suspects(images, found, threshold, photographs.classes)
     content: dict[str, Any] = dict(
         about,
-        folder=False,
+        kind='training' if review.split == 'train' else 'judged',
         name=review.name,
         split=review.split,
         total=len(images),
@@ -132,7 +108,7 @@ def write_page(
         points=list(review.points.items()),
         here=next((r for r, p in review.points.items() if p == point), None),
         verdicts=review.verdicts,
-        silent=not any(one.score for one in found),
+        caveats=review.caveats,
         provable=dict(
             overkill=operating.smallest_provable(point.normals),
             escape=operating.smallest_provable(point.defects),
@@ -143,6 +119,9 @@ def write_page(
         ),
         suspects_total=len(suspects),
         lists=lists,
+        sheet=safe(pictures.inlined((folder / SHEET).read_bytes()))
+        if lists.get(SUSPECTS)
+        else '',
         out=str(folder),
         against=against,
     )
@@ -159,23 +138,21 @@ def write_page(
         )
     for key, size in (('wide', pictures.WIDE), ('narrow', pictures.NARROW)):
         content[key] = safe(pictures.draw_curve(curves, dots, size))
-    with replaced(folder / PICTURES) as part:
-        shots = Shots(photographs, found, part)
-        content.update(
-            missed=shots.scored(missed[:most]),
-            hits=shots.scored(spread(hits, max(most // 2, 1))),
-            alarms=shots.scored((alarms or nearest)[:most]),
-            suspects=[
-                shots.make(one.number, f'{one.why}, {one.score:.2f}', one.box[None])
-                for one in suspects[:most]
-            ],
-            only_first=shots.scored(against.only_first[:most]) if against else [],
-            only_second=[],
-        )
-        if against:
-            others = Shots(photographs, against.review.found, part)
-            content['only_second'] = others.scored(against.only_second[:most])
-        write(folder, content)
+    shots = Shots(photographs, found)
+    content.update(
+        missed=shots.scored(missed[:most]),
+        alarms=shots.scored((alarms or nearest)[:most]),
+        suspects=shots.fitting(
+            (one.number, f'{one.why}, {one.score:.2f}', one.box[None])
+            for one in suspects[:most]
+        ),
+        hits=shots.scored(spread(hits, max(most // 2, 1))),
+        only_first=shots.scored(against.only_first[:most]) if against else [],
+        only_second=shots.scored(against.only_second[:most], against.review.found)
+        if against
+        else [],
+    )
+    write(folder, content, shots)
 
 
 def write_folder_page(
@@ -189,23 +166,24 @@ def write_folder_page(
     """Write the page of a folder without annotations."""
     scores = findings.image_scores(found)
     order = np.argsort(-scores, kind='stable').tolist()
-    with replaced(folder / PICTURES) as part:
-        shots = Shots(photographs, found, part)
-        content = dict(
-            about,
-            folder=True,
-            total=len(scores),
-            flagged=int((scores >= threshold).sum()),
-            threshold=threshold,
-            highest=f'{scores.max():.3g}',
-            pictures=shots.scored(order[:most]),
-        )
-        write(folder, content)
+    shots = Shots(photographs, found)
+    content = dict(
+        about,
+        out=str(folder),
+        kind='folder',
+        total=len(scores),
+        flagged=int((scores >= threshold).sum()),
+        threshold=threshold,
+        highest=f'{scores.max():.3g}',
+        pictures=shots.scored(order[:most]),
+    )
+    write(folder, content, shots)
 
 
-def write(folder: Path, content: dict) -> None:
+def write(folder: Path, content: dict, shots: Shots) -> None:
     """Render and write the page."""
     made = datetime.date.today().isoformat()
+    content.update(shown=shots.shown, left_out=shots.left_out)
     with whole(folder / PAGE) as part:
         part.write_text(render(**content, made=made), encoding='utf-8')
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 import re
 from pathlib import Path
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 
-from mmdefect.analysis.errors import UnusableError
-from mmdefect.review.operating import CONFIDENCE, Curve, Point, band
+from mmdefect.review.operating import (
+    CONFIDENCE,
+    Curve,
+    Point,
+    band,
+    smallest_provable,
+)
 from mmdefect.review.photographs import Photograph
 
-LONGEST = 1600  # pixels of a side of a picture
+LONGEST = 640  # pixels of a side of a picture
 DETAIL = 5  # a box is shown from nearby where the image is longer than so many of it
 CELL, COLUMNS = 220, 5  # of a contact sheet
 WIDE, NARROW = (8.6, 3.9), (4.2, 3.9)  # inches of the curve, on a screen and a phone
@@ -26,62 +32,42 @@ class Picture(NamedTuple):
     """A photograph as it stands on a page.
 
     Args:
-        href (str): Its file, relative to the page.
-        width (int): Of the photograph, in pixels.
-        height (int): Of the photograph, in pixels.
-        view (str): The part that is shown: left, top, width, height.
+        href (str): Its pixels, of the part that is shown.
+        view (tuple): That part: left, top, width, height in pixels.
         near (bool): Whether that is not all of it.
         truth (list): Annotated boxes: left, top, width, height.
         found (list): Boxes that the detector found.
     """
 
     href: str
-    width: int
-    height: int
-    view: str
+    view: tuple[float, ...]
     near: bool
     truth: list
     found: list
 
 
-def picture(image: Photograph, found: np.ndarray, folder: Path, href: str) -> Picture:
-    """Write a photograph for a page, and say what is drawn over it."""
+def picture(image: Photograph, found: np.ndarray, pixels: np.ndarray) -> Picture:
+    """A photograph for a page, and what is drawn over it."""
     import cv2
 
-    pixels = read_image(image.path)
     height, width = pixels.shape[:2]
-    name = f'{Path(image.path).stem}_{abs(hash_of(image.path)):08x}.jpg'
-    if not (folder / name).exists():
-        shown = shrink(pixels, LONGEST)
-        cv2.imwrite(str(folder / name), shown, [cv2.IMWRITE_JPEG_QUALITY, 90])
     boxes = np.concatenate([image.boxes, found]).clip(0, [width, height] * 2)
     view = view_of(boxes, width, height)
+    left, top, wide, high = map(int, view)
+    shown = shrink(pixels[top : top + high, left : left + wide], LONGEST)
+    _, coded = cv2.imencode('.jpg', shown, [cv2.IMWRITE_JPEG_QUALITY, 88])
     return Picture(
-        f'{href}/{name}',
-        width,
-        height,
-        ' '.join(f'{value:g}' for value in view),
+        inlined(coded.tobytes()),
+        view,
         view[2:] != (width, height),
         [sized(box) for box in image.boxes],
         [sized(box) for box in found],
     )
 
 
-def read_image(path: str) -> np.ndarray:
-    """Pixels of a photograph, BGR, 8 bit, as it lies when the detector sees it."""
-    import cv2
-
-    pixels = cv2.imread(path)
-    if pixels is None:
-        raise UnusableError(f'{path} cannot be read any more')
-    return pixels
-
-
-def hash_of(path: str) -> int:
-    """Tells photographs of the same name apart."""
-    import zlib
-
-    return zlib.crc32(path.encode())
+def inlined(jpeg: bytes) -> str:
+    """A picture as an address that needs no file."""
+    return f'data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}'
 
 
 def shrink(pixels: np.ndarray, longest: int) -> np.ndarray:
@@ -118,26 +104,28 @@ class Cell(NamedTuple):
     """A photograph on a contact sheet.
 
     Args:
-        path (str): Its file.
+        info (dict): What the pipeline takes.
         text (str): What stands above it.
         seen (np.ndarray, optional): A box that the detector found, (4,).
         strange (np.ndarray, optional): A box of what other photographs do not show.
     """
 
-    path: str
+    info: dict
     text: str
     seen: np.ndarray | None = None
     strange: np.ndarray | None = None
 
 
-def contact_sheet(cells: Sequence[Cell], path: Path) -> None:
+def contact_sheet(
+    cells: Sequence[Cell], read: Callable[[dict], np.ndarray], path: Path
+) -> None:
     """Draw many photographs on one sheet, numbered as the lines of a list."""
     import cv2
 
     rows = math.ceil(len(cells) / COLUMNS)
     sheet = np.full((rows * (CELL + 30), COLUMNS * (CELL + 10), 3), 255, np.uint8)
     for number, cell in enumerate(cells):
-        pixels = read_image(cell.path)
+        pixels = read(cell.info)
         small = shrink(pixels, CELL)
         scale = small.shape[1] / pixels.shape[1]
         for box, colour in ((cell.seen, RED), (cell.strange, BLUE)):
@@ -181,8 +169,10 @@ def draw_curve(
             overkill, escape = curve.rates()
             x = np.append(overkill.clip(least), 1.0)
             y = np.append(escape, escape[-1])
+            # Fewer good parts stopped are not provable: a band would promise it.
+            proved = rates[rates >= smallest_provable(int(curve.normals.sum()))]
             axis.fill_between(
-                rates, *band(curve, rates), color=colour, alpha=0.16, lw=0
+                proved, *band(curve, proved), color=colour, alpha=0.16, lw=0
             )
             axis.step(x, y, where='post', color=colour, lw=2, label=name)
             point = points[name]

@@ -30,6 +30,7 @@ class Review(NamedTuple):
         point (Point): The one that is looked at.
         points (dict[float, Point]): The lowest that keeps each overkill rate.
         verdicts (list[Verdict]): What was required.
+        caveats (list[str]): What the figures do not say.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Review(NamedTuple):
     point: Point
     points: dict[float, Point]
     verdicts: list[Verdict]
+    caveats: list[str]
 
     @property
     def images(self) -> list:
@@ -93,7 +95,7 @@ def make_review(
     if threshold is not None:
         point = operating.at_threshold(curve, threshold)
     points = {rate: operating.at_overkill(curve, rate) for rate in operating.RATES}
-    return Review(name, split, photographs, found, curve, point, points, [])
+    return Review(name, split, photographs, found, curve, point, points, [], [])
 
 
 def compare(review: Review, other: Review) -> Against:
@@ -126,10 +128,37 @@ def as_dict(review: Review, against: Against | None = None) -> dict:
     """A review for JSON: figures and file names, no pictures."""
     images, found, point = review.images, review.found, review.point
     paths = [image.path for image in images]
-    photographs = review.photographs
     content: dict[str, Any] = dict(
         detector=review.name,
         images=review.split,
+        missed=[paths[n] for n in findings.misses(images, found, point.threshold)],
+        false_alarms=[
+            paths[n] for n in findings.false_alarms(images, found, point.threshold)
+        ],
+        labels_to_check=[
+            dict(image=paths[one.number], score=one.score, why=one.why)
+            for one in findings.label_suspects(
+                images, found, point.threshold, review.photographs.classes
+            )
+        ],
+    )
+    if review.split != 'train':  # where no rate holds for anything else
+        content.update(rates_as_dict(review))
+    if against:
+        content['against'] = dict(
+            detector=against.review.name,
+            operating_point=point_as_dict(against.review.point),
+            differences=[one._asdict() for one in against.differences],
+            only_first=[paths[n] for n in against.only_first],
+            only_second=[paths[n] for n in against.only_second],
+        )
+    return content
+
+
+def rates_as_dict(review: Review) -> dict:
+    """What a review says of new parts, for JSON."""
+    photographs, point = review.photographs, review.point
+    return dict(
         operating_point=point_as_dict(point),
         thresholds=[
             dict(overkill_at_most=rate, **point_as_dict(one))
@@ -142,37 +171,19 @@ def as_dict(review: Review, against: Against | None = None) -> dict:
         classes=[
             row._asdict()
             for row in findings.class_rows(
-                images,
-                found,
+                review.images,
+                review.found,
                 point.threshold,
                 photographs.classes,
                 photographs.defect_labels,
-            )
-        ],
-        missed=[paths[n] for n in findings.misses(images, found, point.threshold)],
-        false_alarms=[
-            paths[n] for n in findings.false_alarms(images, found, point.threshold)
-        ],
-        labels_to_check=[
-            dict(image=paths[one.number], score=one.score, why=one.why)
-            for one in findings.label_suspects(
-                images, found, point.threshold, photographs.classes
             )
         ],
         requirements=[
             dict(requirement=one.requirement.text, met=one.met, said=str(one))
             for one in review.verdicts
         ],
+        caveats=review.caveats,
     )
-    if against:
-        content['against'] = dict(
-            detector=against.review.name,
-            operating_point=point_as_dict(against.review.point),
-            differences=[one._asdict() for one in against.differences],
-            only_first=[paths[n] for n in against.only_first],
-            only_second=[paths[n] for n in against.only_second],
-        )
-    return content
 
 
 def write_thresholds(folder: Path, review: Review) -> None:

@@ -29,6 +29,7 @@ from mmdefect.review.scores import batch_size, loader, stamp
 STRIDE = 16  # pixels of the network's input from patch to patch, where it has such
 GRID = 20  # patches of a side at most
 BANK, OF_EACH = 1000, 100  # photographs that others are compared with, their patches
+MEMORY = 2**30  # bytes of features that are kept
 # The part may have been photographed twice, or one kind of defect left out twice: what
 # counts is how alike the second most alike photograph is.
 NEAREST = 2
@@ -105,19 +106,27 @@ def _compared(
     draw = np.random.default_rng(0)
     chosen = draw.choice(normal, min(BANK, len(normal)), replace=False).tolist()
     place = {n: number for number, n in enumerate(chosen)}
-    patches = _patches(model, cfg, photographs, chosen)
-    bank = torch.cat(
-        [
-            one.features[np.resize(draw.permutation(len(one.features)), OF_EACH)]
-            for one in track(patches, 'what is normal', len(chosen))
-        ]
+    # Features are the dear part, so those are kept that memory has room for.
+    kept: dict[int, Patches] = {}
+    bank = []
+    room = MEMORY
+    seen = track(
+        _patches(model, cfg, photographs, chosen), 'what is normal', len(chosen)
     )
-    squares = bank.square().sum(1)
+    for n, one in zip(chosen, seen):
+        features = one.features
+        bank.append(features[np.resize(draw.permutation(len(features)), OF_EACH)])
+        room -= features.numel() * features.element_size()
+        if room >= 0:
+            kept[n] = one
+    whole_bank = torch.cat(bank)
+    squares = whole_bank.square().sum(1)
+    left = _patches(model, cfg, photographs, [n for n in normal if n not in kept])
     found = []
-    patches = _patches(model, cfg, photographs, normal)
-    for n, one in zip(normal, track(patches, 'what is unlike it', len(normal))):
+    for n in track(normal, 'what is unlike it', len(normal)):
+        one = kept.pop(n, None) or next(left)
         # |f - b|², less the |f|² that all have in common
-        distances = torch.addmm(squares, one.features, bank.T, alpha=-2)
+        distances = torch.addmm(squares, one.features, whole_bank.T, alpha=-2)
         nearest = distances.view(len(distances), len(chosen), OF_EACH).amin(2)
         if n in place:
             nearest[:, place[n]] = math.inf  # itself

@@ -12,6 +12,7 @@ import torch
 from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmengine.config import ConfigDict
 
+from mmdefect.review import unlikeness as module
 from mmdefect.review.photographs import Photographs, photograph
 from mmdefect.review.unlikeness import unlikeness
 
@@ -73,6 +74,24 @@ def test_what_no_other_normal_photograph_shows_is_told_with_its_place(taken, tmp
     assert (right - left, bottom - top) == (32, 32)
     assert abs(left - 2 * SPOT[0]) <= 32
     assert abs(top - 2 * SPOT[1]) <= 32
+
+
+def test_features_are_made_once_and_again_only_where_memory_is_short(
+    taken, tmp_path, monkeypatch
+):
+    seen, backbone = [], Detector.backbone
+    monkeypatch.setattr(
+        Detector, 'backbone', lambda self, x: seen.append(len(x)) or backbone(self, x)
+    )
+    kept = unlikeness(Detector, CFG, taken, tmp_path / 'kept.json')
+    assert sum(seen) == 11
+    monkeypatch.setattr(module, 'MEMORY', 5_000)
+    seen.clear()
+    again = unlikeness(Detector, CFG, taken, tmp_path / 'again.json')
+    assert 11 < sum(seen) < 22
+    assert again.keys() == kept.keys()
+    for n, one in kept.items():
+        assert again[n].distance == pytest.approx(one.distance, rel=1e-4)
 
 
 def test_a_defect_that_was_left_out_twice_hides_neither_photograph(taken, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmdefect.review.page import interval, percent
+from mmdefect.review.writing import interval, percent
 
 
 @pytest.mark.parametrize(

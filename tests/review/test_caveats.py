@@ -1,0 +1,53 @@
+"""What the figures of a review do not say stands beside them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mmengine.config import ConfigDict
+
+from mmdefect.review.caveats import same_images, unproved, validations
+from mmdefect.review.operating import bound_of_the_best, interval
+
+
+def test_250_normal_images_are_pointed_to_two_percent():
+    (said,) = unproved(0.01, 250)
+    assert '250 normal images cannot prove that only 1 %' in said
+    assert 'The first step that they can prove is 2 %; 1 % needs 299 images' in said
+    assert unproved(0.02, 250) == []
+    (said,) = unproved(0.01, 20)
+    assert 'They prove no step of the table' in said
+
+
+@pytest.mark.parametrize('checkpoints', [12, 30])
+def test_the_bound_of_a_chosen_checkpoint_holds_on_new_parts(checkpoints):
+    # All are as good; what tells them apart on 30 defect images is chance.
+    rng = np.random.default_rng(0)
+    rate, defects, rounds = 0.2, 30, 4000
+    best = rng.binomial(defects, rate, (rounds, checkpoints)).min(1)
+    missed, times = np.unique(best, return_counts=True)
+    naive = [interval(int(n), defects)[1] < rate for n in missed]
+    honest = [bound_of_the_best(int(n), defects, checkpoints) < rate for n in missed]
+    assert times @ naive / rounds > 0.05
+    assert times @ honest / rounds <= 0.025
+
+
+@pytest.mark.parametrize(
+    ('settings', 'number'),
+    [
+        (dict(max_epochs=12), 12),
+        (dict(max_epochs=12, val_begin=3, val_interval=2), 5),
+        (dict(max_iters=3000, val_interval=500), 6),
+        (dict(), 0),
+    ],
+)
+def test_as_many_checkpoints_are_counted_as_were_validated(settings, number):
+    assert validations(settings) == number
+
+
+def test_a_test_set_that_is_the_validation_set_chose_the_checkpoint_too():
+    one, other = dict(dataset=dict(ann_file='a')), dict(dataset=dict(ann_file='b'))
+    cfg = ConfigDict(val_dataloader=one, test_dataloader=one)
+    assert same_images(cfg, 'val')
+    assert same_images(cfg, 'test')
+    assert not same_images(ConfigDict(cfg, test_dataloader=other), 'test')
