@@ -14,7 +14,7 @@ from mmdefect.analysis.errors import UnusableError
 Curves = Dict[str, List[Tuple[int, float]]]
 
 LOGS = '*/vis_data/scalars.json'  # in folders named by the time of their start
-EPOCH = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*\d+/(\d+)\]')
+EPOCH_LINE = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*\d+/(\d+)\]')
 NO_FIGURES = ('step', 'epoch', 'iter', 'time', 'data_time', 'memory')
 
 
@@ -103,7 +103,7 @@ def epoch_ends(work_dir: Path) -> dict[int, int]:
     """The last iteration of each epoch, from the text logs; none without epochs."""
     lengths: dict[int, int] = {}
     for path in sorted(work_dir.glob('*/*.log')):
-        for epoch, length in EPOCH.findall(path.read_text('utf-8', 'replace')):
+        for epoch, length in EPOCH_LINE.findall(path.read_text('utf-8', 'replace')):
             lengths[int(epoch)] = int(length)
     ends, length, end = {}, 0, 0
     for epoch in range(1, max(lengths, default=0) + 1):

@@ -18,7 +18,7 @@ def plotting() -> Any:
     return pyplot
 
 
-def plain(axis: Any) -> None:
+def plain_axis(axis: Any) -> None:
     """Draw a pale grid, behind what is drawn, and no frame above and on the right."""
     axis.grid(color='0.9', linewidth=0.8)
     axis.set_axisbelow(True)

@@ -14,10 +14,10 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
+from mmdefect.analysis.colours import COLOURS
 from mmdefect.analysis.files import whole
 from mmdefect.commands.command_line import Parser, add_cfg_options, progress
 from mmdefect.commands.drawing import (
-    COLOURS,
     add_box,
     file_title,
     pool_title,

@@ -12,7 +12,7 @@ from typing import Any, Iterable, Iterator, TypeVar
 
 from mmdefect.commands.screen import screen
 
-T = TypeVar('T')
+Item = TypeVar('Item')
 
 PAUSE = 10  # seconds between two lines about progress
 
@@ -58,8 +58,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def progress(
-    items: Iterable[T], description: str, total: int | None = None
-) -> Iterator[T]:
+    items: Iterable[Item], description: str, total: int | None = None
+) -> Iterator[Item]:
     """Go through items, and show how far it is."""
     from rich.progress import Progress
 

@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Sequence
 
 from mmdefect.commands.command_line import Parser, add_cfg_options, percent
 from mmdefect.commands.screen import screen, table
-from mmdefect.comparison import MAIN, OURS, PLAIN, name_of, quota_of
+from mmdefect.comparison import MAIN, PLAIN, WITH_QUOTA, name_of, quota_of
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -147,8 +147,8 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         if not 0 < share <= 1:
             parser.error(f'--defects {share}: expected shares above 0, up to 1')
     for name in args.samplers:
-        if name not in PLAIN + OURS and quota_of(name) is None:
-            known = ', '.join((*PLAIN, *OURS))
+        if name not in PLAIN + WITH_QUOTA and quota_of(name) is None:
+            known = ', '.join((*PLAIN, *WITH_QUOTA))
             parser.error(
                 f'--samplers {name}: expected some of {known}, quota=K, or as in '
                 'quota=2,pasted=2'
@@ -254,25 +254,25 @@ def told(one: dict) -> str:
     return f'{one["mean"]:.3f}' + ('' if one['std'] is None else f' ±{one["std"]:.3f}')
 
 
-def report(runs: list[Training], told: dict, args: argparse.Namespace) -> None:
+def show_report(runs: list[Training], told: dict, args: argparse.Namespace) -> None:
     """Print the tables, and write ``results.json`` and ``curves.png``."""
+    from mmdefect.analysis.files import write_text
     from mmdefect.comparison import learning
-    from mmdefect.comparison.curves import draw
+    from mmdefect.comparison.curves import draw_comparison
     from mmdefect.comparison.results import (
+        by_metric,
         check_fairness,
         collect,
         metrics_to_show,
-        summarize,
     )
-    from mmdefect.comparison.training import write
 
     entries = collect(runs)
-    summary = summarize(entries)
+    summary = by_metric(entries)
     different = check_fairness(entries)
     content = dict(
         told, runs=entries, summary=summary, differences_between_runs=different
     )
-    write(Path(args.work_dir, 'results.json'), json.dumps(content, indent=1))
+    write_text(Path(args.work_dir, 'results.json'), json.dumps(content, indent=1))
     console = screen()
     if not summary:
         console.print('No run is finished.')
@@ -286,7 +286,7 @@ def report(runs: list[Training], told: dict, args: argparse.Namespace) -> None:
     lacking = [name for name in MAIN if name not in summary]
     if lacking and not args.metrics:
         console.print(f'Not shown, for no validation told it: {", ".join(lacking)}.')
-    draw(entries, summary, metrics, Path(args.work_dir, 'curves.png'))
+    draw_comparison(entries, summary, metrics, Path(args.work_dir, 'curves.png'))
     console.print(
         f'{len(entries)} of {len(runs)} runs are finished. '
         + (
@@ -298,7 +298,7 @@ def report(runs: list[Training], told: dict, args: argparse.Namespace) -> None:
     written = ['results.json', 'curves.png']
     if args.defects != [1.0]:
         path = Path(args.work_dir, 'learning.png')
-        console.print(learning.report(entries, told['without_training'], path))
+        console.print(learning.report_learning(entries, told['without_training'], path))
         written.append(path.name)
     console.print(
         'Written: ' + ', '.join(f'{args.work_dir}/{name}' for name in written)
@@ -351,7 +351,9 @@ def prepare(args: argparse.Namespace) -> tuple[dict[str, Config], dict, dict]:
     return configs, facts, figures
 
 
-def describe(cfg: Config, facts: dict, figures: dict, args: argparse.Namespace) -> dict:
+def record_of(
+    cfg: Config, facts: dict, figures: dict, args: argparse.Namespace
+) -> dict:
     """Settings and versions, for ``results.json``."""
     import mmcv
     import mmdet
@@ -373,7 +375,9 @@ def describe(cfg: Config, facts: dict, figures: dict, args: argparse.Namespace) 
     )
 
 
-def train(runs: list[Training], args: argparse.Namespace, console: Console) -> bool:
+def train_with_progress(
+    runs: list[Training], args: argparse.Namespace, console: Console
+) -> bool:
     """Train what is not finished, with progress; returns whether all went well."""
     from rich.progress import (
         BarColumn,
@@ -427,9 +431,9 @@ def run(args: argparse.Namespace) -> int:
             return 0
         runs = write_configs(configs, args.work_dir, args.seeds)
         first = next(iter(configs.values()))
-        told = describe(first, facts, figures, args)
-        well = args.report_only or train(runs, args, screen(stderr=True))
-        report(runs, told, args)
+        told = record_of(first, facts, figures, args)
+        well = args.report_only or train_with_progress(runs, args, screen(stderr=True))
+        show_report(runs, told, args)
     except KeyboardInterrupt:
         print('interrupted: the same command goes on', file=sys.stderr)
         return 130

@@ -10,9 +10,6 @@ if TYPE_CHECKING:
 
 NORMAL = '#d9d9d9'
 
-
-COLOURS = ('#d55e00', '#0072b2', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#444444')
-
 PAD, GAP = 0.8, 1.6  # points around the name of a box, and between two
 
 

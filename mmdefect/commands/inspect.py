@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Sequence
 
 from mmdefect.commands.command_line import Parser, add_cfg_options, percent
-from mmdefect.commands.plan_picture import draw
+from mmdefect.commands.plan_picture import draw_plan
 from mmdefect.commands.screen import screen, table
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ def run(args: argparse.Namespace) -> int:
     with screen(stderr=True).status('reading the annotations'):
         found = inspect(args.config, args.cfg_options)
     if args.save:
-        draw(found, args.save)
+        draw_plan(found, args.save)
     if args.json:
         print(as_json(found))
     else:

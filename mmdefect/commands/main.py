@@ -104,10 +104,10 @@ def _main(argv: Sequence[str]) -> int:
         hint = f'did you mean {near[0]}?' if near else 'mmdefect --help lists them'
         return _wrong_use('mmdefect', f'there is no command {name}; {hint}')
     quiet_interruptions()
-    return run(name, rest)
+    return run_command(name, rest)
 
 
-def run(name: str, argv: Sequence[str]) -> int:
+def run_command(name: str, argv: Sequence[str]) -> int:
     """Run one command."""
     prog = f'mmdefect {name}'
     lacking = [need for need in COMMANDS[name].needs if find_spec(need) is None]

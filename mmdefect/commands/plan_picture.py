@@ -7,9 +7,10 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdefect.analysis.pictures import plain, plotting, write_figure
+from mmdefect.analysis.colours import COLOURS
+from mmdefect.analysis.pictures import plain_axis, plotting, write_figure
 from mmdefect.commands.command_line import percent
-from mmdefect.commands.drawing import COLOURS, NORMAL, pool_title
+from mmdefect.commands.drawing import NORMAL, pool_title
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,7 @@ ROWS = 24  # batches that are drawn
 BEYOND = 10  # the panel of draws reaches to so many times what is too often
 
 
-def draw(found: Inspection, path: Path) -> None:
+def draw_plan(found: Inspection, path: Path) -> None:
     """Draw the plan."""
     import numpy as np
     from matplotlib.patches import Patch
@@ -65,7 +66,7 @@ def draw(found: Inspection, path: Path) -> None:
     ):
         axis = figure.add_subplot(grid[row, 2])
         axis.set_title(title, fontsize=11, loc='left')
-        draw_curve(axis, values, found, limit)
+        draw_over_quota(axis, values, found, limit)
     total, defects = found.images['all'], found.images['defect']
     figure.suptitle(
         f'{total:,} images, {defects:,} with a defect '
@@ -107,7 +108,9 @@ def draw_batches(
     axis.spines[:].set_visible(False)
 
 
-def draw_curve(axis: Any, values: list, found: Inspection, limit: int | None) -> None:
+def draw_over_quota(
+    axis: Any, values: list, found: Inspection, limit: int | None
+) -> None:
     """Draw a figure over the quota."""
     import numpy as np
     from matplotlib.ticker import FuncFormatter, LogLocator
@@ -147,7 +150,7 @@ def draw_curve(axis: Any, values: list, found: Inspection, limit: int | None) ->
     axis.set_xlabel(f'quota: defect images in {len(values) + 1}')
     below = dict(loc='upper left', bbox_to_anchor=(0, -0.24))
     axis.legend(**below, fontsize=9, frameon=False)
-    plain(axis)
+    plain_axis(axis)
 
 
 def mark_beyond(axis: Any, quota: int, value: float) -> None:

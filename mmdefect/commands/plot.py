@@ -20,7 +20,7 @@ from typing import Any, Iterable, NamedTuple, Sequence
 from mmdefect.analysis.colours import COLOURS, DASHES, colours_of
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.logs import Curves, read_curves
-from mmdefect.analysis.pictures import plain, plotting, write_figure
+from mmdefect.analysis.pictures import plain_axis, plotting, write_figure
 from mmdefect.commands.command_line import Parser
 
 
@@ -118,7 +118,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def find(curves: Curves, panel: Panel) -> str | None:
+def scalar_of(curves: Curves, panel: Panel) -> str | None:
     """Name of the scalar that a panel shows of a run."""
     for pattern in panel.patterns:
         for name in curves:
@@ -129,7 +129,7 @@ def find(curves: Curves, panel: Panel) -> str | None:
 
 def constant(runs: Iterable[Curves], panel: Panel) -> float | None:
     """The one value that a panel would show of all runs, where it never changes."""
-    found = [run[name] for run in runs for name in [find(run, panel)] if name]
+    found = [run[name] for run in runs for name in [scalar_of(run, panel)] if name]
     values = {value for curve in found for _, value in curve}
     long_enough = all(len(curve) > 1 for curve in found)
     return values.pop() if len(values) == 1 and long_enough else None
@@ -141,7 +141,7 @@ def means(values: list, count: int) -> list:
     return [sum(window) / len(window) for window in windows]
 
 
-def draw(
+def draw_logs(
     runs: dict[str, Curves], panels: Sequence[Panel], smooth: int, out: Path
 ) -> None:
     """Draw the runs."""
@@ -163,7 +163,7 @@ def draw(
         axis.remove()
     tops = find_tops(runs.values(), panels)
     for axis, panel in zip(axes.ravel(), panels):
-        shown = [find(run, panel) for run in runs.values()]
+        shown = [scalar_of(run, panel) for run in runs.values()]
         for number, run in enumerate(runs.values()):
             name = shown[number]
             if name is None:
@@ -195,7 +195,7 @@ def draw(
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.tick_params(labelsize=8, labelbottom=True)
         axis.set_xlim(left=0)
-        plain(axis)
+        plain_axis(axis)
         if panel.chance is not None:
             axis.axhline(panel.chance, color='0.5', linewidth=1, linestyle='dotted')
             place = dict(xy=(1, panel.chance), xycoords=('axes fraction', 'data'))
@@ -223,7 +223,7 @@ def find_tops(runs: Iterable[Curves], panels: Sequence[Panel]) -> dict[str, floa
     """Where the axis of each scale ends."""
     tops: dict[str, float] = {}
     for panel in panels:
-        names = [(run, find(run, panel)) for run in runs if panel.scale]
+        names = [(run, scalar_of(run, panel)) for run in runs if panel.scale]
         values = [value for run, name in names if name for _, value in run[name]]
         high = max([tops.get(panel.scale, 0), *values])
         if panel.scale:
@@ -250,10 +250,10 @@ def run(args: argparse.Namespace) -> int:
     }
     if not args.out.parent.is_dir():
         raise UnusableError(f'--out {args.out}: there is no {args.out.parent}')
-    logged = [p for p in PANELS if any(find(run, p) for run in runs.values())]
+    logged = [p for p in PANELS if any(scalar_of(run, p) for run in runs.values())]
     same = {p: constant(runs.values(), p) for p in logged}
     panels = [p for p in logged if same[p] is None] or logged
-    draw(runs, panels, args.smooth, args.out)
+    draw_logs(runs, panels, args.smooth, args.out)
     print(f'{args.out}: {", ".join(panel.title for panel in panels)}')
     for panel in logged:
         if panel not in panels:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mmdefect.review.finished import Finished
     from mmdefect.review.photographs import Photograph
 
-COLUMNS = 6
+PER_ROW = 6
 NAMED = 4  # detections of an image that have their names and scores beside them
 
 
@@ -80,14 +80,14 @@ def run(args: argparse.Namespace) -> int:
         difference,
         figures_of,
         first_validation,
-        look_at,
+        look_at_runs,
         titles_of,
     )
 
     if args.work_dir.is_dir() and not args.out.parent.is_dir():
         raise UnusableError(f'--out {args.out}: there is no {args.out.parent}')
     work_dirs = [path for path in (args.against, args.work_dir) if path]
-    seen = look_at(work_dirs, progress)
+    seen = look_at_runs(work_dirs, progress)
     runs = [one.run for one in seen]
     titles = titles_of([one.cfg for one in seen], runs)
     draw_runs(seen, titles if args.against else [''], args.num, args.score, args.out)
@@ -117,10 +117,10 @@ def draw_runs(
     defect = defect[: max(num * 2 // 3, num - len(normal))]
     chosen = defect + normal[: num - len(defect)]
 
-    columns = COLUMNS // len(seen)
+    columns = PER_ROW // len(seen)
     rows = -(-len(chosen) // columns)
     figure = plotting().figure(
-        figsize=(2.2 * COLUMNS, 2.4 * rows + 0.7), layout='constrained'
+        figsize=(2.2 * PER_ROW, 2.4 * rows + 0.7), layout='constrained'
     )
     panels = figure.subfigures(1, len(seen), squeeze=False, wspace=0.04)[0]
     for panel, one, name in zip(panels, seen, titles):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 PLAIN = ('stock', 'class_balanced', 'class_aware', 'weighted')
-OURS = ('quota', 'quota_unpreserved', 'quota_schedule')
+WITH_QUOTA = ('quota', 'quota_unpreserved', 'quota_schedule')
 # What is shown where nothing else is asked for.
 MAIN = ('defect/auroc', 'defect/escape_at_5', 'coco/bbox_mAP_50')
 

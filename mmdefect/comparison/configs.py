@@ -126,7 +126,7 @@ def use_sampler(cfg: Config, name: str, facts: dict, schedule: Any = None) -> Co
         loader.sampler = dict(type='EndlessSampler', sampler=inner)
         loader.batch_sampler = None
         if name == 'class_balanced':
-            loader.dataset = class_balanced(loader.dataset, facts['oversample_thr'])
+            loader.dataset = oversampled(loader.dataset, facts['oversample_thr'])
         return cfg
     loader.batch_sampler.infinite = True
     quota = quota_of(name)
@@ -154,10 +154,10 @@ def unpreserved(dataset: Any) -> Any:
     return dataset.dataset if kind(dataset) == 'DefectPreservingDataset' else dataset
 
 
-def class_balanced(dataset: Any, threshold: float) -> dict:
+def oversampled(dataset: Any, threshold: float) -> dict:
     """The dataset's config, oversampled below Mosaic, as MMDetection does."""
     if 'dataset' in dataset:  # a wrapper, such as RepeatDataset, knows no labels
-        return dict(dataset, dataset=class_balanced(dataset['dataset'], threshold))
+        return dict(dataset, dataset=oversampled(dataset['dataset'], threshold))
     return dict(
         type='ClassBalancedDataset', oversample_thr=threshold, dataset=dict(dataset)
     )
@@ -172,7 +172,7 @@ def one_pass(plan: Any) -> int:
 
 def look_at(cfg: Config) -> dict:
     """The quota's share of defect images, and the threshold that comes nearest."""
-    loader = build_loader(cfg.train_dataloader, seed=0)
+    loader = loader_to_draw_from(cfg.train_dataloader, seed=0)
     sampler, plan = loader.batch_sampler.sampler, loader.batch_sampler.plan
     defects, size = sampler.pools['defect'], len(loader.dataset)
     share = 0.0
@@ -207,7 +207,7 @@ def look_at(cfg: Config) -> dict:
     )
 
 
-def build_loader(loader: Any, seed: int) -> Any:
+def loader_to_draw_from(loader: Any, seed: int) -> Any:
     """The dataloader as a Runner builds it, without workers."""
     loader = dict(deepcopy(loader), num_workers=0, persistent_workers=False)
     loader.pop('prefetch_factor', None)

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from mmdefect.analysis.colours import DASHES, colours_of
-from mmdefect.analysis.pictures import plain, plotting, write_figure
+from mmdefect.analysis.pictures import plain_axis, plotting, write_figure
 from mmdefect.comparison.results import lower_is_better, values
 
 
-def draw(entries: list[dict], summary: dict, metrics: list[str], path: Path) -> None:
+def draw_comparison(
+    entries: list[dict], summary: dict, metrics: list[str], path: Path
+) -> None:
     """Draw the curves: mean of the seeds, and a band from the least to the most."""
     names = list(dict.fromkeys(entry['sampler'] for entry in entries))
     colours = colours_of(names)
@@ -41,7 +43,7 @@ def draw(entries: list[dict], summary: dict, metrics: list[str], path: Path) -> 
         axis.set_title(f'{metric} ({better} is better)', fontsize=11)
         axis.set_xlabel('iteration')
         axis.xaxis.get_major_locator().set_params(integer=True)
-        plain(axis)
+        plain_axis(axis)
     handles, labels = axes[0][0].get_legend_handles_labels()
     rows_of_legend = -(-len(labels) // (2 * len(metrics) + 1))
     columns = -(-len(labels) // rows_of_legend)

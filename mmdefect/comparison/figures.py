@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from mmengine.config import Config
 
-from mmdefect.comparison.configs import build_loader, kind
+from mmdefect.comparison.configs import kind, loader_to_draw_from
 from mmdefect.hooks.schedule import QuotaScheduleHook
 from mmdefect.pools.forms import shows_defect
 from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
@@ -15,7 +15,7 @@ def draw_figures(
     cfg: Config, pools: dict, batches: int, one_pass: int, together: int
 ) -> dict:
     """Count what a sampler draws, without loading an image."""
-    loader = build_loader(cfg.train_dataloader, seed=0)
+    loader = loader_to_draw_from(cfg.train_dataloader, seed=0)
     batch_sampler = loader.batch_sampler
     for hook in cfg.custom_hooks:
         if kind(hook) == 'QuotaScheduleHook':

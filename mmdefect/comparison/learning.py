@@ -15,12 +15,12 @@ import numpy as np
 
 from mmdefect.analysis.colours import colours_of
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.analysis.pictures import plain, plotting, write_figure
+from mmdefect.analysis.pictures import plain_axis, plotting, write_figure
 from mmdefect.comparison import split_name
 from mmdefect.comparison.results import values
 
 METRIC = 'defect/escape_at_5'
-CONFIDENCE = 0.95
+LEVEL = 0.95
 
 
 class Fit(NamedTuple):
@@ -36,7 +36,7 @@ class Fit(NamedTuple):
     doubled: tuple[float, float, float]
 
 
-class Row(NamedTuple):
+class Trial(NamedTuple):
     """A run of the learning curve.
 
     Args:
@@ -50,27 +50,29 @@ class Row(NamedTuple):
     rate: float
 
 
-def report(entries: Sequence[dict], figures: dict[str, dict], path: Path) -> str:
+def report_learning(
+    entries: Sequence[dict], figures: dict[str, dict], path: Path
+) -> str:
     """Draw the learning curve, and say what it says."""
     rows = rows_of(entries, {name: figures[name]['defect_images'] for name in figures})
-    draw(rows, path)
-    return '\n'.join(tell(rows))
+    draw_learning(rows, path)
+    return '\n'.join(sentences_of(rows))
 
 
-def rows_of(entries: Sequence[dict], images: dict[str, int]) -> list[Row]:
+def rows_of(entries: Sequence[dict], images: dict[str, int]) -> list[Trial]:
     """The runs of a learning curve."""
     rows = []
     for entry in entries:
         curve = values(entry, METRIC)
         if curve:
             name = entry['sampler']
-            rows.append(Row(split_name(name)[0], images[name], curve[-1][1]))
+            rows.append(Trial(split_name(name)[0], images[name], curve[-1][1]))
     if not rows:
         raise UnusableError(f'no run told {METRIC}, which the learning curve shows')
     return rows
 
 
-def fit(rows: Sequence[Row]) -> Fit | None:
+def fit(rows: Sequence[Trial]) -> Fit | None:
     """Draw a power law through runs of one sampler."""
     from scipy.stats import t
 
@@ -83,7 +85,7 @@ def fit(rows: Sequence[Row]) -> Fit | None:
     slope = (centred * y).sum() / (centred**2).sum()
     left = y - y.mean() - slope * centred
     variance = (left**2).sum() / (len(rows) - 2)
-    wide = t.ppf((1 + CONFIDENCE) / 2, len(rows) - 2)
+    wide = t.ppf((1 + LEVEL) / 2, len(rows) - 2)
     of_slope = wide * np.sqrt(variance / (centred**2).sum())
     far = numbers.max() + 1 - numbers.mean()
     of_far = wide * np.sqrt(variance * (1 / len(rows) + far**2 / (centred**2).sum()))
@@ -99,12 +101,12 @@ def _powers(middle: float, margin: float) -> tuple[float, float, float]:
     return float(2.0**middle), float(low), float(high)
 
 
-def mean_rate(rows: Sequence[Row], images: int) -> float:
+def mean_rate(rows: Sequence[Trial], images: int) -> float:
     """The mean rate of the runs with a number of defect images."""
     return float(np.mean([row.rate for row in rows if row.images == images]))
 
 
-def tell(rows: Sequence[Row]) -> list[str]:
+def sentences_of(rows: Sequence[Trial]) -> list[str]:
     """What the learning curve says."""
     said = []
     for sampler in dict.fromkeys(row.sampler for row in rows):
@@ -135,7 +137,7 @@ def tell(rows: Sequence[Row]) -> list[str]:
     return said
 
 
-def draw(rows: Sequence[Row], path: Path) -> None:
+def draw_learning(rows: Sequence[Trial], path: Path) -> None:
     """Draw the rate against the number of defect images."""
     from matplotlib.ticker import NullFormatter, ScalarFormatter
 
@@ -164,6 +166,6 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     axis.set_ylim(bottom=0)
     axis.set_xlabel('defect images trained on (dotted: extrapolated)')
     axis.set_ylabel(METRIC)
-    plain(axis)
+    plain_axis(axis)
     axis.legend(frameon=False)
     write_figure(figure, path, dpi=130)

@@ -38,7 +38,7 @@ def values(entry: dict, metric: str) -> list[tuple[int, float]]:
     return [(number, value) for number, value in pairs if value is not None]
 
 
-def summarize(entries: list[dict]) -> dict:
+def by_metric(entries: list[dict]) -> dict:
     """By metric and sampler: last and best values, over the seeds."""
     lines = [line for entry in entries for line in entry['curve']]
     metrics = sorted({key for line in lines for key in line['metrics']})
@@ -51,14 +51,14 @@ def summarize(entries: list[dict]) -> dict:
             if curves:
                 best = [pick(curve, key=lambda pair: pair[1]) for curve in curves]
                 summary.setdefault(metric, {})[name] = dict(
-                    last=spread([curve[-1][1] for curve in curves]),
-                    best=spread([value for _, value in best]),
+                    last=mean_and_deviation([curve[-1][1] for curve in curves]),
+                    best=mean_and_deviation([value for _, value in best]),
                     best_at=float(np.median([number for number, _ in best])),
                 )
     return summary
 
 
-def spread(numbers: list[float]) -> dict:
+def mean_and_deviation(numbers: list[float]) -> dict:
     """Mean, standard deviation (of a sample) and count."""
     deviation = float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None
     return dict(mean=float(np.mean(numbers)), std=deviation, runs=len(numbers))

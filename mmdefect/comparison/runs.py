@@ -13,10 +13,10 @@ import torch
 from mmengine.config import Config
 
 from mmdefect.analysis.errors import UnusableError
+from mmdefect.analysis.files import write_text
 from mmdefect.analysis.logs import read_log
 from mmdefect.comparison import training
 from mmdefect.comparison.fewer import set_seed
-from mmdefect.comparison.training import write
 
 
 class Training(NamedTuple):
@@ -68,7 +68,7 @@ def write_configs(
             )
     for run, text in zip(runs, texts):
         run.folder.mkdir(parents=True, exist_ok=True)
-        write(run.config, text)
+        write_text(run.config, text)
     return runs
 
 

@@ -14,6 +14,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from mmdefect.analysis.config import unformatted
+from mmdefect.analysis.files import write_text
 from mmdefect.analysis.logs import read_log
 from mmdefect.analysis.run import last_checkpoint
 
@@ -75,18 +76,11 @@ def train(config: str) -> None:
         runner = Runner.from_cfg(cfg)
         runner.train()
     facts = {name: runner.message_hub.get_info(name) for name in FACTS}
-    write(folder / 'result.json', json.dumps(facts))
+    write_text(folder / 'result.json', json.dumps(facts))
     last = last_checkpoint(folder)
     for path in folder.glob('iter_*.pth'):
         if path != last:
             path.unlink()
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file wholly or not at all."""
-    part = path.with_name(path.name + '.part')
-    part.write_text(text, encoding='utf-8')
-    part.replace(path)
 
 
 if __name__ == '__main__':

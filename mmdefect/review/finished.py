@@ -31,7 +31,7 @@ class Finished(NamedTuple):
     found: list[Found]
 
 
-def look_at(work_dirs: Sequence[Path], track: Track = untracked) -> list[Finished]:
+def look_at_runs(work_dirs: Sequence[Path], track: Track = untracked) -> list[Finished]:
     """Let the detector of each run look at the validation images, the same for all."""
     runs = [find_run(work_dir) for work_dir in work_dirs]
     detectors = [Detector(run.config, run.checkpoint) for run in runs]

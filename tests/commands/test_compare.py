@@ -36,9 +36,9 @@ from mmdefect.comparison.configs import (
     shared_config,
 )
 from mmdefect.comparison.results import (
+    by_metric,
     check_fairness,
     metrics_to_show,
-    summarize,
 )
 from mmdefect.comparison.samplers import EndlessSampler
 
@@ -416,7 +416,7 @@ def test_the_summary_is_mean_and_spread_of_last_and_best():
         entry('stock', 0, curve(0.5, 0.7, 0.6)),
         entry('stock', 1, curve(0.5, 0.8, 0.8)),
     ]
-    summary = summarize(entries)
+    summary = by_metric(entries)
     one = summary['defect/auroc']['stock']
     assert one['last']['mean'] == pytest.approx(0.7)
     assert one['last']['std'] == pytest.approx(0.2 / 2**0.5)
@@ -435,7 +435,7 @@ def test_no_figure_is_cut_off_on_a_terminal_of_80_columns(capsys, monkeypatch):
     entries = [
         entry(n, s, c) for n in (*names, long) for s, c in enumerate((curve, other))
     ]
-    show_summary(summarize(entries), ['defect/escape_at_5'])
+    show_summary(by_metric(entries), ['defect/escape_at_5'])
     shown = capsys.readouterr().out
     assert '…' not in shown
     column = [line.split()[0] for line in shown.splitlines() if line.strip()]
@@ -448,7 +448,7 @@ def test_no_figure_is_cut_off_on_a_terminal_of_80_columns(capsys, monkeypatch):
 def test_a_detector_without_any_box_scores_zero_and_is_not_left_out():
     found = entry('quota', 0, [(2, {'coco/bbox_mAP_50': 0.4})])
     nothing = entry('quota', 1, [(2, {})])
-    one = summarize([found, nothing])['coco/bbox_mAP_50']['quota']
+    one = by_metric([found, nothing])['coco/bbox_mAP_50']['quota']
     assert one['last'] == dict(mean=0.2, std=pytest.approx(0.4 / 2**0.5), runs=2)
 
 

@@ -21,7 +21,7 @@ from user_configs import config, new
 
 from mmdefect.analysis.batches import pool_numbers
 from mmdefect.commands.main import main
-from mmdefect.commands.plan_picture import draw_curve
+from mmdefect.commands.plan_picture import draw_over_quota
 from mmdefect.plan.quotas import usual_quota
 from mmdefect.samplers.draws import MANY_DRAWS
 
@@ -390,7 +390,7 @@ def test_a_point_that_is_higher_than_its_panel_stands_at_the_edge_with_its_numbe
     figure, axis = pyplot.subplots()
     advice = SimpleNamespace(quota=1)
     found = SimpleNamespace(own_quota=lambda: 3, advice=advice)
-    draw_curve(axis, [270, 635, 1140, 2900, 13335], found, 300)
+    draw_over_quota(axis, [270, 635, 1140, 2900, 13335], found, 300)
     bottom, top = axis.get_ylim()
     assert bottom < 270
     assert 2900 < top < 13335

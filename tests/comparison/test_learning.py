@@ -11,7 +11,13 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.comparison.fewer import in_order, set_seed, with_share
-from mmdefect.comparison.learning import Row, draw, fit, report, tell
+from mmdefect.comparison.learning import (
+    Trial,
+    draw_learning,
+    fit,
+    report_learning,
+    sentences_of,
+)
 
 POOLS = st.lists(st.sets(st.integers(0, 60), min_size=1), min_size=1, max_size=4)
 
@@ -68,14 +74,14 @@ def test_only_defect_images_are_left_out_and_a_smaller_part_is_in_a_larger(coco,
 
 
 def rows(*pairs, sampler='quota'):
-    return [Row(sampler, images, rate) for images, rate in pairs]
+    return [Trial(sampler, images, rate) for images, rate in pairs]
 
 
 def test_a_power_law_is_found_and_carried_on_to_twice_as_many():
     law = fit(rows((10, 0.8), (20, 0.4), (40, 0.2)))
     assert law.factor == pytest.approx((0.5, 0.5, 0.5))
     assert law.doubled == pytest.approx((0.1, 0.1, 0.1))
-    (said,) = tell(rows((10, 0.8), (20, 0.4), (40, 0.2)))
+    (said,) = sentences_of(rows((10, 0.8), (20, 0.4), (40, 0.2)))
     assert 'about 0.100 (0.100 to 0.100) with 80' in said
     assert said.endswith('more defect images help.')
 
@@ -92,7 +98,7 @@ def test_the_interval_of_a_line_through_three_runs_is_as_wide_as_it_must_be():
 
 def test_where_the_seeds_scatter_no_one_is_sent_to_collect_more():
     scattered = [(10, 0.5), (10, 0.7), (20, 0.7), (20, 0.5), (40, 0.45), (40, 0.6)]
-    (said,) = tell(rows(*scattered))
+    (said,) = sentences_of(rows(*scattered))
     assert said.endswith('whether more would help, these runs do not tell.')
 
 
@@ -102,9 +108,9 @@ def test_where_the_seeds_scatter_no_one_is_sent_to_collect_more():
     ids=['two runs', 'one number', 'nothing missed'],
 )
 def test_too_little_is_called_too_little(pairs, tmp_path):
-    (said,) = tell(rows(*pairs))
+    (said,) = sentences_of(rows(*pairs))
     assert said.endswith('Too little to tell what more would bring.')
-    draw(rows(*pairs), tmp_path / 'learning.png')
+    draw_learning(rows(*pairs), tmp_path / 'learning.png')
     assert cv2.imread(str(tmp_path / 'learning.png')) is not None
 
 
@@ -115,11 +121,11 @@ def test_runs_are_told_by_the_images_that_they_trained_on(tmp_path):
     ]
     counts = {'quota@0.5': 12, 'quota': 24, 'stock': 24}
     figures = {name: dict(defect_images=number) for name, number in counts.items()}
-    said = report(entries, figures, tmp_path / 'learning.png').splitlines()
+    said = report_learning(entries, figures, tmp_path / 'learning.png').splitlines()
     assert said[0].startswith(
         'quota: defect/escape_at_5 0.400 with 12 defect images, 0.300 with 24'
     )
     assert said[1].startswith('stock: defect/escape_at_5 0.900 with 24')
     assert (tmp_path / 'learning.png').is_file()
     with pytest.raises(UnusableError, match='no run told'):
-        report([], figures, tmp_path / 'none.png')
+        report_learning([], figures, tmp_path / 'none.png')
