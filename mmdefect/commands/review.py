@@ -34,13 +34,16 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser = Parser(
         prog='mmdefect review',
         usage='%(prog)s CONFIG CHECKPOINT [options]\n'
+        '       %(prog)s CONFIG --predictions JSON [options]\n'
         '       %(prog)s WORK_DIR [options]',
         description=__doc__,
         epilog='examples:\n'
         '  mmdefect review work_dirs/defect_yolox\n'
         '  mmdefect review configs/defect_yolox.py best.pth \\\n'
         "      --require 'escape<=0.05@overkill<=0.01'\n"
-        '  mmdefect review work_dirs/defect_yolox --split train',
+        '  mmdefect review work_dirs/defect_yolox --split train\n'
+        '  mmdefect review configs/defect_yolox.py --predictions int8.json \\\n'
+        '      --against best.pth',
     )
     add = parser.add_argument
     add(
@@ -50,6 +53,13 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         metavar='CONFIG CHECKPOINT',
         help='a config and a checkpoint; or where a training run wrote, whose best '
         'checkpoint is taken',
+    )
+    add(
+        '--predictions',
+        type=Path,
+        metavar='JSON',
+        help="what another engine found on the images, in COCO's format of results, "
+        'in the place of CHECKPOINT',
     )
     images = parser.add_mutually_exclusive_group()
     images.add_argument(
@@ -110,7 +120,12 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     add('--json', action='store_true', help='print JSON')
     add_cfg_options(parser)
     args = parser.parse_args(argv)
-    if len(args.detector) > 2 or (
+    if args.predictions:
+        if len(args.detector) > 1 or args.images or args.split == 'train':
+            parser.error(
+                '--predictions: expected CONFIG alone, and --split val or test'
+            )
+    elif len(args.detector) > 2 or (
         len(args.detector) == 1 and not args.detector[0].is_dir()
     ):
         parser.error('expected CONFIG CHECKPOINT, or the directory of a training run')
@@ -195,11 +210,21 @@ def run(args: argparse.Namespace) -> int:
         review_split,
     )
     from mmdefect.review.page import PAGE
+    from mmdefect.review.predictions import Predictions
     from mmdefect.review.requirement import parse
 
     requirements = [parse(text) for text in args.require]
-    config, checkpoint = find(args.detector)
     where = f'images_{args.images.resolve().name}' if args.images else args.split
+    options = (args.cfg_options, args.device)
+    detector: Any
+    if args.predictions:
+        (config,) = args.detector
+        config = find([config])[0] if config.is_dir() else config
+        checkpoint, where = args.predictions, f'{where}_{args.predictions.stem}'
+        detector = Predictions(config, checkpoint, args.cfg_options)
+    else:
+        config, checkpoint = find(args.detector)
+        detector = Detector(config, checkpoint, *options)
     out = args.out or checkpoint.parent / f'review_{where}'
     settings = Settings(
         args.overkill,
@@ -209,8 +234,6 @@ def run(args: argparse.Namespace) -> int:
         args.num,
         args.suspects,
     )
-    options = (args.cfg_options, args.device)
-    detector = Detector(config, checkpoint, *options)
     if args.images:
         figures = review_images(detector, args.images, out, settings, progress)
         said = '{flagged:,} of {images:,} images reach a score of {threshold}, {why}'

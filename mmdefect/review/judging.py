@@ -22,6 +22,7 @@ from mmdefect.review.photographs import (
     read_folder,
     read_split,
 )
+from mmdefect.review.predictions import Predictions
 from mmdefect.review.requirement import Requirement, judge
 from mmdefect.review.review import (
     Against,
@@ -57,6 +58,7 @@ class Detector:
         self.device = device or ('cuda:0' if torch.cuda.is_available() else 'cpu')
         # Runs of the same length call their checkpoints the same.
         self.name = '/'.join(checkpoint.absolute().parts[-2:])
+        self.notes: list[str] = []
         self._model: Any = None
 
     def score(
@@ -128,7 +130,7 @@ class Outcome(NamedTuple):
 
 
 def review_split(
-    detector: Detector,
+    detector: Detector | Predictions,
     split: str,
     folder: Path,
     settings: Settings,
@@ -147,7 +149,7 @@ def review_split(
         for r in settings.requirements
     ]
     said = caveats(review, detector.cfg, detector.checkpoint.name, settings.overkill)
-    review = review._replace(verdicts=verdicts, caveats=said)
+    review = review._replace(verdicts=verdicts, caveats=[*detector.notes, *said])
     against = None
     if other:
         # Its own pipeline, and the images of the first.
@@ -203,8 +205,10 @@ def review_images(
     return figures
 
 
-def about_of(detector: Detector) -> dict[str, str]:
+def about_of(detector: Detector | Predictions) -> dict[str, str]:
     """What a page says of a detector, and of how it was made."""
     config, checkpoint = str(detector.config), str(detector.checkpoint)
     command = shlex.join(['mmdefect', 'review', config, checkpoint])
+    if isinstance(detector, Predictions):  # which have no training images
+        command = f'{shlex.join(["mmdefect", "review", config])} CHECKPOINT'
     return dict(config=config, checkpoint=checkpoint, command=command)

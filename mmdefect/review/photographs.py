@@ -99,7 +99,8 @@ def read_folder(cfg: Any, folder: Path) -> Photographs:
 
     Image.init()
     paths = [path for path in sorted(folder.rglob('*')) if path.is_file()]
-    paths = [path for path in paths if path.suffix.lower() in Image.EXTENSION]
+    kinds = {end for end, kind in Image.EXTENSION.items() if kind in Image.OPEN}
+    paths = [path for path in paths if path.suffix.lower() in kinds]
     if not paths:
         raise UnusableError(f'--images {folder}: there is no image in it')
     with running('the classes cannot be read'):
@@ -119,7 +120,8 @@ def merged(infos: Sequence[dict]) -> dict:
         known = [_said_by(one) for one in instances]
         more = info.get('instances') or ()
         instances += [one for one in more if _said_by(one) not in known]
-    return dict(infos[0], instances=instances)
+    ids = [info.get('img_id') for info in infos]
+    return dict(infos[0], instances=instances, img_ids=ids)
 
 
 def _said_by(instance: dict) -> tuple:

@@ -17,13 +17,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.registry import DATASETS
 from spot_detector import SpotDetector
 
 from mmdefect import DefectPoolSampler
 from mmdefect.commands.main import main
+from mmdefect.pools.wrappers import unwrap
 from mmdefect.review import judging, page, scores
+from mmdefect.review.photographs import read_split
 from mmdefect.review.unlikeness import Unlike
 
 BROWSER = shutil.which('chromium') or shutil.which('google-chrome')
@@ -635,6 +638,98 @@ def test_a_detector_that_finds_nothing_is_shown_as_it_is(detector, tmp_path, cap
     assert main(['review', *detector, '--cfg-options', 'model.most=0']) == 0
     assert 'puts no box on any' in (tmp_path / 'review_val/index.html').read_text()
     assert 'puts no box on any of the 40 images' in capsys.readouterr().out
+
+
+def results_of(detector, data, compress=lambda score: score):
+    """What an engine writes that finds what a detector finds."""
+    photographs = read_split(Config.fromfile(detector[0]), 'val')
+    found = judging.Detector(*map(Path, detector)).score(photographs, data / 'kept')
+    ids = {
+        label: id for id, label in unwrap(photographs.dataset)[0][0].cat2label.items()
+    }
+    return [
+        dict(
+            image_id=image.info['img_id'],
+            category_id=ids[int(label)],
+            bbox=[*map(float, box[:2]), *map(float, box[2:] - box[:2])],
+            score=compress(float(score)),
+        )
+        for image, one in zip(photographs.images, found)
+        for box, label, score in zip(*one)
+    ]
+
+
+def test_an_engine_is_judged_by_its_results_as_its_checkpoint_is(
+    detector, tmp_path, capsys
+):
+    assert main(['review', *detector]) == 0
+    path = tmp_path / 'engine.json'
+    path.write_text(json.dumps(results_of(detector, tmp_path)))
+    command = ['review', detector[0], '--predictions', str(path)]
+    assert main([*command, '--against', detector[1]]) == 0
+    ours, theirs = (
+        figures(tmp_path / 'review_val'),
+        figures(tmp_path / 'review_val_engine'),
+    )
+    assert theirs['thresholds'] == ours['thresholds']
+    assert theirs['classes'] == ours['classes']
+    assert theirs['missed'] == ours['missed']
+    assert all(one['mean'] == 0 for one in theirs['against']['differences'])
+    page = (tmp_path / 'review_val_engine/index.html').read_text()
+    assert 'Against' in page
+    assert '<image ' in page
+
+
+def test_an_engine_that_compresses_scores_gets_a_score_of_its_own(
+    detector, tmp_path, capsys
+):
+    assert main(['review', *detector]) == 0
+    path = tmp_path / 'int8.json'
+    compressed = results_of(detector, tmp_path, lambda score: round(score / 2, 2))
+    path.write_text(json.dumps(compressed))
+    assert main(['review', detector[0], '--predictions', str(path)]) == 0
+    ours, theirs = (
+        figures(tmp_path / name)['operating_point']['threshold']
+        for name in ('review_val', 'review_val_int8')
+    )
+    assert theirs == pytest.approx(ours / 2, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        (dict(image_id=10**7), 'image_id 10000000 is not in the annotations'),
+        (dict(category_id=77), 'category_id 77 is not in the annotations'),
+        (dict(score=float('nan')), 'a score of nan, expected 0 to 1'),
+        (dict(bbox=[1, 2]), 'not enough values to unpack'),
+    ],
+)
+def test_results_that_fit_nothing_are_refused(detector, tmp_path, capsys, change, said):
+    rows = results_of(detector, tmp_path)
+    path = tmp_path / 'engine.json'
+    path.write_text(json.dumps([dict(rows[0], **change), *rows[1:]]))
+    assert said in told(capsys, [detector[0], '--predictions', str(path)])
+
+
+def test_results_that_were_cut_off_are_told(detector, tmp_path, capsys):
+    path = tmp_path / 'engine.json'
+    kept = [row for row in results_of(detector, tmp_path) if row['score'] > 0.3]
+    path.write_text(json.dumps(kept))
+    assert main(['review', detector[0], '--predictions', str(path)]) == 0
+    said = capsys.readouterr().out
+    assert 'of 40 images have no result in engine.json' in said
+    assert 'The lowest score in engine.json is 0.3' in said
+
+
+def test_a_report_beside_the_images_stops_nothing(
+    detector, synthetic, tmp_path, capsys
+):
+    folder = tmp_path / 'line'
+    folder.mkdir()
+    shutil.copy(next((synthetic / 'val').iterdir()), folder)
+    (folder / 'report.pdf').write_bytes(b'%PDF-1.4')
+    assert main(['review', *detector, '--images', str(folder), '--json']) == 0
+    assert json.loads(capsys.readouterr().out)['images'] == 1
 
 
 def test_pictures_that_do_not_fit_are_counted(detector, tmp_path, monkeypatch):
