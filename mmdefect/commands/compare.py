@@ -32,23 +32,17 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
-import hashlib
-import io
 import json
-import logging
 import sys
 import time
-import warnings
-from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Sequence
 
 from mmdefect.commands.command_line import Parser, add_cfg_options, percent
 from mmdefect.commands.screen import screen, table
 from mmdefect.comparison import MAIN, PLAIN, WITH_QUOTA, name_of, quota_of
 
 if TYPE_CHECKING:
-    from mmengine.config import Config
     from rich.console import Console
 
     from mmdefect.comparison.runs import Training
@@ -99,7 +93,12 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         metavar='I',
         help='iterations from a validation to the next (default: N // 6)',
     )
-    add('--jobs', type=int, default=1, metavar='J', help='runs at once (default: 1)')
+    add(
+        '--jobs',
+        type=int,
+        metavar='J',
+        help='runs at once (default: 1 on a GPU, otherwise one for each core)',
+    )
     add(
         '--metrics',
         nargs='+',
@@ -136,9 +135,10 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     if args.val_interval is None:
         args.val_interval = max(args.iters // 6, 1)
     for name in ('iters', 'seeds', 'val_interval', 'jobs', 'batches'):
-        if getattr(args, name) < 1:
+        value = getattr(args, name)
+        if value is not None and value < 1:
             flag = '--' + name.replace('_', '-')
-            parser.error(f'{flag} {getattr(args, name)}: expected 1 or more')
+            parser.error(f'{flag} {value}: expected 1 or more')
     if args.samplers is None:
         args.samplers = ['quota']
         if args.defects == [1.0]:
@@ -305,76 +305,6 @@ def show_report(runs: list[Training], told: dict, args: argparse.Namespace) -> N
     )
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """No word of what is built on the way to the figures."""
-    from mmengine.logging import MMLogger
-
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-def prepare(args: argparse.Namespace) -> tuple[dict[str, Config], dict, dict]:
-    """The config of each sampler, what the data are like, and what each draws."""
-    from mmdet.utils import register_all_modules
-    from mmengine.registry import init_default_scope
-
-    from mmdefect.comparison.configs import (
-        look_at,
-        pool_arguments,
-        shared_config,
-        use_sampler,
-    )
-    from mmdefect.comparison.figures import draw_figures
-
-    register_all_modules(init_default_scope=False)
-    init_default_scope('mmdet')
-    cfg = shared_config(args.config, args.cfg_options, args.iters, args.val_interval)
-    facts = look_at(cfg)
-    pools = pool_arguments(cfg)
-    configs, figures = {}, {}
-    for name in args.samplers:
-        configs[name] = use_sampler(cfg, name, facts, args.schedule)
-        drawn = deepcopy(cfg)
-        drawn.train_cfg.max_iters = args.batches
-        drawn = use_sampler(drawn, name, facts, args.schedule)
-        figures[name] = draw_figures(
-            drawn, pools, args.batches, facts['one_pass'], facts['together']
-        )
-    return configs, facts, figures
-
-
-def record_of(
-    cfg: Config, facts: dict, figures: dict, args: argparse.Namespace
-) -> dict:
-    """Settings and versions, for ``results.json``."""
-    import mmcv
-    import mmdet
-    import mmengine
-    import numpy as np
-    import torch
-
-    import mmdefect
-
-    modules = (mmdefect, mmengine, mmcv, mmdet, torch, np)
-    versions = {module.__name__: module.__version__ for module in modules}
-    digest = hashlib.sha256(cfg.pretty_text.encode()).hexdigest()
-    return dict(
-        settings=vars(args),
-        versions=dict(versions, python=sys.version.split()[0]),
-        config_sha256=digest,
-        data=facts,
-        without_training=figures,
-    )
-
-
 def train_with_progress(
     runs: list[Training], args: argparse.Namespace, console: Console
 ) -> bool:
@@ -386,9 +316,10 @@ def train_with_progress(
         TimeRemainingColumn,
     )
 
-    from mmdefect.comparison.runs import train_all
+    from mmdefect.comparison.runs import runs_at_once, train_all
 
     todo = [run for run in runs if not run.finished]
+    jobs = args.jobs or runs_at_once(len(todo))
     bar = Progress(
         '{task.description}',
         BarColumn(),
@@ -400,7 +331,7 @@ def train_with_progress(
     )
     task = bar.add_task('iterations', total=len(todo) * args.iters)
     begin, well = time.monotonic(), True
-    with bar, contextlib.closing(train_all(todo, args.iters, args.jobs)) as events:
+    with bar, contextlib.closing(train_all(todo, args.iters, jobs)) as events:
         for event in events:
             bar.update(task, completed=event.iterations)
             if event.ended is None:
@@ -421,6 +352,7 @@ def train_with_progress(
 def run(args: argparse.Namespace) -> int:
     """Compare."""
     from mmdefect.analysis.config import running
+    from mmdefect.comparison.prepare import prepare, quiet, record_of
     from mmdefect.comparison.runs import write_configs
 
     try:

@@ -72,6 +72,13 @@ def write_configs(
     return runs
 
 
+def runs_at_once(number: int) -> int:
+    """How many runs to train at once: one on a GPU, otherwise one for each core."""
+    if torch.cuda.is_available():
+        return 1
+    return max(min(number, torch.get_num_threads()), 1)
+
+
 def start(run: Training, jobs: int) -> subprocess.Popen:
     """Start a run in a process of its own."""
     # The machine may have more cores than this process may use; and threads that spin

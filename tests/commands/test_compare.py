@@ -20,13 +20,7 @@ from mmengine.registry import DATA_SAMPLERS, DATASETS, init_default_scope
 from runner_configs import ROOT, add_mosaic, small_config
 
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.commands.compare import (
-    parse_args,
-    prepare,
-    quiet,
-    show_figures,
-    show_summary,
-)
+from mmdefect.commands.compare import parse_args, show_figures, show_summary
 from mmdefect.commands.main import main
 from mmdefect.comparison import PLAIN, quota_of
 from mmdefect.comparison.configs import (
@@ -35,11 +29,13 @@ from mmdefect.comparison.configs import (
     look_at,
     shared_config,
 )
+from mmdefect.comparison.prepare import prepare, quiet
 from mmdefect.comparison.results import (
     by_metric,
     check_fairness,
     metrics_to_show,
 )
+from mmdefect.comparison.runs import runs_at_once
 from mmdefect.comparison.samplers import EndlessSampler
 
 ALL = [
@@ -397,6 +393,13 @@ def test_the_learning_rate_falls_over_the_iterations_unless_the_config_says_how(
     warm_up, cosine = shared_config(path, None, 60, 10).param_scheduler
     assert warm_up['end'] == cosine['begin'] == 3
     assert cosine['end'] == 60 == cosine['begin'] + cosine['T_max']
+
+
+@pytest.mark.parametrize(('gpu', 'number', 'jobs'), [(0, 9, 4), (0, 3, 3), (1, 9, 1)])
+def test_runs_without_a_gpu_take_a_core_each(monkeypatch, gpu, number, jobs):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: bool(gpu))
+    monkeypatch.setattr('torch.get_num_threads', lambda: 4)
+    assert runs_at_once(number) == jobs
 
 
 def entry(sampler, seed, curve, **facts):
