@@ -83,6 +83,11 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         '--threshold', type=float, metavar='SCORE', help='judge the score that is set'
     )
     add(
+        '--by-class',
+        action='store_true',
+        help='choose a score for each class, under the --overkill of all together',
+    )
+    add(
         '--require',
         nargs='+',
         default=[],
@@ -145,6 +150,11 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         )
     if args.images and not args.images.is_dir():
         parser.error(f'--images {args.images}: expected a directory')
+    if args.by_class and (args.threshold or args.images or args.split == 'train'):
+        parser.error(
+            '--by-class chooses scores on annotated images that trained nothing: leave '
+            'out --threshold, --images and --split train'
+        )
     if args.confident and not args.require:
         parser.error('--confident says how --require is judged: give both')
     return args
@@ -160,6 +170,10 @@ def show(outcome: Outcome, folder: Path) -> None:
         console.print(rates(review))
     for text in review.caveats:
         console.print(text, markup=False, soft_wrap=True)
+    if review.by_class:
+        for name, score in review.by_class.scores[review.by_class.overkill].items():
+            console.print(f'{name}: a score of {score:g}', markup=False)
+        console.print(str(review.by_class), markup=False, soft_wrap=True)
     for verdict in review.verdicts:
         console.print(str(verdict), markup=False, soft_wrap=True)
     if outcome.against:
@@ -231,6 +245,7 @@ def run(args: argparse.Namespace) -> int:
         args.threshold,
         requirements,
         args.confident,
+        args.by_class,
         args.num,
         args.suspects,
     )

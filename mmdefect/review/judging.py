@@ -11,6 +11,7 @@ from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.tracking import Track, untracked
 from mmdefect.metrics.image_score import Found
 from mmdefect.review import findings
+from mmdefect.review.by_class import by_class
 from mmdefect.review.caveats import caveats
 from mmdefect.review.detector import load_detector
 from mmdefect.review.folder import FIGURES, SCORES, open_folder, reviewed_score
@@ -101,6 +102,7 @@ class Settings(NamedTuple):
         threshold (float, optional): The score that is set, whatever it flags.
         requirements (Sequence[Requirement]): What must be met.
         confident (bool): Whether the bounds of the rates must meet it.
+        by_class (bool): Whether to choose a score for each class.
         pictures (int): Pictures of each kind.
         suspects (int): Normal training images to list.
     """
@@ -109,6 +111,7 @@ class Settings(NamedTuple):
     threshold: float | None = None
     requirements: Sequence[Requirement] = ()
     confident: bool = False
+    by_class: bool = False
     pictures: int = 12
     suspects: int = 60
 
@@ -150,6 +153,9 @@ def review_split(
     ]
     said = caveats(review, detector.cfg, detector.checkpoint.name, settings.overkill)
     review = review._replace(verdicts=verdicts, caveats=[*detector.notes, *said])
+    if settings.by_class:
+        chosen = by_class(photographs, found, settings.overkill)
+        review = review._replace(by_class=chosen)
     against = None
     if other:
         # Its own pipeline, and the images of the first.

@@ -109,6 +109,7 @@ def write_page(
         here=next((r for r, p in review.points.items() if p == point), None),
         verdicts=review.verdicts,
         caveats=review.caveats,
+        by_class=review.by_class,
         provable=dict(
             overkill=operating.smallest_provable(point.normals),
             escape=operating.smallest_provable(point.defects),

@@ -13,6 +13,7 @@ from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.files import whole
 from mmdefect.metrics.image_score import Found
 from mmdefect.review import findings, operating
+from mmdefect.review.by_class import ByClass
 from mmdefect.review.operating import Curve, Difference, Point
 from mmdefect.review.photographs import Photographs
 from mmdefect.review.requirement import Verdict
@@ -31,6 +32,7 @@ class Review(NamedTuple):
         points (dict[float, Point]): The lowest that keeps each overkill rate.
         verdicts (list[Verdict]): What was required.
         caveats (list[str]): What the figures do not say.
+        by_class (ByClass, optional): A score for each class.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Review(NamedTuple):
     points: dict[float, Point]
     verdicts: list[Verdict]
     caveats: list[str]
+    by_class: ByClass | None = None
 
     @property
     def images(self) -> list:
@@ -183,13 +186,22 @@ def rates_as_dict(review: Review) -> dict:
             for one in review.verdicts
         ],
         caveats=review.caveats,
+        by_class=review.by_class and review.by_class.as_dict(),
     )
 
 
 def write_thresholds(folder: Path, review: Review) -> None:
     """Write ``thresholds.csv``: what each overkill rate costs."""
+
+    def by_class(rate: float) -> dict[str, float]:
+        return review.by_class.scores[rate] if review.by_class else {}
+
     rows = [
-        dict(overkill_at_most=rate, **point_as_dict(one))
+        dict(
+            overkill_at_most=rate,
+            **point_as_dict(one),
+            **{f'score of {name}': score for name, score in by_class(rate).items()},
+        )
         for rate, one in review.points.items()
     ]
     write_csv(folder / 'thresholds.csv', rows)

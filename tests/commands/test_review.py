@@ -25,7 +25,7 @@ from spot_detector import SpotDetector
 from mmdefect import DefectPoolSampler
 from mmdefect.commands.main import main
 from mmdefect.pools.wrappers import unwrap
-from mmdefect.review import judging, page, scores
+from mmdefect.review import by_class, judging, page, scores
 from mmdefect.review.photographs import read_split
 from mmdefect.review.unlikeness import Unlike
 
@@ -709,6 +709,31 @@ def test_results_that_fit_nothing_are_refused(detector, tmp_path, capsys, change
     path = tmp_path / 'engine.json'
     path.write_text(json.dumps([dict(rows[0], **change), *rows[1:]]))
     assert said in told(capsys, [detector[0], '--predictions', str(path)])
+
+
+def test_a_score_for_each_class_stands_in_the_files_and_on_the_page(
+    detector, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(by_class, 'FEW', 4)
+    assert main(['review', *detector, '--by-class', '--overkill', '0.1']) == 0
+    out = tmp_path / 'review_val'
+    told = figures(out)['by_class']
+    assert list(told['scores']['0.1']) == [*CLASSES]
+    with open(out / 'thresholds.csv') as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        scores = told['scores'][row['overkill_at_most']]
+        assert {name: float(row[f'score of {name}']) for name in CLASSES} == scores
+    said = 'With a score for each class'
+    assert said in capsys.readouterr().out
+    assert said in (out / 'index.html').read_text()
+
+
+def test_classes_of_few_images_share_a_score(detector, capsys):
+    assert main(['review', *detector, '--by-class']) == 0
+    said = capsys.readouterr().out
+    assert 'Of scratch, pit, dent there are fewer than 10 defect images' in said
+    assert 'So one score for all stays.' in said
 
 
 def test_results_that_were_cut_off_are_told(detector, tmp_path, capsys):
