@@ -200,17 +200,16 @@ def show_figures(figures: dict, facts: dict, args: argparse.Namespace) -> None:
         )
     console.print(held)
     console.print(
-        f'{facts["defect_images"]:,} of {facts["images"]:,} images show a defect; of '
-        f'those that the quota draws, {percent(facts["share"])}. One pass: the '
-        f'{facts["one_pass"]:,} whole batches in which the quota goes through the '
-        'normal images once.'
+        f'{facts["defect_images"]:,} of {facts["images"]:,} images show a defect, '
+        f'and {percent(facts["share"])} of those that the quota draws. One pass: '
+        f'{facts["one_pass"]:,} batches, in which the quota shows each normal image '
+        'once.'
     )
     if 'class_balanced' in figures:
         console.print(
             f'class_balanced: oversample_thr={facts["oversample_thr"]:g}, which makes '
             f'{percent(facts["oversample_share"])} of the images show a defect. It '
-            'repeats an image by the root of its rarity, and a threshold above 1 is '
-            'none.'
+            'repeats an image by the square root of its rarity; thresholds end at 1.'
         )
     if 'class_aware' in figures:
         console.print('class_aware draws by class: what has no class is never drawn.')
@@ -244,8 +243,9 @@ def show_summary(summary: dict, metrics: list[str]) -> None:
             )
         console.print(reached)
     console.print(
-        'Mean ± standard deviation over n seeds. * the best of all validations of '
-        'each run, which flatters what swings; at: its iteration, median.'
+        'Mean ± standard deviation over n seeds; vs stock: difference of the means. '
+        '* best validation of each run, which flatters runs that swing; at: its '
+        'iteration (median).'
     )
 
 
@@ -282,10 +282,10 @@ def show_report(runs: list[Training], told: dict, args: argparse.Namespace) -> N
     others = [name for name in summary if name not in metrics]
     others = [name for name in others if not name.endswith(('_low', '_high'))]
     if others:
-        console.print(f'Measured too, see --metrics: {", ".join(others)}.')
+        console.print(f'Measured too (--metrics shows them): {", ".join(others)}.')
     lacking = [name for name in MAIN if name not in summary]
     if lacking and not args.metrics:
-        console.print(f'Not shown, for no validation told it: {", ".join(lacking)}.')
+        console.print(f'Not measured by any validation: {", ".join(lacking)}.')
     draw_comparison(entries, summary, metrics, Path(args.work_dir, 'curves.png'))
     console.print(
         f'{len(entries)} of {len(runs)} runs are finished. '

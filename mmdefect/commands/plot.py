@@ -257,5 +257,5 @@ def run(args: argparse.Namespace) -> int:
     print(f'{args.out}: {", ".join(panel.title for panel in panels)}')
     for panel in logged:
         if panel not in panels:
-            print(f'not drawn, for it never changes: {panel.title}, {same[panel]:g}')
+            print(f'constant, so not drawn: {panel.title}, {same[panel]:g}')
     return 0

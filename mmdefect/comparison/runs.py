@@ -125,7 +125,7 @@ def train_all(
             while waiting and len(working) < jobs:
                 run = waiting.pop(0)
                 working[run] = start(run, jobs)
-            time.sleep(0.2)
+            time.sleep(0.5)
             for run in [
                 r for r, process in working.items() if process.poll() is not None
             ]:

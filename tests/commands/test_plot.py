@@ -59,7 +59,7 @@ def test_a_real_run_is_drawn_with_its_quota(trained, capsys, tmp_path):
     assert main(['plot', str(trained), '--out', str(out), '--smooth', '2']) == 0
     said = capsys.readouterr().out
     assert said.startswith(f'{out}: training loss')
-    assert 'it never changes: defect images delivered a batch, 3\n' in said
+    assert 'constant, so not drawn: defect images delivered a batch, 3\n' in said
     assert cv2.imread(str(out)).std() > 0
     assert list(tmp_path.iterdir()) == [out]
     curves = read_curves(trained)
@@ -207,7 +207,8 @@ def test_a_figure_that_changes_in_one_run_only_is_drawn_of_all(logged, drawn, ca
     assert len(drawn['quota/delivered'].lines) == 2
     assert main(['plot', runs[0]]) == 0
     assert (
-        'never changes: defect images delivered a batch, 3' in capsys.readouterr().out
+        'constant, so not drawn: defect images delivered a batch, 3'
+        in capsys.readouterr().out
     )
 
 
