@@ -25,15 +25,17 @@ from mmdefect.pools.walk import DATASET
 from mmdefect.pools.wrappers import class_names, describe
 
 
-def examine(dataset: Any, defect_classes: Sequence[str] | None = None) -> list[Finding]:
-    """Compare the images of a dataset with what its annotation files say of them."""
+def examine(
+    dataset: Any, defect_classes: Sequence[str] | None = None, where: str = DATASET
+) -> list[Finding]:
+    """Compare the images of the dataset at a key with what its files say of them."""
     with CocoFiles() as files:
-        findings = check_labels(dataset, files)
+        findings = check_labels(dataset, files, where)
         if any(finding.refused for finding in findings):
             return findings
         scanned, shots = scan(dataset), Photographs(dataset)
         return findings + check_annotations(
-            dataset, defect_classes, scanned, shots, files
+            dataset, defect_classes, scanned, shots, files, where
         )
 
 
@@ -43,9 +45,10 @@ def check_annotations(
     scanned: Scan,
     shots: Photographs,
     files: CocoFiles,
+    where: str = DATASET,
 ) -> list[Finding]:
     """Check that what the annotation files call a defect is drawn as one."""
-    seen = _Seen(dataset, defect_classes, scanned, shots)
+    seen = _Seen(dataset, defect_classes, scanned, shots, where)
     lost: list[Finding] = []
     others: list[Finding] = []
     for part in scanned.parts:
@@ -69,9 +72,10 @@ class _Seen:
         defect_classes: Sequence[str] | None,
         scanned: Scan,
         shots: Photographs,
+        where: str,
     ) -> None:
         wanted = check_defect_classes(defect_classes, scanned)
-        self.dataset = dataset
+        self.dataset, self.where = dataset, where
         self.chosen = defect_classes is not None
         self.classes = {name: scanned.classes[name] for name in wanted}
         self.is_defect = union(self.classes.values(), scanned.length)
@@ -81,11 +85,11 @@ class _Seen:
         self.shown = {name: shots.count(self.classes[name]) for name in wanted}
         self.defects = shots.count(self.defect_images)
         self.normal = shots.count(self.normal_images)
-        self.keys = keys_of(dataset)
+        self.keys = keys_of(dataset, where)
 
     def check_part(self, part: Part, files: CocoFiles) -> Iterable[Finding]:
         leaf, names, wanted = part.leaf, [], list(self.shown)
-        where = self.keys.get(id(leaf), DATASET)
+        where = self.keys.get(id(leaf), self.where)
         losses = ignored_losses(part, wanted)
         file = files.of(leaf)
         if file is not None:
@@ -108,7 +112,7 @@ class _Seen:
     def unchecked(self, leaf: Any, error: Exception) -> Finding:
         """What is said where the files of a dataset cannot be read again."""
         return Finding(
-            f'{self.keys.get(id(leaf), DATASET)}.ann_file',
+            f'{self.keys.get(id(leaf), self.where)}.ann_file',
             f'{describe(leaf)} cannot be read again: {type(error).__name__}: {error}',
             'whether its defects are drawn as such was not checked: that takes a file '
             'that can be read',
@@ -143,7 +147,7 @@ class _Seen:
         number = self.shots.count(twice)
         if number:
             yield Finding(
-                DATASET,
+                self.where,
                 'photographs with a defect that are listed once more without one: '
                 f'{number:,} of {self.defects:,}, such as '
                 f'{image_name(self.dataset, twice[0])}',

@@ -13,28 +13,28 @@ from mmdefect.pools.walk import DATASET, walk_datasets
 from mmdefect.pools.wrappers import class_names, describe, unwrap
 
 
-def check_labels(dataset: Any, files: CocoFiles) -> list[Finding]:
+def check_labels(dataset: Any, files: CocoFiles, where: str = DATASET) -> list[Finding]:
     """Check that a label means one class, in all parts and files of a dataset.
 
     A model sees labels only, while pools go by class names.
     """
     leaves = [leaf for leaf in unwrap(dataset)[0] if getattr(leaf, 'metainfo', None)]
-    keys = keys_of(dataset)
+    keys = keys_of(dataset, where)
     findings: list[Finding] = []
     for leaf in leaves:
         file = None
         with suppress(Exception):  # that it cannot be read again is told later
             file = files.of(leaf)
         if file is not None:
-            findings += _check_file(leaf, file, keys.get(id(leaf), DATASET))
+            findings += _check_file(leaf, file, keys.get(id(leaf), where))
     # With return_classes=True the names go into the model with each image.
     named = [leaf for leaf in leaves if not getattr(leaf, 'return_classes', False)]
-    return list(dict.fromkeys([*findings, *_check_parts(named)]))
+    return list(dict.fromkeys([*findings, *_check_parts(named, where)]))
 
 
-def keys_of(dataset: Any) -> dict[int, str]:
+def keys_of(dataset: Any, where: str) -> dict[int, str]:
     """By ``id`` of each dataset inside another, its key in the config."""
-    return {id(part): where for where, part in walk_datasets(dataset)}
+    return {id(part): key for key, part in walk_datasets(dataset, where)}
 
 
 def _check_file(leaf: Any, file: CocoFile, where: str) -> Iterable[Finding]:
@@ -90,7 +90,7 @@ def _check_file(leaf: Any, file: CocoFile, where: str) -> Iterable[Finding]:
             return
 
 
-def _check_parts(leaves: Sequence[Any]) -> Iterable[Finding]:
+def _check_parts(leaves: Sequence[Any], where: str) -> Iterable[Finding]:
     labels: dict[str, tuple[int, Any]] = {}
     names: dict[int, tuple[str, Any]] = {}
     for leaf in leaves:
@@ -98,7 +98,7 @@ def _check_parts(leaves: Sequence[Any]) -> Iterable[Finding]:
             other, part = labels.setdefault(name, (label, leaf))
             if other != label:
                 yield Finding(
-                    'train_dataloader.dataset',
+                    where,
                     f'{name!r} is label {other} in {describe(part)} and label {label} '
                     f'in {describe(leaf)}',
                     'labels are all that the model sees',
@@ -109,7 +109,7 @@ def _check_parts(leaves: Sequence[Any]) -> Iterable[Finding]:
             first, part = names.setdefault(label, (name, leaf))
             if first != name:
                 yield Finding(
-                    'train_dataloader.dataset',
+                    where,
                     f'label {label} is {first!r} in {describe(part)} and {name!r} in '
                     f'{describe(leaf)}',
                     'the model cannot tell them apart',

@@ -112,3 +112,15 @@ def test_what_a_users_class_makes_of_a_file_is_not_held_against_it(tmp_path, war
     made, said = warnings(dataset)
     assert drawn(made) == [n for n in names(DEFECT) if n != 'd03']
     assert said == []
+
+
+def test_findings_of_a_validation_set_name_its_own_key(tmp_path):
+    parts = one_file_for_each_class(tmp_path, DEFECT)
+    parts.datasets[1].metainfo['classes'] = CLASSES[::-1]
+    found = examine(parts, where='val_dataloader.dataset')
+    assert {finding.where for finding in found} == {'val_dataloader.dataset'}
+    (twice,) = examine(
+        one_file_for_each_class(tmp_path / 'twice', DEFECT),
+        where='val_dataloader.dataset',
+    )
+    assert twice.where == 'val_dataloader.dataset'
