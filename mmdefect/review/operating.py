@@ -1,22 +1,24 @@
 """Escape against overkill: each threshold, how sure it is, and what cannot be known.
 
 A threshold is a cut between two scores that were seen: images that reach it are
-flagged. Intervals of one threshold are exact (Clopper and Pearson, "The use of
-confidence or fiducial limits illustrated in the case of the binomial", Biometrika 26,
-1934). The band of the curve is a bootstrap's.
+flagged. Intervals of one threshold are exact. The band of the curve is a bootstrap's.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from mmdefect.metrics.thresholds import shortest_between
+from mmdefect.metrics.rates import (
+    CONFIDENCE,
+    interval,
+    shortest_between,
+    upper_bound,
+)
 
 RATES = (0.001, 0.005, 0.01, 0.02, 0.05)
-CONFIDENCE = 0.95
 ROUNDS = 1000  # resampled sets of a bootstrap
 CHUNK = 2_000_000  # resampled counts held in memory at once
 
@@ -137,31 +139,9 @@ def allowed(rate: float, counts: np.ndarray) -> int:
     return math.floor(rate * counts.sum() + 1e-9)  # 0.29 * 100 is below 29
 
 
-def interval(count: int, total: int) -> tuple[float, float]:
-    """Where a share lies with 95 %, seen ``count`` times in ``total``."""
-    tail = (1 - CONFIDENCE) / 2
-    low, high = lower_bound(count, total, 1 - tail), upper_bound(count, total, 1 - tail)
-    return low, float(high)
-
-
 def bound_of_the_best(count: int, total: int, tried: int) -> float:
     """The upper end of an interval that holds for the best of several, whichever."""
     return float(upper_bound(count, total, 1 - (1 - CONFIDENCE) / 2 / tried))
-
-
-def upper_bound(counts: Any, total: int, confidence: float) -> Any:
-    """What a share does not exceed with a confidence, seen ``counts`` times."""
-    from scipy.stats import beta
-
-    counts = np.asarray(counts)
-    # All of them: nothing is above 1.
-    bound = beta.ppf(confidence, counts + 1, np.maximum(total - counts, 1e-9))
-    return np.where(counts == total, 1.0, bound)[()]
-
-
-def lower_bound(count: int, total: int, confidence: float) -> float:
-    """What a share does not fall below with a confidence, seen ``count`` times."""
-    return float(1 - upper_bound(total - count, total, confidence))
 
 
 def smallest_provable(total: int) -> float:

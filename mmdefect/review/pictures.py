@@ -11,13 +11,8 @@ from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 
-from mmdefect.review.operating import (
-    CONFIDENCE,
-    Curve,
-    Point,
-    band,
-    smallest_provable,
-)
+from mmdefect.metrics.rates import CONFIDENCE
+from mmdefect.review.operating import Curve, Point, band, smallest_provable
 from mmdefect.review.photographs import Photograph
 
 LONGEST = 640  # pixels of a side of a picture

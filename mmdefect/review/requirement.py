@@ -8,14 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from mmdefect.analysis.errors import UnusableError
+from mmdefect.metrics.rates import CONFIDENCE, upper_bound
 from mmdefect.review.operating import (
-    CONFIDENCE,
     Curve,
     Point,
     at_threshold,
     number_at,
     point_at,
-    upper_bound,
 )
 
 NUMBER = r'(\d+\.?\d*|\.\d+)\s*(%?)'

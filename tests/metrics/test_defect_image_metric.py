@@ -25,6 +25,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from mmdefect import DefectImageMetric
 from mmdefect.metrics.boxes import hulls, overlaps
+from mmdefect.metrics.rates import percent_range
 
 CLASSES = ('crack', 'dent')
 CRACK, DENT = 0, 1
@@ -232,8 +233,11 @@ def test_a_validation_says_in_one_line_what_escapes(log):
     assert low < 0.2 < high
     assert log[0] == (
         f'at 5 % overkill, threshold {found["defect/threshold_at_5"]}: 20 % missed '
-        f'({100 * low:.0f}-{100 * high:.0f})'
+        f'({percent_range([low, high])})'
     )
+    log.clear()
+    evaluate(images([0.9] * 24, [0.1] * 40), num_bootstrap=20)
+    assert log[0].endswith(': 0 % missed (0 to 15 %)')  # as a review says of them
     log.clear()
     evaluate([*normals, *defects], overkill_rates=[0.5, 0.1], num_bootstrap=0)
     assert re.fullmatch(r'at 50 % overkill, threshold 0\.\d+: 20 % missed', log[0])

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
+from mmdefect.metrics.rates import interval, upper_bound
 from mmdefect.review import operating
 from mmdefect.review.operating import (
     Point,
@@ -16,10 +17,8 @@ from mmdefect.review.operating import (
     band,
     differences,
     images_to_prove,
-    interval,
     make_curve,
     smallest_provable,
-    upper_bound,
 )
 
 SCORES = st.lists(

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.review.operating import make_curve, upper_bound
+from mmdefect.metrics.rates import upper_bound
+from mmdefect.review.operating import make_curve
 from mmdefect.review.requirement import judge, parse
 
 SCORES = st.lists(st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.6, 0.9]), min_size=1)
