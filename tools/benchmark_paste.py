@@ -41,7 +41,6 @@ def parse_args(argv: list | None) -> argparse.Namespace:
     add('--batch-size', type=int, default=8, metavar='N', help='default: %(default)s')
     add('--quota', type=int, default=2, metavar='N', help='default: %(default)s')
     add('--pasted', type=int, default=2, metavar='N', help='default: %(default)s')
-    add('--blend', default='soft', metavar='WAY', help='default: %(default)s')
     add('--rounds', type=int, default=25, metavar='N', help='default: %(default)s')
     add_cfg_options(parser)
     args = parser.parse_args(argv)
@@ -72,7 +71,6 @@ def measure(args: argparse.Namespace) -> tuple[list, list]:
         dict(
             type='DefectPreservingDataset',
             dataset=dataset_config(args.config, args),
-            paste=dict(blend=args.blend),
         )
     )
     sampler, count = DefectPoolSampler(dataset, seed=0), (args.rounds + 2) * ROUND

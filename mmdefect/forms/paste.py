@@ -10,13 +10,13 @@ import torch
 from mmengine.registry import TRANSFORMS
 
 from mmdefect.forms.patches import (
-    BLENDS,
     Patch,
     alike,
     cut,
     edge,
     mirrored,
     resized,
+    soft,
 )
 
 # Places that are tried until one is on no other box.
@@ -55,8 +55,6 @@ class PasteDefect:
             Defaults to 0.15.
         turn (bool): Whether to turn by right angles too, which is for surfaces without
             a direction. Defaults to False.
-        blend (str): ``'soft'``, or ``'poisson'`` for OpenCV's ``seamlessClone``, which
-            works on 8 bits. Defaults to 'soft'.
         defect_classes (Sequence[str], optional): Names of the classes that count as
             defects. None is every class. Defaults to None.
 
@@ -73,7 +71,6 @@ class PasteDefect:
         context: float = 0.25,
         blur: float = 0.15,
         turn: bool = False,
-        blend: str = 'soft',
         defect_classes: Sequence[str] | None = None,
     ) -> None:
         shares = dict(prob=prob, max_size=max_size, context=context, blur=blur)
@@ -81,18 +78,12 @@ class PasteDefect:
             _check_share(name, value)
         if not isinstance(turn, bool):
             raise TypeError(f'turn={turn!r}: expected True or False; {_line("turn")}')
-        if blend not in BLENDS:
-            raise ValueError(
-                f'blend={blend!r}: expected one of {", ".join(map(repr, BLENDS))}; '
-                + _line('blend')
-            )
         self.prob = prob
         self.scale_range = _check_range(scale_range)
         self.max_size = max_size
         self.context = context
         self.blur = blur
         self.turn = turn
-        self.blend = blend
         self.defect_classes = defect_classes
         # Of a pipeline: a dataset and what can be pasted of it, and labels of defects.
         self.sources: Any = None
@@ -182,7 +173,7 @@ class PasteDefect:
         shown = edge(patch, self.blur)[inside]
         corner = [max(-left, 0), max(-top, 0)] * 2
         visible = Patch(patch.image[inside], patch.box - corner)
-        place[:] = BLENDS[self.blend](alike(visible, place), place, shown)
+        place[:] = soft(alike(visible, place), place, shown)
 
     # In a pipeline of MultiImageMixDataset -------------------------------------------
 

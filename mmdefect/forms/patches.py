@@ -10,9 +10,6 @@ import numpy as np
 # Least pixels around a defect, so that there are surroundings to compare.
 MARGIN = 3
 
-# Pixels that OpenCV's seamlessClone takes off the border of a mask.
-ERODED = 3
-
 # By how much the contrast of the surroundings may change that of a patch.
 CONTRAST = 1.5
 
@@ -142,44 +139,7 @@ def soft(pixels: np.ndarray, place: np.ndarray, shown: np.ndarray) -> np.ndarray
     return _as_type(place + share * (pixels - place), place.dtype)
 
 
-def poisson(pixels: np.ndarray, place: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """Blend a patch into a place by its gradients, whatever brightness that brings.
-
-    Perez et al., "Poisson image editing", SIGGRAPH 2003.
-    """
-    # OpenCV takes some pixels off the mask, all of a small one: it gets these besides.
-    beyond, kernel = ERODED + 1, np.ones([2 * ERODED + 1] * 2, np.uint8)
-    sides = (beyond, beyond, beyond, beyond)
-    source, destination = (
-        cv2.copyMakeBorder(_as_colours(image), *sides, cv2.BORDER_REFLECT_101)
-        for image in (pixels, place)
-    )
-    mask = np.uint8(shown > 0.05) * np.uint8(255)
-    for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1]):
-        side[:] = 0
-    if not mask.any():
-        return place
-    grown = cv2.dilate(cv2.copyMakeBorder(mask, *sides, cv2.BORDER_CONSTANT), kernel)
-    x, y, width, height = cv2.boundingRect(grown)
-    center = x + width // 2, y + height // 2
-    cloned = cv2.seamlessClone(source, destination, grown, center, cv2.NORMAL_CLONE)
-    inside = slice(beyond, -beyond)
-    change = (cloned.astype(np.float32) - destination)[inside, inside]
-    return _as_type(
-        place + (change if place.ndim == 3 else change[..., 0]), place.dtype
-    )
-
-
-def _as_colours(pixels: np.ndarray) -> np.ndarray:
-    pixels = _as_type(pixels, np.uint8)
-    return pixels if pixels.ndim == 3 else cv2.merge([pixels] * 3)
-
-
 def _as_type(pixels: np.ndarray, dtype: Any) -> np.ndarray:
     if np.issubdtype(dtype, np.integer):
         pixels = np.clip(np.rint(pixels), np.iinfo(dtype).min, np.iinfo(dtype).max)
     return pixels.astype(dtype)
-
-
-# Ways to blend, by what a config calls them.
-BLENDS = {'soft': soft, 'poisson': poisson}

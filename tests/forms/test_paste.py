@@ -122,28 +122,17 @@ def test_where_there_is_no_place_the_image_stays_as_it_is():
     assert len(results['gt_bboxes']) == 1
 
 
-@pytest.mark.parametrize('blend', ['soft', 'poisson'])
 @pytest.mark.parametrize(
     ('dtype', 'channels'), [('uint8', 3), ('float32', 3), ('uint8', 0)]
 )
-def test_any_image_that_a_pipeline_loads_can_be_pasted_into(dtype, channels, blend):
+def test_any_image_that_a_pipeline_loads_can_be_pasted_into(dtype, channels):
     shape = (100, 120, 3)[: 2 + bool(channels)]
     results = target(shape, dtype=np.dtype(dtype))
-    paste(results, source(np.dtype(dtype), channels), blend=blend)
+    paste(results, source(np.dtype(dtype), channels))
     image = results['img']
     assert (image.dtype, image.shape) == (np.dtype(dtype), shape)
     (x1, y1, x2, y2) = boxes_of(results)[0].round().astype(int)
     assert image[y1:y2, x1:x2].max() > 160
-
-
-def test_poisson_blending_does_not_lose_small_defects():
-    image = np.full((60, 60, 3), 120, np.uint8)
-    image[30:34, 30:34] = 20
-    step = PasteDefect(blend='poisson', scale_range=(0.7, 1))
-    for _ in range(20):
-        results = target(value=120)
-        assert step.paste(results, step.cut(image, (29, 29, 35, 35)), 2)
-        assert results['img'].min() < 80
 
 
 @pytest.mark.parametrize('kind', [BitmapMasks, PolygonMasks])
@@ -195,7 +184,6 @@ def test_a_defect_that_the_border_cuts_stays_at_the_border(turn):
         (dict(max_size='half'), TypeError, ["max_size='half'", 'number']),
         (dict(scale_range=0.7), TypeError, ['scale_range=0.7', 'two numbers']),
         (dict(scale_range=(1.4, 0.7)), ValueError, ['(1.4, 0.7)', 'least first']),
-        (dict(blend='seamless'), ValueError, ["'seamless'", "'poisson'"]),
         (dict(turn=1), TypeError, ['turn=1', 'True or False']),
     ],
     ids=str,
