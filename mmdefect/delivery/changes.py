@@ -12,7 +12,7 @@ from mmdefect.delivery.attempts import Form, check_form
 from mmdefect.forms.counterexample import LEAST, Counterexample, free_windows
 from mmdefect.forms.paste import PasteDefect
 from mmdefect.forms.pasted import Pasted
-from mmdefect.forms.sources import Sources, check_sources
+from mmdefect.forms.sources import Sources
 from mmdefect.plan.quotas import LINE
 from mmdefect.pools.forms import COUNTEREXAMPLE, pasted_class
 from mmdefect.pools.labels import LabelNames
@@ -53,7 +53,7 @@ class Changes:
                 )
         else:
             name = pasted_class(form)
-            check_sources(self._sources, self._paste, name)
+            self._paste.check(self._sources, name)
             fitting = self._sources.of[name].values()
             said = f'{sum(map(len, fitting)):,} of {self._sources.seen[name]:,} '
             said += f'instances, on {len(fitting):,} images, are small enough'
@@ -84,4 +84,4 @@ class Changes:
 
     @cached_property
     def _sources(self) -> Sources:
-        return Sources(self._dataset, self._defects, self._classes, self._paste)
+        return self._paste.sources_in(self._dataset, self._defects, self._classes)

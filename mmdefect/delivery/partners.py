@@ -61,7 +61,7 @@ class _Readable:
     # A dataset in which an image that fails gives way to another one.
 
     def __init__(self, dataset: Any, load: Load) -> None:
-        self._dataset = dataset
+        self.read_from = self._dataset = dataset
         self._load = load
 
     def __len__(self) -> int:

@@ -176,7 +176,7 @@ class DefectPreservingDataset:
             try:
                 return attempts.run(self.dataset, index)
             except RejectedError as error:
-                if error.unreadable:
+                if error.final:
                     raise
                 cause = error
             if tries <= retries:
@@ -185,7 +185,7 @@ class DefectPreservingDataset:
         try:
             return attempts.run(self.dataset, index, uncut=True)
         except RejectedError as error:
-            if error.unreadable or at_least < 2:
+            if error.final or at_least < 2:
                 raise
             self._count('partly', index, error)
         attempts.at_least = 1

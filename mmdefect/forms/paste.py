@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Sequence
+from typing import Any, Container, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from mmdefect.forms.patches import (
     resized,
     soft,
 )
+from mmdefect.forms.sources import Sources
+from mmdefect.pools.scan import scan
 
 # Places that are tried until one is on no other box.
 PLACES = 20
@@ -98,27 +100,42 @@ class PasteDefect:
             box (Sequence[float]): x1, y1, x2, y2 in pixels.
             shape (Sequence[int]): Height and width of the photograph in pixels.
         """
-        return self._largest_scale(box, shape) >= self.scale_range[0]
+        x1, y1, x2, y2 = box
+        area = x2 > x1 and y2 > y1
+        return area and self._largest_scale(box, shape) >= self.scale_range[0]
 
     def _largest_scale(self, box: Any, shape: Sequence[int]) -> float:
         x1, y1, x2, y2 = box
         height, width = (self.max_size * side for side in shape)
         return min(height / max(y2 - y1, 1e-9), width / max(x2 - x1, 1e-9))
 
-    def cut(self, image: np.ndarray, box: Sequence[float], mask: Any = None) -> Patch:
+    def cut(
+        self,
+        image: np.ndarray,
+        box: Sequence[float],
+        mask: Any = None,
+        classes: Any = None,
+    ) -> Patch:
         """Cut a defect out of its photograph.
 
         Args:
             image (np.ndarray): The photograph.
             box (Sequence[float]): Its box, x1, y1, x2, y2 in pixels.
             mask (np.ndarray, optional): Where it is, uint8 of the photograph's size.
+            classes (np.ndarray, optional): The photograph's map of classes.
 
         Returns:
             Patch: The defect.
         """
-        return cut(image, box, self.context, mask)
+        return cut(image, box, self.context, mask, classes)
 
-    def paste(self, results: dict, patch: Patch, label: int) -> bool:
+    def paste(
+        self,
+        results: dict,
+        patch: Patch,
+        label: int,
+        defects: Container[int] | None = None,
+    ) -> bool:
         """Paste a defect into an image, somewhere at random.
 
         A defect that the border of its photograph cuts is put to the same border.
@@ -127,28 +144,46 @@ class PasteDefect:
             results (dict): The image and its instances. The image is written into.
             patch (Patch): The defect.
             label (int): Its label.
+            defects (Container[int], optional): Labels of what it may not cover. None is
+                every label.
 
         Returns:
             bool: Whether there was a place for it.
         """
         height, width = photograph(results)
         patch = self._vary(patch, (height, width))
+        place = self._free_place(results, patch, defects)
+        if place is None:
+            return False
+        left, top = place
+        box = (patch.box + [left, top] * 2).clip(0, [width, height] * 2)
+        mask = _placed(patch.mask, results['img'].shape, left, top)
+        if patch.mask is not None and not mask.any():
+            return False
+        self._blend(results, (height, width), patch, left, top)
+        add_instance(results, box, label, mask)
+        return True
+
+    def _free_place(
+        self, results: dict, patch: Patch, defects: Container[int] | None
+    ) -> tuple[int, int] | None:
+        # Where its left upper corner comes to lie, on no defect; while there is room,
+        # on nothing that is ignored either.
+        height, width = photograph(results)
         x1, y1, x2, y2 = patch.box
         at_left, at_top, at_right, at_bottom = patch.at_border
-        others = boxes_of(results)
-        for _ in range(PLACES):
-            left = _place(x1, x2, width, at_left, at_right)
-            top = _place(y1, y2, height, at_top, at_bottom)
-            box = patch.box + np.array([left, top, left, top])
-            if not _overlap(box, others).any():
+        boxes, labels = boxes_of(results), results['gt_bboxes_labels'].tolist()
+        ignored = np.asarray(results.get('gt_ignore_flags', [False] * len(boxes)), bool)
+        kept = np.array([defects is None or n in defects for n in labels], bool)
+        for avoided in (kept | ignored, kept & ~ignored):
+            for _ in range(PLACES):
+                left = _place(x1, x2, width, at_left, at_right)
+                top = _place(y1, y2, height, at_top, at_bottom)
+                if not _overlap(patch.box + [left, top] * 2, boxes[avoided]).any():
+                    return left, top
+            if not ignored.any():
                 break
-        else:
-            return False
-        image = results['img']
-        self._blend(image[:height, :width], patch, left, top)
-        box = box.clip(0, [width, height, width, height])
-        add_instance(results, box, label, _placed(patch.mask, image.shape, left, top))
-        return True
+        return None
 
     def _vary(self, patch: Patch, shape: Sequence[int]) -> Patch:
         least, largest = self.scale_range
@@ -161,11 +196,16 @@ class PasteDefect:
             return mirrored(patch, across, along, False)
         return other
 
-    def _blend(self, image: np.ndarray, patch: Patch, left: int, top: int) -> None:
+    def _blend(
+        self, results: dict, shape: Sequence[int], patch: Patch, left: int, top: int
+    ) -> None:
         # What is beyond the photograph is left out of both.
-        height, width = image.shape[:2]
+        height, width = shape
         end, low = left + patch.image.shape[1], top + patch.image.shape[0]
-        place = image[max(top, 0) : low, max(left, 0) : end]
+        there = (
+            slice(max(top, 0), min(low, height)),
+            slice(max(left, 0), min(end, width)),
+        )
         inside = (
             slice(max(-top, 0), min(low, height) - top),
             slice(max(-left, 0), min(end, width) - left),
@@ -173,7 +213,53 @@ class PasteDefect:
         shown = edge(patch, self.blur)[inside]
         corner = [max(-left, 0), max(-top, 0)] * 2
         visible = Patch(patch.image[inside], patch.box - corner)
+        place = results['img'][there]
         place[:] = soft(alike(visible, place), place, shown)
+        if results.get('gt_seg_map') is not None and patch.classes is not None:
+            classes = results['gt_seg_map'] = results['gt_seg_map'].copy()
+            replaced = shown > 0.5
+            classes[there][replaced] = patch.classes[inside][replaced]
+
+    # What can be pasted --------------------------------------------------------------
+
+    def sources_in(
+        self, dataset: Any, images: np.ndarray, classes: Sequence[str] | None
+    ) -> Sources:
+        """What can be pasted of some images of a dataset.
+
+        Args:
+            dataset: The dataset.
+            images (np.ndarray): Indices of the images.
+            classes (Sequence[str], optional): Names of the classes of defects. None is
+                every class.
+
+        Returns:
+            Sources: The instances.
+        """
+        return Sources(dataset, images, classes, self.fits, self.cut)
+
+    def check(self, sources: Sources, name: str = '') -> None:
+        """Check that there is something to paste.
+
+        Args:
+            sources (Sources): What can be pasted.
+            name (str): A class; any, where it is empty.
+
+        Raises:
+            ValueError: If there is nothing.
+        """
+        if sources.of.get(name):
+            return
+        least = self.scale_range[0]
+        raise ValueError(
+            f'none of {sources.seen.get(name, 0):,} instances'
+            + (f' of {name}' if name else '')
+            + ' can be pasted: expected an upright box, with sides of at most '
+            f"{self.max_size / least:.2g} of its photograph's (max_size="
+            f'{self.max_size:g} at a scale of {least:g})'
+            + ', and a mask, as the pipeline loads masks' * sources.need_masks
+            + '; set max_size of PasteDefect'
+        )
 
     # In a pipeline of MultiImageMixDataset -------------------------------------------
 
@@ -188,12 +274,22 @@ class PasteDefect:
         """
         if random.random() >= self.prob:
             return []
-        from mmdefect.forms.sources import sources_of
-
-        sources = sources_of(dataset, self)
+        sources = self._sources_of(dataset)
         image, _ = sources.draw()
         self._labels = set(sources.names.of(image))
         return [image]
+
+    def _sources_of(self, dataset: Any) -> Sources:
+        # Found out once. The wrapper hands on another object for every image.
+        dataset = getattr(dataset, 'read_from', dataset)
+        if self.sources is None or self.sources[0] is not dataset:
+            scanned = scan(dataset)
+            classes = self.defect_classes or tuple(scanned.classes)
+            images = np.unique(np.concatenate([scanned.classes[n] for n in classes]))
+            sources = self.sources_in(dataset, images, classes)
+            self.check(sources)
+            self.sources = dataset, sources
+        return self.sources[1]
 
     def __call__(self, results: dict) -> dict:
         """Paste a defect of ``results['mix_results']`` into an image without one.
@@ -214,16 +310,20 @@ class PasteDefect:
         if not sources or len(self._defects(results)):
             return results
         source = sources[0]
-        labels, boxes = source['gt_bboxes_labels'], boxes_of(source)
-        shape = photograph(source)
+        labels, shape = source['gt_bboxes_labels'], photograph(source)
+        boxes = boxes_of(source).clip(0, [*shape[::-1]] * 2)
         fitting = [n for n in self._defects(source) if self.fits(boxes[n], shape)]
         if fitting:
             number = random.choice(fitting)
             masks = source.get('gt_masks')
             mask = None if masks is None else masks[number].to_ndarray()[0]
-            patch = self.cut(source['img'], boxes[number], mask)
-            if self.fits(patch.box, photograph(results)):
-                self.paste(results, patch, int(labels[number]))
+            patch = self.cut(
+                source['img'], boxes[number], mask, source.get('gt_seg_map')
+            )
+            readable = 'gt_masks' not in results or patch.mask is not None
+            alike = patch.image.shape[2:] == results['img'].shape[2:]
+            if readable and alike and self.fits(patch.box, photograph(results)):
+                self.paste(results, patch, int(labels[number]), self._labels)
         return results
 
     def _defects(self, results: dict) -> list[int]:
@@ -300,8 +400,19 @@ def _with_mask(masks: Any, mask: np.ndarray) -> Any:
     import cv2
 
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    polygons = [c.astype(np.float64).ravel() for c in contours if len(c) > 2]
+    polygons = [_outline(contour) for contour in contours]
     return type(masks)([*masks.masks, polygons], *mask.shape)
+
+
+def _outline(contour: np.ndarray) -> np.ndarray:
+    # The outline of a line or a single pixel holds nothing: its rectangle does.
+    import cv2
+
+    if len(contour) > 2 and cv2.contourArea(contour):
+        return contour.astype(np.float64).ravel()
+    x, y, width, height = cv2.boundingRect(contour)
+    corners = [x, y, x + width, y, x + width, y + height, x, y + height]
+    return np.array(corners, np.float64)
 
 
 def _place(first: float, end: float, size: int, at_start: bool, at_end: bool) -> int:

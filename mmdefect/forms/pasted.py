@@ -37,8 +37,10 @@ class Pasted:
         if self._patch is None:
             self._choose(results)
         (label,) = self.wanted
-        if not self._paste.paste(results, self._patch, label):
-            raise RejectedError('PasteDefect finds no place beside the other boxes')
+        defects = self._sources.names.of(self._image)
+        if not self._paste.paste(results, self._patch, label, defects):
+            self._patch = None
+            raise RejectedError('PasteDefect finds no place beside the other defects')
         return results
 
     def _choose(self, results: dict) -> None:
@@ -53,4 +55,8 @@ class Pasted:
                 if label is not None and alike and self._paste.fits(patch.box, shape):
                     self._patch, self.wanted = patch, frozenset([label])
                     return
-        raise RejectedError('PasteDefect finds no defect that is small enough for it')
+        raise RejectedError(
+            'PasteDefect finds no defect that is small enough for it, of as many '
+            f'channels (shape {results["img"].shape})',
+            final=True,
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import cv2
 import numpy as np
@@ -24,12 +24,15 @@ class Patch(NamedTuple):
             width), 0 or 1. None where only its box is known.
         at_border (tuple[bool, bool, bool, bool]): Whether its photograph ends where it
             does, on the left, at the top, on the right, at the bottom.
+        classes (np.ndarray, optional): Its part of a map of classes, of shape (height,
+            width).
     """
 
     image: np.ndarray
     box: Any
     mask: Any = None
     at_border: tuple[bool, bool, bool, bool] = (False, False, False, False)
+    classes: Any = None
 
 
 def cut(
@@ -37,28 +40,36 @@ def cut(
     box: Sequence[float],
     context: float,
     mask: np.ndarray | None = None,
+    classes: np.ndarray | None = None,
 ) -> Patch:
-    """Cut a defect out of a photograph."""
-    x1, y1, x2, y2 = np.asarray(box, np.float64)
+    """Cut a defect out of a photograph, as far as that shows it."""
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = np.clip(np.asarray(box, np.float64), 0, [width, height] * 2)
     right, low = max(context * (x2 - x1), MARGIN), max(context * (y2 - y1), MARGIN)
     left, top = int(np.floor(x1 - right)), int(np.floor(y1 - low))
     end = int(np.ceil(x2 + right)), int(np.ceil(y2 + low))
     corners = left, top, *end
-    height, width = image.shape[:2]
     return Patch(
-        _mirrored(image, corners, cv2.BORDER_REFLECT_101),
+        _surrounded(image, corners, 'reflect'),
         np.array([x1 - left, y1 - top, x2 - left, y2 - top]),
-        None if mask is None else _mirrored(mask, corners, cv2.BORDER_CONSTANT),
+        # A polygon may hold no pixel, as one of three points on a line.
+        None if mask is None or not mask.any() else _surrounded(mask, corners),
         (x1 < 1, y1 < 1, x2 > width - 1, y2 > height - 1),
+        None if classes is None else _surrounded(classes, corners, 'edge'),
     )
 
 
-def _mirrored(image: np.ndarray, corners: Sequence[int], border: int) -> np.ndarray:
+def _surrounded(
+    image: np.ndarray, corners: Sequence[int], beyond: str = 'constant'
+) -> np.ndarray:
     left, top, right, bottom = corners
     height, width = image.shape[:2]
     inside = image[max(top, 0) : bottom, max(left, 0) : right]
-    beyond = max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0)
-    return cv2.copyMakeBorder(inside, *beyond, border)
+    sides = [
+        (max(-top, 0), max(bottom - height, 0)),
+        (max(-left, 0), max(right - width, 0)),
+    ]
+    return np.pad(inside, sides + [(0, 0)] * (image.ndim - 2), beyond)  # type: ignore[call-overload]
 
 
 def resized(patch: Patch, scale: float) -> Patch:
@@ -67,11 +78,26 @@ def resized(patch: Patch, scale: float) -> Patch:
     size = max(round(width * scale), 1), max(round(height * scale), 1)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     factor = np.array([size[0] / width, size[1] / height] * 2)
-    mask = patch.mask
+    mask, classes = patch.mask, patch.classes
     if mask is not None:
-        mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
-    image = cv2.resize(patch.image, size, interpolation=how)
-    return patch._replace(image=image, box=patch.box * factor, mask=mask)
+        # Of a line as thin as a pixel, no new pixel may hold half.
+        share = cv2.resize(mask.astype(np.float32), size, interpolation=how)
+        mask = (share >= share.max() / 2).astype(np.uint8)
+    if classes is not None:
+        classes = cv2.resize(classes, size, interpolation=cv2.INTER_NEAREST)
+    image = _by_channel(
+        lambda pixels: cv2.resize(pixels, size, interpolation=how), patch.image
+    )
+    box = patch.box * factor
+    return patch._replace(image=image, box=box, mask=mask, classes=classes)
+
+
+def _by_channel(change: Callable, image: np.ndarray) -> np.ndarray:
+    # OpenCV takes four channels at most, and drops the last dimension of a single one.
+    if image.ndim == 2 or image.shape[2] in (3, 4):
+        return change(image)
+    channels = np.moveaxis(image, 2, 0)
+    return np.dstack([change(np.ascontiguousarray(pixels)) for pixels in channels])
 
 
 def mirrored(patch: Patch, across: bool, along: bool, turned: bool) -> Patch:
@@ -91,15 +117,22 @@ def mirrored(patch: Patch, across: bool, along: bool, turned: bool) -> Patch:
         pixels = pixels[:: -1 if along else 1, :: -1 if across else 1]
         return pixels.swapaxes(0, 1) if turned else pixels
 
-    mask = None if patch.mask is None else moved(patch.mask)
-    return Patch(moved(patch.image), np.array(box), mask, at_border)
+    mask, classes = (
+        None if pixels is None else moved(pixels)
+        for pixels in (patch.mask, patch.classes)
+    )
+    return Patch(moved(patch.image), np.array(box), mask, at_border, classes)
 
 
 def edge(patch: Patch, blur: float) -> np.ndarray:
     """How much of each pixel shows, float (H, W): all of the defect, no border."""
     height, width = patch.image.shape[:2]
     x1, y1, x2, y2 = patch.box
-    spread = [max(blur * side / 2, 0.5) for side in (x2 - x1, y2 - y1)]
+    # An edge that is wider than this would leave nothing of the defect.
+    spread = [
+        min(max(blur * side / 2, 0.5), whole / 8)
+        for side, whole in ((x2 - x1, width), (y2 - y1, height))
+    ]
     if patch.mask is not None:
         kernel = [2 * int(np.ceil(2 * sigma)) + 1 for sigma in spread]
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, kernel)
@@ -122,11 +155,13 @@ def edge(patch: Patch, blur: float) -> np.ndarray:
 
 def alike(patch: Patch, place: np.ndarray) -> np.ndarray:
     """A patch with the brightness and contrast of the place that it is put into."""
-    around = np.ones(patch.image.shape[:2], np.uint8)
+    around = np.ones(patch.image.shape[:2], bool)
     x1, y1, x2, y2 = patch.box
-    around[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = 0
+    around[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = False
+    if not around.any():
+        return patch.image
     (own, spread), (other, spread_there) = (
-        np.array(cv2.meanStdDev(pixels, mask=around), np.float32)[..., 0]
+        (pixels[around].mean(0, np.float32), pixels[around].std(0, np.float32))
         for pixels in (patch.image, place)
     )
     gain = np.clip(spread_there / (spread + 1e-3), 1 / CONTRAST, CONTRAST)

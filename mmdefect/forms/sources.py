@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Container
+from typing import Any, Callable, Container, Sequence
 
 import numpy as np
 
 from mmdefect.forms.patches import Patch
 from mmdefect.images.transforms import split_at_loading, steps_of
 from mmdefect.pools.labels import LabelNames
-from mmdefect.pools.scan import counts, scan
+from mmdefect.pools.scan import counts
 from mmdefect.pools.wrappers import leaf_of, unwrap
-
-if TYPE_CHECKING:
-    from mmdefect.forms.paste import PasteDefect
 
 # Bytes of patches that a process keeps, so that few images are read again.
 KEPT = 64 * 2**20
 
+# Pixels from a defect within which another one is hardly faded.
+NEAR = 4
+
 
 class Sources:
     """The instances that can be pasted: not ignored, upright, and small enough.
+
+    One that touches another would bring it along without its label: it is drawn only
+    where its class has none that stands alone.
 
     Attributes:
         of (dict[str, dict[int, list[int]]]): By class, and ``''`` for any, of each
@@ -37,13 +40,16 @@ class Sources:
         dataset: Any,
         images: np.ndarray,
         classes: Container[str] | None,
-        paste: PasteDefect,
+        fits: Callable[[Any, Any], bool],
+        cut: Callable[..., Patch],
     ) -> None:
-        self._paste = paste
+        self._fits = fits
+        self._cut = cut
         self._leaves, self._origin = unwrap(dataset)
         self.names = LabelNames(dataset, classes)
         self.need_masks = any(map(loads_masks, self._leaves))
         self._class_of: dict[tuple[int, int], str] = {}
+        self._crowded: set[tuple[int, int]] = set()
         self.of: dict[str, dict[int, list[int]]] = {'': {}}
         self.seen: dict[str, int] = {'': 0}
         self._patches: OrderedDict[tuple[int, int], Patch] = OrderedDict()
@@ -52,23 +58,26 @@ class Sources:
         _, first = np.unique(self._origin[images], return_index=True)
         for image in images[first].tolist():
             self._list(image)
-        self._images = {name: list(of_class) for name, of_class in self.of.items()}
+        self._drawn = {name: self._alone(of) or of for name, of in self.of.items()}
+        self._images = {name: list(of) for name, of in self._drawn.items()}
 
     def _list(self, image: int) -> None:
         leaf, position = self._leaf_of(image)
         info, names = leaf.get_data_info(position), self.names.of(image)
-        for number, instance in enumerate(info.get('instances', ())):
+        instances = info.get('instances', ())
+        self._crowded.update((image, n) for n in _touching(instances, names))
+        for number, instance in enumerate(instances):
             name = names.get(instance['bbox_label'])
             if name is None or not counts(instance):
                 continue
             for key in ('', name):
                 self.seen[key] = self.seen.get(key, 0) + 1
-            if self.need_masks and 'mask' not in instance:
+            if self.need_masks and not _has_mask(instance):
                 continue
             box = instance.get('bbox', ())
             shape = info.get('height'), info.get('width')
             known = None not in shape
-            if len(box) == 4 and (not known or self._paste.fits(box, shape)):
+            if len(box) == 4 and (not known or self._fits(box, shape)):
                 self._class_of[image, number] = name
                 for key in ('', name):
                     of_image = self.of.setdefault(key, {}).setdefault(image, [])
@@ -77,10 +86,17 @@ class Sources:
     def _leaf_of(self, image: int) -> tuple[Any, int]:
         return leaf_of(self._leaves, int(self._origin[image]))
 
+    def _alone(self, of: dict[int, list[int]]) -> dict[int, list[int]]:
+        alone = {
+            image: [n for n in numbers if (image, n) not in self._crowded]
+            for image, numbers in of.items()
+        }
+        return {image: numbers for image, numbers in alone.items() if numbers}
+
     def draw(self, name: str = '') -> tuple[int, int]:
         """Draw an instance: any image is as likely, and any of its instances."""
         image = random.choice(self._images[name])
-        return image, random.choice(self.of[name][image])
+        return image, random.choice(self._drawn[name][image])
 
     def label_in(self, target: int, source: int, number: int) -> int | None:
         """The label of an instance, in the part of another image."""
@@ -102,53 +118,49 @@ class Sources:
     def _read(self, image: int, number: int) -> Patch:
         leaf, position = self._leaf_of(image)
         results = leaf.get_data_info(position)
-        instance = results['instances'][number]
+        instance = dict(results['instances'][number])  # loading may ignore it
         for step in split_at_loading(steps_of(leaf))[0]:
             results = step(results)
         mask = None
-        if 'mask' in instance:
+        if _has_mask(instance):
             from mmdet.datasets.transforms import LoadAnnotations
 
-            one = dict(instances=[dict(instance)], ori_shape=results['img'].shape[:2])
-            loaded = LoadAnnotations(with_bbox=False, with_label=False, with_mask=True)(
-                one
-            )
-            if not loaded['gt_ignore_flags'].any():
-                mask = loaded['gt_masks'].masks[0]
-        return self._paste.cut(results['img'], instance['bbox'], mask)
+            one = dict(instances=[instance], ori_shape=results['img'].shape[:2])
+            load = LoadAnnotations(with_bbox=False, with_label=False, with_mask=True)
+            mask = load(one)['gt_masks'].masks[0]
+        patch = self._cut(
+            results['img'], instance['bbox'], mask, results.get('gt_seg_map')
+        )
+        if self.need_masks and patch.mask is None:
+            raise ValueError('its mask holds no pixel')
+        return patch
+
+
+def _touching(instances: Sequence[dict], names: Container[int]) -> list[int]:
+    """Numbers of the defects that are within ``NEAR`` pixels of another."""
+    near = [
+        (number, instance['bbox'])
+        for number, instance in enumerate(instances)
+        if instance['bbox_label'] in names and len(instance.get('bbox', ())) == 4
+    ]
+    numbers = np.array([number for number, _ in near], np.int64)
+    boxes = np.array([box for _, box in near], float).reshape(-1, 4)
+    first, end = boxes[:, None, :2] - NEAR, boxes[:, None, 2:] + NEAR
+    touch = ((first < boxes[None, :, 2:]) & (boxes[None, :, :2] < end)).all(2)
+    return numbers[touch.sum(1) > 1].tolist()
+
+
+def _has_mask(instance: dict) -> bool:
+    """Whether an instance has a mask that ``LoadAnnotations`` can read."""
+    mask = instance.get('mask')
+    if isinstance(mask, dict):
+        return mask.get('size') is not None and isinstance(
+            mask.get('counts'), (list, str, bytes)
+        )
+    return any(len(part) >= 6 and len(part) % 2 == 0 for part in mask or ())
 
 
 def loads_masks(leaf: Any) -> bool:
     """Whether the pipeline of a dataset loads masks: then each instance needs one."""
     steps = steps_of(leaf) if hasattr(leaf, 'pipeline') else ()
     return any(getattr(step, 'with_mask', False) for step in steps)
-
-
-def sources_of(dataset: Any, paste: PasteDefect) -> Sources:
-    """The instances of a dataset that can be pasted, found out once."""
-    dataset = getattr(dataset, 'read_from', dataset)
-    known = paste.sources
-    if known is None or known[0] is not dataset:
-        scanned = scan(dataset)
-        classes = paste.defect_classes or tuple(scanned.classes)
-        images = [scanned.classes[name] for name in classes]
-        sources = Sources(dataset, np.unique(np.concatenate(images)), classes, paste)
-        check_sources(sources, paste)
-        known = paste.sources = dataset, sources
-    return known[1]
-
-
-def check_sources(sources: Sources, paste: PasteDefect, name: str = '') -> None:
-    """Check that there is something to paste."""
-    if sources.of.get(name):
-        return
-    least = paste.scale_range[0]
-    raise ValueError(
-        f'none of {sources.seen.get(name, 0):,} instances'
-        + (f' of {name}' if name else '')
-        + ' can be pasted: expected an upright box, with sides of at most '
-        f"{paste.max_size / least:.2g} of its photograph's (max_size="
-        f'{paste.max_size:g} at a scale of {least:g})'
-        + ', and a mask, as the pipeline loads masks' * sources.need_masks
-        + '; set max_size of PasteDefect'
-    )

@@ -7,8 +7,11 @@ IN_A_ROW = 10
 
 
 class RejectedError(Exception):
-    """An attempt that came to nothing."""
+    """An attempt that came to nothing; ``final``: so would any other."""
 
-    def __init__(self, cause: str, unreadable: bool = False) -> None:
+    def __init__(
+        self, cause: str, unreadable: bool = False, final: bool = False
+    ) -> None:
         super().__init__(cause)
         self.unreadable = unreadable
+        self.final = final or unreadable

@@ -27,6 +27,7 @@ from pipelines import (
 
 from mmdefect import DefectPoolSampler, PasteDefect, QuotaBatchSampler
 from mmdefect.forms.paste import boxes_of
+from mmdefect.pools.scan import scan
 
 pytestmark = pytest.mark.usefixtures('like_a_worker')
 
@@ -374,3 +375,181 @@ def test_a_schedule_may_begin_to_paste_and_end_it(small):
     forms = [[dataset.forms.split(i)[0] for i in batch] for batch in batches]
     assert [sum(map(bool, batch)) for batch in forms[:8]] == [2] * 3 + [1] * 3 + [0] * 2
     assert 'pasted pit' in forms[4]
+
+
+# --- what must not end training, nor be labelled without being there ------------------
+
+
+def test_a_class_around_the_whole_part_is_no_obstacle():
+    step = PasteDefect()
+    patch = step.cut(source(), SQUARE)
+    for _ in range(10):
+        assert step.paste(target(boxes=[[0, 0, 120, 100]]), patch, 2, {2})
+        ignored = target(boxes=[[0, 0, 120, 100]])
+        ignored['gt_ignore_flags'][:] = True
+        assert step.paste(ignored, patch, 2)
+        beside = target(boxes=[[0, 0, 60, 100]])
+        beside['gt_ignore_flags'][:] = True
+        assert step.paste(beside, patch, 2)
+        assert boxes_of(beside)[1, 0] >= 60
+
+
+@pytest.mark.parametrize('options', [dict(blur=0.8), dict(context=0, blur=0.6)])
+def test_a_wide_edge_leaves_the_middle_of_the_defect(options):
+    for _ in range(10):
+        results = paste(target(), **options)
+        (x1, y1, x2, y2) = boxes_of(results)[0]
+        middle = results['img'][int(y1 + y2) // 2, int(x1 + x2) // 2]
+        assert (middle > 170).all()
+
+
+@pytest.mark.parametrize('kind', [BitmapMasks, PolygonMasks])
+@pytest.mark.parametrize('scale', [0.3, 0.7, 1.4])
+def test_a_scratch_as_thin_as_a_pixel_is_pasted_with_its_mask(kind, scale):
+    image, mask = np.full((80, 90, 3), 60, np.uint8), np.zeros((80, 90), np.uint8)
+    image[33, 40:60], mask[33, 40:60] = 220, 1
+    step = PasteDefect(scale_range=(scale, scale))
+    patch = step.cut(image, (40, 33, 60, 34), mask)
+    for _ in range(20):
+        results = target(gt_masks=kind([], 100, 120))
+        assert step.paste(results, patch, 2)
+        assert results['gt_masks'].to_ndarray()[0].any()
+        assert (results['img'].astype(int) - 110 > 10).any()
+
+
+def test_a_mask_without_a_pixel_gives_way_to_the_box():
+    results = paste(target(), mask=np.zeros((80, 90), np.uint8))
+    assert extent(results['img']) == pytest.approx(boxes_of(results)[0], abs=1.6)
+
+
+@pytest.mark.parametrize('channels', [1, 2, 4, 6])
+def test_images_of_any_number_of_channels_are_pasted(channels):
+    for turn in (False, True):
+        results = target((100, 120, channels))
+        paste(results, source(channels=channels), turn=turn)
+        assert results['img'].shape == (100, 120, channels)
+        assert extent(results['img']) == pytest.approx(boxes_of(results)[0], abs=1.6)
+
+
+def test_the_map_of_classes_shows_the_pasted_defect_where_the_image_does():
+    classes = np.zeros((80, 90), np.uint8)
+    classes[SQUARE[1] : SQUARE[3], SQUARE[0] : SQUARE[2]] = 3
+    step = PasteDefect(turn=True)
+    patch = step.cut(source(), SQUARE, None, classes)
+    for _ in range(20):
+        results = target(gt_seg_map=np.zeros((100, 120), np.uint8))
+        assert step.paste(results, patch, 2)
+        rows, columns = np.nonzero(results['gt_seg_map'] == 3)
+        found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert found == pytest.approx(boxes_of(results)[0], abs=1.6)
+
+
+@pytest.mark.parametrize('masked', [False, True])
+def test_a_box_beyond_its_photograph_is_pasted_as_what_that_shows(masked):
+    image = np.full((80, 90, 3), 60, np.uint8)
+    image[30:50, :12] = 220
+    mask = (image[..., 0] == 220).astype(np.uint8) if masked else None
+    step = PasteDefect(scale_range=(1, 1))
+    for _ in range(20):
+        results = target()
+        assert step.paste(results, step.cut(image, (-30, 30, 12, 50), mask), 2)
+        assert extent(results['img']) == pytest.approx(boxes_of(results)[0], abs=2)
+
+
+def changed(root, folder, change):
+    """The small set with its annotations changed."""
+    shutil.copytree(root, folder, dirs_exist_ok=True)
+    content = json.loads((folder / 'train.json').read_text())
+    change(content)
+    (folder / 'train.json').write_text(json.dumps(content))
+    return folder
+
+
+def rle_of(content):
+    sizes = {i['id']: (i['height'], i['width']) for i in content['images']}
+    for annotation in content['annotations']:
+        height, width = sizes[annotation['image_id']]
+        mask = np.zeros((height, width), np.uint8, order='F')
+        x, y, w, h = map(round, annotation['bbox'])
+        mask[y : y + h, x : x + w] = 1
+        edges = np.flatnonzero(np.diff(mask.ravel('F'), prepend=0, append=0))
+        counts = np.diff([0, *edges.tolist(), mask.size]).tolist()
+        annotation['segmentation'] = dict(counts=counts, size=[height, width])
+
+
+def one_in_three_invalid(content):
+    for number, annotation in enumerate(content['annotations']):
+        x, y, w, h = annotation['bbox']
+        whole = [x, y, x + w, y, x + w, y + h, x, y + h]
+        kinds = ([whole], [whole[:4]], [[x, y, x + w / 2, y, x + w, y]])
+        annotation['segmentation'] = kinds[number % 3]
+
+
+@pytest.mark.parametrize('poly2mask', [False, True])
+@pytest.mark.parametrize('change', [rle_of, one_in_three_invalid])
+def test_masks_that_cannot_be_read_are_no_source(small, tmp_path, change, poly2mask):
+    load = dict(LOAD[1], with_mask=True, poly2mask=poly2mask)
+    root = changed(small, tmp_path, change)
+    dataset = preserving(leaf(root, [LOAD[0], load, *PACK]))
+    batches_of(dataset, dict(pasted=1))
+    for index in pasted_indices(dataset, number=30):
+        instances = dataset[index]['data_samples'].gt_instances
+        assert len(instances) == 1
+        assert instances.masks.to_ndarray().any()
+    assert not dataset.counts['replaced']
+
+
+def test_a_defect_that_touches_another_is_left_where_it_is(small, tmp_path):
+    def touch(content):
+        first = content['annotations'][0]
+        for annotation in content['annotations'][1:]:
+            if annotation['category_id'] == first['category_id']:
+                x, y, w, h = annotation['bbox']
+                beside = dict(annotation, bbox=[x + w, y, w, h])
+                beside['id'] = 10_000 + annotation['id']
+                content['annotations'].append(beside)
+                touched.append(annotation['image_id'])
+                if len(touched) == 5:
+                    break
+
+    touched = []
+    dataset = preserving(plain(changed(small, tmp_path, touch)))
+    sources = dataset.paste.sources_in(
+        dataset.dataset, pools_of(dataset)['defect'], None
+    )
+    crowded = {
+        index
+        for index in sources.of['']
+        if dataset.get_data_info(index)['img_id'] in touched
+    }
+    assert crowded
+    for _ in range(300):
+        image, number = sources.draw()
+        boxes = [i['bbox'] for i in dataset.get_data_info(image)['instances']]
+        x1, y1, x2, y2 = boxes.pop(number)
+        assert not any(
+            (a < x2 and c > x1 and b < y2 and d > y1) or a == x2 or c == x1
+            for a, b, c, d in boxes
+        )
+
+
+def test_in_a_pipeline_under_the_wrapper_the_dataset_is_scanned_once(
+    small, monkeypatch
+):
+    from mmdefect.forms import paste as module
+
+    scans = []
+    monkeypatch.setattr(module, 'scan', lambda d: scans.append(d) or scan(d))
+    dataset = preserving(mixed(small))
+    for index in pools_of(dataset)['normal'][:10].tolist():
+        assert shown(dataset[index])
+    assert len(scans) == 1
+
+
+def test_an_image_too_small_for_any_defect_gives_way_without_trying_again(small):
+    dataset = preserving(plain(small), paste=dict(max_size=0.5))
+    batches_of(dataset, dict(pasted=1))
+    dataset.paste.max_size = 0.001
+    with pytest.raises(RuntimeError, match='small enough'):
+        dataset[pasted_indices(dataset)[0]]
+    assert dataset.counts['retries'] == 0
