@@ -176,7 +176,9 @@ def review_split(
     if split != 'train':
         write_thresholds(folder, review)
     write_scores(folder, photographs, found)
-    write_page(folder, review, against, lists, about, settings.pictures)
+    write_page(
+        folder, review, against, lists, about, settings.overkill, settings.pictures
+    )
     figures = dict(as_dict(review, against), suspects=lists.get(SUSPECTS, []))
     write_json(folder / FIGURES, figures)
     return Outcome(review, against, lists, figures)

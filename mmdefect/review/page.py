@@ -11,6 +11,7 @@ import numpy as np
 from mmdefect.analysis.files import whole
 from mmdefect.metrics.image_score import Found
 from mmdefect.review import findings, operating, pictures
+from mmdefect.review.advice import next_week, steps
 from mmdefect.review.lists import SHEET, SUSPECTS
 from mmdefect.review.photographs import Photographs
 from mmdefect.review.pixels import Pixels
@@ -88,6 +89,7 @@ def write_page(
     against: Against | None,
     lists: dict[str, list],
     about: dict,
+    overkill: float,
     most: int,
 ) -> None:
     """Write the page of a review."""
@@ -109,6 +111,8 @@ def write_page(
         here=next((r for r, p in review.points.items() if p == point), None),
         verdicts=review.verdicts,
         caveats=review.caveats,
+        steps=steps(review, about['config'], about['command']),
+        next_week=next_week(review, overkill, about['config'], about['checkpoint']),
         by_class=review.by_class,
         provable=dict(
             overkill=operating.smallest_provable(point.normals),

@@ -1,0 +1,114 @@
+"""What to do about what escapes and what is stopped, and how next week goes."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from typing import Sequence
+
+import numpy as np
+
+from mmdefect.review import findings
+from mmdefect.review.review import Review
+
+MUCH = 1.5  # times by which a size or a share differs for a reason
+
+
+def steps(review: Review, config: str, command: str) -> list[tuple[str, str]]:
+    """What to do first, as sentences with a command each, or ''."""
+    threshold, images = review.point.threshold, review.images
+    missed = findings.misses(images, review.found, threshold)
+    hits = findings.hits(images, review.found, threshold)
+    inspect = f'mmdefect inspect {shlex.quote(config)}'
+    said = []
+    if findings.label_suspects(
+        images, review.found, threshold, review.photographs.classes
+    ):
+        said.append(('Correct the labels above: they cost a training most.', ''))
+    small, large = (short_side(review, numbers) for numbers in (missed, hits))
+    if small * MUCH < large:
+        said.append(
+            (
+                f'What escapes is smaller than what is found ({small:.0f} pixels '
+                f'against {large:.0f}): a larger img_scale may show it. This '
+                'recommends one:',
+                inspect,
+            )
+        )
+    worst = worst_class(review, missed)
+    if worst:
+        said.append(
+            (
+                f'Most that escapes is {worst}: photograph and label more of it, or '
+                'draw it more often. This shows what a quota by class gives:',
+                inspect,
+            )
+        )
+    if review.point.flagged or missed:
+        stopped = f'{review.point.flagged:,} good parts are stopped'
+        what = stopped if review.point.flagged else 'Some defects are not learnt'
+        said.append(
+            (
+                f'{what}: this lists the training images that look like a defect (what '
+                'a person takes for good becomes the pool hard.txt) and the defects to '
+                'draw more often (missed.txt):',
+                f'{command} --split train',
+            )
+        )
+    return said
+
+
+def short_side(review: Review, numbers: Sequence[int]) -> float:
+    """Median of the short sides of annotated boxes, in pixels; nan without any."""
+    boxes = [review.images[n].boxes for n in numbers]
+    if not boxes:
+        return math.nan
+    drawn = np.concatenate(boxes)
+    return float(np.median((drawn[:, 2:] - drawn[:, :2]).min(1)))
+
+
+def worst_class(review: Review, missed: Sequence[int]) -> str:
+    """The class that escapes far more often than the others, or ''."""
+    rows = findings.class_rows(
+        review.images,
+        review.found,
+        review.point.threshold,
+        review.photographs.classes,
+        review.photographs.defect_labels,
+    )
+    rates = {row.name: 1 - row.flagged / row.images for row in rows}
+    if len(rates) < 2 or not missed:
+        return ''
+    worst = max(rates, key=lambda name: rates[name])
+    return worst if rates[worst] > MUCH * review.point.escape else ''
+
+
+def next_week(review: Review, overkill: float, config: str, checkpoint: str) -> list:
+    """The round of new photographs: what is done, and the command that does it."""
+    point = review.point
+    config, checkpoint = map(shlex.quote, (config, checkpoint))
+    escape = max(math.ceil(100 * point.escape), 1)
+    limits = f'escape<={escape}%@overkill<={100 * max(overkill, point.overkill):.3g}%'
+    return [
+        (
+            'Let the detector look at the new photographs. Its page has the surest '
+            'first, scores.csv all of them.',
+            f'mmdefect review {config} {checkpoint} --images NEW_PHOTOGRAPHS '
+            f'--threshold {point.threshold}',
+        ),
+        (
+            'Look through those that it flags and some that it does not. Label the '
+            'defects, and add all to the annotation file, good parts too.',
+            f'mmdefect check {config}',
+        ),
+        (
+            'Train on from this checkpoint.',
+            f'mim train mmdet {config} --work-dir NEXT '
+            f'--cfg-options load_from={checkpoint}',
+        ),
+        (
+            'Compare both, and ship the new one only where it is no worse: the command '
+            'ends with 1 where it is.',
+            f"mmdefect review NEXT --against {checkpoint} --require '{limits}'",
+        ),
+    ]
