@@ -12,7 +12,7 @@ from typing import NamedTuple, Sequence
 import numpy as np
 
 from mmdefect.metrics.image_score import Found
-from mmdefect.metrics.thresholds import shortest_between
+from mmdefect.metrics.rates import shortest_between
 from mmdefect.review import operating
 from mmdefect.review.findings import defects_among
 from mmdefect.review.photographs import Photographs
