@@ -187,8 +187,8 @@ def rates(review: Review) -> Any:
     """A table of what each score costs."""
     from rich.table import Table
 
+    from mmdefect.metrics.rates import percent, percent_range
     from mmdefect.review.operating import smallest_provable
-    from mmdefect.review.writing import interval, percent
 
     table = Table(title=f'{review.name} on {review.split}')
     for name in ('good parts\nstopped', 'score\nto set'):
@@ -201,7 +201,7 @@ def rates(review: Review) -> Any:
             f'<= {percent(rate)}' + ('\nnot provable' if rate < least else ''),
             f'{one.threshold}',
             f'{percent(one.escape)} ({one.missed:,} of {one.defects:,})',
-            interval(one.escape_interval),
+            percent_range(one.escape_interval),
         )
     return table
 

@@ -12,11 +12,10 @@ from typing import NamedTuple, Sequence
 import numpy as np
 
 from mmdefect.metrics.image_score import Found
-from mmdefect.metrics.rates import shortest_between
+from mmdefect.metrics.rates import interval, percent, percent_range, shortest_between
 from mmdefect.review import operating
 from mmdefect.review.findings import defects_among
 from mmdefect.review.photographs import Photographs
-from mmdefect.review.writing import interval, percent
 
 FEW = 10  # images of a class below which no score can be chosen for it
 FOLDS = 5
@@ -82,7 +81,7 @@ class ByClass(NamedTuple):
         if len(self.scores[self.overkill]) < 2:
             return ' '.join([*said, 'So one score for all stays.'])
         fresh, common = self.fresh, self.common
-        sure = interval(operating.interval(fresh.missed, fresh.defects))
+        sure = percent_range(interval(fresh.missed, fresh.defects))
         said.append(
             f'With a score for each class, {fresh.missed:,} of {fresh.defects:,} '
             f'defects escape ({percent(fresh.missed / fresh.defects)}; on new parts '

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmdefect.metrics.rates import percent
 from mmdefect.review import operating
 from mmdefect.review.review import Review
-from mmdefect.review.writing import percent
 
 
 def caveats(review: Review, cfg: Any, checkpoint: str, overkill: float) -> list[str]:

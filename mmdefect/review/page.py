@@ -10,16 +10,25 @@ import numpy as np
 
 from mmdefect.analysis.files import whole
 from mmdefect.metrics.image_score import Found
+from mmdefect.metrics.rates import percent, percent_range
 from mmdefect.review import findings, operating, pictures
 from mmdefect.review.advice import next_week, steps
 from mmdefect.review.lists import SHEET, SUSPECTS
 from mmdefect.review.photographs import Photographs
 from mmdefect.review.pixels import Pixels
 from mmdefect.review.review import Against, Review
-from mmdefect.review.writing import interval, percent, points
 
 PAGE = 'index.html'
 MOST_BYTES = 12_000_000  # of pictures on a page, which can still be mailed
+
+
+def points(value: float) -> str:
+    """A difference of shares, in percentage points."""
+    return (
+        f'{100 * value:+.1f}'.replace('-', '−')
+        .replace('+0.0', '0.0')
+        .replace('−0.0', '0.0')
+    )
 
 
 def render(**content: Any) -> str:
@@ -35,7 +44,7 @@ def render(**content: Any) -> str:
     )
     environment.filters.update(
         percent=percent,
-        interval=interval,
+        interval=percent_range,
         points=points,
         count=lambda number: f'{number:,}',
     )
