@@ -146,6 +146,11 @@ PRESERVED = {
         ),
         "train_dataloader['sampler']['defect_classes'] = ['pit']",
     ),
+    'RetinaNet on one of three classes, as the sampler has it': config(
+        'retinanet',
+        preserved('cropped'),
+        "train_dataloader['sampler']['defect_classes'] = ['pit']",
+    ),
     'RetinaNet on every class by its name': config(
         'retinanet',
         new(
@@ -320,7 +325,10 @@ BROKEN = {
     'DefectPreservingDataset keeps another class than is drawn': (
         config(
             'retinanet',
-            preserved('cropped'),
+            new(
+                "dict(type='DefectPreservingDataset', defect_classes=['dent'], "
+                'dataset=cropped)'
+            ),
             "train_dataloader['sampler']['defect_classes'] = ['pit']",
         ),
         f'{DATASET}.defect_classes',

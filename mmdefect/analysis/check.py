@@ -22,7 +22,7 @@ from mmdefect.analysis.fixes import statement
 from mmdefect.analysis.tracking import Track, untracked
 from mmdefect.analysis.validation import check_validation
 from mmdefect.checks.annotations import examine
-from mmdefect.checks.config import check_config
+from mmdefect.checks.config import check_config, defect_classes_of
 from mmdefect.checks.dataset import WRAP
 from mmdefect.checks.finding import Finding
 from mmdefect.checks.optimizer_step import (
@@ -97,7 +97,7 @@ def _check(
         findings += check_config(cfg, dataset)
     try:
         with running('the annotations cannot be checked'):
-            findings += examine(dataset, _defect_classes(cfg))
+            findings += examine(dataset, defect_classes_of(cfg))
     except UnusableError as error:
         return [*findings, refusal('train_dataloader', error)], None
     if any(finding.where in NEEDED or finding.refused for finding in findings):
@@ -142,10 +142,6 @@ def _check(
     )
     judged = judge(delivery, findings, dataset) or unreadable(delivery, dataset)
     return findings + drawn + judged, delivery
-
-
-def _defect_classes(cfg: Config) -> Any:
-    return (cfg['train_dataloader'].get('sampler') or {}).get('defect_classes')
 
 
 def _check_imports(cfg: Config, loaded: Iterable[str]) -> list[Finding]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Iterator
+from typing import Any, Iterator, Sequence
 
 import numpy as np
 
 from mmdefect.analysis.config import running
 from mmdefect.analysis.dataloader import build_split
 from mmdefect.analysis.errors import UnusableError
+from mmdefect.checks.config import defect_classes_of
 from mmdefect.checks.finding import Finding
 from mmdefect.pools.scan import scan, union
 
@@ -53,7 +54,7 @@ def _check_best(cfg: Any, dataset: Any) -> list[Finding]:
     if not told:
         return []
     with running('the validation images cannot be counted'):
-        images = count_images(dataset)
+        images = count_images(dataset, defect_classes_of(cfg))
     if images['defect']:
         lacking, instead = 'no defect', "save_best='defect/recall_50'"
         told = [key for key in told if not key.startswith('defect/recall')]
@@ -74,10 +75,14 @@ def _check_best(cfg: Any, dataset: Any) -> list[Finding]:
     ]
 
 
-def count_images(dataset: Any) -> dict[str, int]:
+def count_images(
+    dataset: Any, defect_classes: Sequence[str] | None = None
+) -> dict[str, int]:
     """Count the images of a dataset by what they show."""
     scanned = scan(dataset)
-    defects = int(np.count_nonzero(union(scanned.classes.values(), scanned.length)))
+    wanted = scanned.classes if defect_classes is None else defect_classes
+    shown = [images for name, images in scanned.classes.items() if name in wanted]
+    defects = int(np.count_nonzero(union(shown, scanned.length)))
     number = {name: len(images) for name, images in scanned.classes.items()}
     return {**number, 'normal': scanned.length - defects, 'defect': defects}
 
@@ -88,6 +93,6 @@ def validation_images(cfg: Any) -> dict[str, int] | None:
         return None
     try:
         with running('the validation dataset cannot be built'):
-            return count_images(build_split(cfg, 'val'))
+            return count_images(build_split(cfg, 'val'), defect_classes_of(cfg))
     except UnusableError:  # `mmdefect check` says why
         return None

@@ -45,12 +45,18 @@ def check_config(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
         *check_dataset(dataset),
         *_check_hooks(cfg, dataset),
         *_check_defect_classes(cfg, dataset),
+        *_check_metrics(cfg, dataset),
     ]
     # What one line mends is said once.
     once: dict[tuple, Finding] = {}
     for finding in sorted(findings, key=lambda finding: not finding.breaks):
         once.setdefault((finding.where, finding.fix), finding)
     return list(once.values())
+
+
+def defect_classes_of(cfg: Mapping[str, Any]) -> Any:
+    """The classes that count as defects in a config, None for every class."""
+    return (cfg['train_dataloader'].get('sampler') or {}).get('defect_classes')
 
 
 def check_dataloader(cfg: Mapping[str, Any]) -> list[Finding]:
@@ -191,12 +197,9 @@ def _check_building(
 
 
 def _check_defect_classes(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
-    if not is_a(dataset, WRAPPER):
-        return []
-    drawn = (cfg['train_dataloader'].get('sampler') or {}).get('defect_classes')
-    kept = dataset.defect_classes
-    every = [name for leaf in unwrap(dataset)[0] for name in class_names(leaf)]
-    if set(drawn or every) == set(kept or every):
+    drawn, kept = defect_classes_of(cfg), getattr(dataset, 'defect_classes', None)
+    # Without an argument of its own, the wrapper is told by the sampler.
+    if not is_a(dataset, WRAPPER) or kept is None or _same(drawn, kept, dataset):
         return []
     drawn = list(drawn) if drawn else None
     return [
@@ -207,6 +210,32 @@ def _check_defect_classes(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]
             f'defect_classes={drawn}',
         )
     ]
+
+
+def _check_metrics(cfg: Mapping[str, Any], dataset: Any) -> Iterator[Finding]:
+    drawn = defect_classes_of(cfg)
+    evaluators = cfg.get('val_evaluator') or []
+    listed = isinstance(evaluators, (list, tuple))
+    for number, each in enumerate(evaluators if listed else [evaluators]):
+        if not isinstance(each, Mapping) or _type(each) != 'DefectImageMetric':
+            continue
+        judged = each.get('defect_classes')
+        if not _same(drawn, judged, dataset):
+            ours, theirs = drawn and list(drawn), judged and list(judged)
+            yield Finding(
+                f'val_evaluator{f"[{number}]" if listed else ""}.defect_classes',
+                f'DefectImageMetric judges {theirs or "every class"}, '
+                f'DefectPoolSampler draws {ours or "every class"}',
+                'an image that is normal to the one shows a defect to the other',
+                f'defect_classes={ours}',
+            )
+
+
+def _same(drawn: Any, others: Any, dataset: Any) -> bool:
+    if drawn is None and others is None:
+        return True
+    every = [name for leaf in unwrap(dataset)[0] for name in class_names(leaf)]
+    return set(drawn or every) == set(others or every)
 
 
 def _type(cfg: Any) -> str:

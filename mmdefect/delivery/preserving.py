@@ -75,8 +75,8 @@ class DefectPreservingDataset:
     Args:
         dataset (dict | Dataset): The dataset, or its config.
         defect_classes (Sequence[str], optional): Names of the classes that count as
-            defects, the same as in ``DefectPoolSampler``. None is every class of the
-            dataset. Defaults to None.
+            defects. None are those of ``DefectPoolSampler``, which tells them; without
+            one, every class of the dataset. Defaults to None.
         max_retries (int): How often a defect image goes through the pipelines again
             before they are changed. Defaults to 10.
         min_area_ratio (float): The visible share of a box's area below which it does
@@ -122,6 +122,7 @@ class DefectPreservingDataset:
         check_wrapped(dataset)
         self.dataset = dataset
         self.defect_classes = None if defect_classes is None else tuple(defect_classes)
+        self._told_classes = defect_classes is None
         self.max_retries = max_retries
         self.min_area_ratio = min_area_ratio
         self.paste = TRANSFORMS.build({'type': 'PasteDefect', **(paste or {})})
@@ -223,6 +224,23 @@ class DefectPreservingDataset:
             labels = {each['bbox_label'] for each in instances if counts(each)}
         names = self._names.of(index)
         return {label: names[label] for label in labels if label in names}
+
+    def know_defect_classes(self, names: Sequence[str] | None) -> None:
+        """Take the classes that are drawn as defects, where no argument names them.
+
+        Args:
+            names (Sequence[str], optional): As ``DefectPoolSampler`` has them.
+        """
+        if self._told_classes:
+            self.defect_classes = None if names is None else tuple(names)
+            self._name_classes()
+
+    def _name_classes(self) -> None:
+        leaves, _ = unwrap(self.dataset)
+        self._names = LabelNames(self.dataset, self.defect_classes)
+        known = (name for leaf in leaves for name in class_names(leaf))
+        classes = self.defect_classes or dict.fromkeys(known)
+        self.forms = Forms(len(self.dataset), classes)
 
     def know_pools(self, pools: Mapping[str, np.ndarray]) -> None:
         """Take the pools that images are drawn from, the user's own among them.
@@ -328,10 +346,7 @@ class DefectPreservingDataset:
                 self.dataset.full_init()
             leaves, _ = unwrap(self.dataset)
         check_defect_classes(self.defect_classes or (), map(class_names, leaves))
-        self._names = LabelNames(self.dataset, self.defect_classes)
-        known = (name for leaf in leaves for name in class_names(leaf))
-        classes = self.defect_classes or dict.fromkeys(known)
-        self.forms = Forms(len(self.dataset), classes)
+        self._name_classes()
         for leaf in leaves:
             check_image_directory(leaf)
         self._fully_initialized = True

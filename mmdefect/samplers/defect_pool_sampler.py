@@ -151,6 +151,7 @@ class DefectPoolSampler(Sampler):
             for name, pool in {**self.pools, 'all': np.arange(len(dataset))}.items()
         }
         if hasattr(dataset, 'know_pools'):  # what it replaces stays in its pools
+            dataset.know_defect_classes(defect_classes)
             dataset.know_pools(self.pools)
         annotated = annotated_normals(
             scanned, self.pools['normal'], self.defect_classes

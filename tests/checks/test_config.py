@@ -148,3 +148,20 @@ def test_a_batch_of_one_image_is_advised_a_quota_over_several(load):
     cfg.train_dataloader.update(batch_size=1, batch_sampler=None)
     (finding,) = breaks(cfg)
     assert "type='QuotaBatchSampler', quota=3, over=8)" in finding.fix
+
+
+def test_a_metric_that_judges_other_classes_than_are_drawn_is_found(load):
+    cfg = load(PRESERVED['RetinaNet on one of three classes'])
+    ours = dict(type='DefectImageMetric', defect_classes=['pit'])
+    for evaluator, where in (
+        (dict(ours), ''),
+        ([dict(type='CocoMetric'), dict(ours)], '[1]'),
+    ):
+        cfg.val_evaluator = evaluator
+        assert breaks(cfg) == []
+        for judged in (None, ['dent']):
+            metric = cfg.val_evaluator[1] if where else cfg.val_evaluator
+            metric.defect_classes = judged
+            (finding,) = breaks(cfg)
+            assert finding.where == f'val_evaluator{where}.defect_classes'
+            assert finding.fix == "defect_classes=['pit']"

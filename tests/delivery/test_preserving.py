@@ -222,6 +222,19 @@ def test_only_the_chosen_classes_are_preserved(small):
     assert not all(shown(dataset[index]) for index in others * 20)
 
 
+def test_the_classes_that_the_sampler_draws_are_preserved_unless_others_are_named(
+    small,
+):
+    dataset = preserving(plain(small, CROP))
+    DefectPoolSampler(dataset, seed=0, defect_classes=['pit'])
+    pits = pools_of(dataset)['pit'].tolist()
+    assert all(1 in shown(dataset[index]) for index in pits * 20)
+    assert dataset.forms.names[-1] == 'pasted pit'
+    dataset = preserving(plain(small, CROP), defect_classes=['dent'])
+    DefectPoolSampler(dataset, seed=0, defect_classes=['pit'])
+    assert dataset.defect_classes == ('dent',)
+
+
 def test_labels_are_those_of_the_dataset_that_an_image_is_from(small):
     # The same files, their classes in another order: label 0 is another class.
     other = {**plain(small, CROP), 'metainfo': dict(classes=('dent',))}

@@ -1,0 +1,54 @@
+"""What a validation set is counted by is what training draws by."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from user_configs import config, new
+
+from mmdefect.commands.main import main
+
+TEXT = config(
+    'retinanet',
+    new("dict(plain, ann_file='{file}', metainfo=dict(classes=('crack', 'stamp')))"),
+    "train_dataloader['sampler']['defect_classes'] = ['crack']\n"
+    "val_dataloader['dataset'].update(ann_file='{file}', "
+    "data_prefix=dict(img='train/'), metainfo=dict(classes=('crack', 'stamp')))\n"
+    "val_evaluator = dict(type='DefectImageMetric', defect_classes=['crack'])\n"
+    "default_hooks = dict(checkpoint=dict(save_best='defect/auroc', rule='greater'))",
+)
+
+
+@pytest.fixture
+def stamped(synthetic, tmp_path):
+    """A config on 10 images with a crack and 30 with a stamp, which is no defect."""
+    content = json.loads((synthetic / 'annotations/train.json').read_text())
+    images = content['images'][:40]
+    annotations = [
+        dict(
+            id=number,
+            image_id=image['id'],
+            category_id=1 if number < 10 else 2,
+            bbox=[4, 4, 20, 20],
+            area=400,
+            iscrowd=0,
+        )
+        for number, image in enumerate(images)
+    ]
+    names = [dict(id=1, name='crack'), dict(id=2, name='stamp')]
+    file = tmp_path / 'stamped.json'
+    content = dict(images=images, annotations=annotations, categories=names)
+    file.write_text(json.dumps(content))
+    path = tmp_path / 'config.py'
+    path.write_text(TEXT.replace('{file}', str(file)).replace('{data}', str(synthetic)))
+    return str(path)
+
+
+def test_images_of_classes_that_are_no_defect_validate_as_normal(stamped, capsys):
+    main(['check', stamped, '--batches', '0', '--json'])
+    found = json.loads(capsys.readouterr().out)['findings']
+    assert not [f for f in found if 'validation images' in f['what']]
+    main(['inspect', stamped, '--json'])
+    validation = json.loads(capsys.readouterr().out)['validation']
+    assert (validation['normal'], validation['defect']) == (30, 10)
