@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from functools import partial
+from typing import Any, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from mmengine.runner import IterBasedTrainLoop
 
 from mmdefect.delivery.testing import test_transforms
 from mmdefect.hooks.batch_sampler import followed_batch_sampler, quota_batch_sampler
-from mmdefect.hooks.scoring import score_images
+from mmdefect.hooks.scoring import Infos, score_images
 from mmdefect.plan.quotas import at_least_one
 from mmdefect.pools.wrappers import class_names, leaf_of, unwrap
 
@@ -38,7 +39,8 @@ class HardNormalHook(Hook):
     In every factory some images that count as normal show a defect that nobody
     labelled, and these are the hardest of all. An image that stays at the top
     ``PATIENCE`` times in a row is named in a warning, and is not drawn from this pool
-    any more.
+    any more. Where fewer than ``size`` images have a box, others fill the pool up, so
+    that no image takes every place of it. What cannot be read is left out.
 
     Mining the hardest negatives in rounds is as old as detection (Sung and Poggio,
     "Example-based learning for view-based human face detection", PAMI 20, 1998).
@@ -84,6 +86,7 @@ class HardNormalHook(Hook):
         self._chosen: list[tuple[int, np.ndarray]] = []
         self._times_on_top: dict[int, int] = {}
         self._suspects: list[int] = []
+        self._unreadable: set[int] = set()
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Take up what was chosen before.
@@ -195,42 +198,73 @@ class HardNormalHook(Hook):
         loader = runner.train_dataloader
         scores = score_images(
             runner.model,
-            [self._info(index) for index in asked.tolist()],
+            Infos(asked, partial(_info_of, self._leaves, self._origin)),
             self._transforms,
             self._labels,
             self._batch_sampler.batch_size,
             loader.num_workers,
         )
+        self._warn_of_unreadable(asked[scores < 0])
         order = np.argsort(-scores, kind='stable')
         order = order[scores[order] > 0]
         ranked = asked[order]
         for index in self._stayed_on_top(ranked):
             self._suspects.append(index)
             print_log(
-                f'{self._name(index)} is among the hardest normal images for the '
-                f'{PATIENCE}th time in a row: perhaps a defect that nobody labelled. '
+                f'{self._name(index)} is among the hardest normal images {PATIENCE} '
+                'times in a row: perhaps a defect that nobody labelled. '
                 f'Look at it; it is not drawn from the pool {self.pool!r} any more',
                 logger='current',
                 level=logging.WARNING,
             )
         kept = ~np.isin(ranked, self._suspects)
-        chosen = ranked[kept][: self.size]
-        if not len(chosen):
-            print_log(
-                f'no normal image has a box: the pool {self.pool!r} stays as it was',
-                logger='current',
-            )
-            return
+        chosen, best = ranked[kept][: self.size], scores[order][kept][: self.size]
         group = epoch * self._batch_sampler.plan.num_groups
-        self._chosen.append((group, np.sort(chosen)))
-        self._draw(self._chosen)
-        best = scores[order][kept][: self.size]
+        if not len(chosen):
+            self._leave_suspects(group)
+            return
+        quiet = np.setdiff1d(asked[scores == 0], self._suspects)
+        self._fill_up(group, chosen, quiet)
         print_log(
             f'{self.pool} normal images from epoch {epoch} on: {len(chosen):,} of '
             f'{len(asked):,} scored, {best[0]:.3f} to {best[-1]:.3f}: '
             + ', '.join(map(self._name, chosen.tolist())),
             logger='current',
         )
+
+    def _fill_up(self, group: int, chosen: np.ndarray, quiet: np.ndarray) -> None:
+        # The same on all ranks, and in a run that is resumed.
+        rng = np.random.default_rng([self._batch_sampler.sampler.seed, group])
+        others = rng.permutation(quiet)[: self.size - len(chosen)]
+        self._chosen.append((group, np.sort(np.append(chosen, others))))
+        self._draw(self._chosen)
+
+    def _leave_suspects(self, group: int) -> None:
+        before = self._chosen[-1][1] if self._chosen else self._normal[:0]
+        left = before[~np.isin(before, self._suspects)]
+        said = 'stays as it was'
+        if len(left) < len(before):
+            self._chosen.append((group, left))
+            self._draw(self._chosen)
+            said = 'stays without the suspects' if len(left) else 'ends'
+        print_log(
+            f'no normal image but suspects has a box: the pool {self.pool!r} {said}'
+            if self._suspects
+            else f'no normal image has a box: the pool {self.pool!r} {said}',
+            logger='current',
+        )
+
+    def _warn_of_unreadable(self, indices: np.ndarray) -> None:
+        new = [index for index in indices.tolist() if index not in self._unreadable]
+        if new:
+            self._unreadable.update(new)
+            print_log(
+                f'{len(new):,} normal images cannot be read and are not scored: '
+                + ', '.join(map(self._name, new[:5]))
+                + ' …' * (len(new) > 5),
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def _candidates(self, epoch: int) -> np.ndarray:
         normal = self._normal[~np.isin(self._normal, self._suspects)]
@@ -262,8 +296,12 @@ class HardNormalHook(Hook):
             ) from None
 
     def _info(self, index: int) -> dict:
-        leaf, position = leaf_of(self._leaves, int(self._origin[index]))
-        return dict(leaf.get_data_info(position), instances=[])
+        return _info_of(self._leaves, self._origin, index)
 
     def _name(self, index: int) -> str:
         return str(self._info(index).get('img_path', index)).rsplit('/', 1)[-1]
+
+
+def _info_of(leaves: Sequence[Any], origin: np.ndarray, index: int) -> dict:
+    leaf, position = leaf_of(leaves, int(origin[index]))
+    return dict(leaf.get_data_info(position), instances=[])

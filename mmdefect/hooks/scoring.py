@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import numpy as np
 from mmengine.dist import all_gather_object, get_dist_info
 
 from mmdefect.delivery.testing import Unreadable, load_for_test, predict
 from mmdefect.metrics.image_score import found_on
+
+# The score of an image that cannot be read.
+UNREADABLE = -1
+
+
+class Infos(Sequence):
+    """What is known of images, looked up where it is used: in a worker, not before."""
+
+    def __init__(self, indices: np.ndarray, info_of: Callable[[int], dict]) -> None:
+        self.indices, self.info_of = indices, info_of
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return Infos(self.indices[place], self.info_of)
+        return self.info_of(int(self.indices[place]))
 
 
 def score_images(
@@ -19,7 +37,7 @@ def score_images(
     batch_size: int,
     workers: int,
 ) -> np.ndarray:
-    """Score images, each rank a part of them."""
+    """Scores of images (N,), each rank a part of them; -1 of what cannot be read."""
     rank, world_size = get_dist_info()
     scores: list[float] = []
     error = None
@@ -53,9 +71,12 @@ def _scores(
     batches = [infos[n : n + batch_size] for n in range(0, len(infos), batch_size)]
     scores = []
     for items in load_for_test(batches, transforms, workers):
-        for item in items:
-            if isinstance(item, Unreadable):
-                raise OSError(f'{item.path} cannot be read ({item.why})')
-        found = [found_on(one, labels) for one in predict(model, items)]
-        scores += [float(one.score) for one in found]
+        readable = [item for item in items if not isinstance(item, Unreadable)]
+        found = iter(predict(model, readable))
+        scores += [
+            UNREADABLE
+            if isinstance(item, Unreadable)
+            else float(found_on(next(found), labels).score)
+            for item in items
+        ]
     return scores

@@ -3,8 +3,10 @@
 Each pool's places are spread over the group as evenly as whole numbers allow, the way a
 sloping line is drawn in pixels (Bresenham, "Algorithm for computer control of a digital
 plotter", 1965): of the first ``n`` images of a group of ``size``, ``n * quota / size``
-come from the pool, rounded up or down by one random number for each group. So any run
-of images, and with it any batch of any size, has its share up to rounding.
+come from the last pool, rounded up or down by one random number for each group, and so
+of each pool all that come before it together. So any run of images, and with it any
+batch, has its share of the last pool, and of all others together, up to one image; of
+each of several others, a difference of two such sums, up to two.
 """
 
 from __future__ import annotations

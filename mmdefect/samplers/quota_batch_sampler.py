@@ -96,7 +96,8 @@ class QuotaBatchSampler(Sampler):
             ``counterexample`` are defect images that it crops to a part without one.
         over (int, optional): Images over which the quota holds, in place of a batch.
             The images of a run, step by step and rank by rank, are cut into groups of
-            so many; each holds the quota, and its batches share it up to one image.
+            so many; each holds the quota, and its batches share it up to one image,
+            or up to two for each of several pools.
             Whole batches that are a whole part of a step over all ranks, or whole
             steps. Defaults to None.
         drop_last (bool): Whether to leave out the tail of a pass that fills no whole
@@ -259,8 +260,8 @@ class QuotaBatchSampler(Sampler):
             images (int): Its images of a batch, or of ``over`` images, wherever there
                 is a quota. They take the places of normal ones.
             contents (Sequence[tuple]): Pairs of a step, counted from the beginning of
-                the run, and the indices from there on. Before the first there is no
-                such pool. The steps begin groups.
+                the run, and the indices from there on. Before the first, and where
+                there are none, there is no such pool. The steps begin groups.
 
         Raises:
             ValueError: If the name is taken, or the images do not fit.
@@ -290,7 +291,7 @@ class QuotaBatchSampler(Sampler):
             if further:
                 if step in contents:
                     pools = {**pools, further.name: contents[step]}
-                if further.name in pools and quota is not None:
+                if len(pools.get(further.name, ())) and quota is not None:
                     counts = plan.count_images(quota, pools)
                     del counts['normal']
                     wanted = {**counts, further.name: further.images}
@@ -423,6 +424,8 @@ class QuotaBatchSampler(Sampler):
                 seed, its schedule, its further pool and its place are taken.
         """
         self.reseed(before.sampler.seed)
+        for _, quota in before._milestones or ():
+            self.count_images(quota)  # which adds the pools that it asks for
         if before._milestones is not None or before._further is not None:
             self._milestones, self._further = before._milestones, before._further
             self._plans = self._arrange(self._milestones, self._further)

@@ -40,6 +40,7 @@ LOOP_CASES = [
     pytest.param('iteration loop', marks=pytest.mark.slow),
 ]
 STEPS = 6  # of an epoch
+STARTS = range(0, 6 * STEPS, STEPS)  # of six epochs
 
 
 def hard_config(synthetic, work_dir, hook=None, **options):
@@ -271,6 +272,83 @@ def test_without_a_single_box_training_goes_on_as_it_was(
     assert hook_of(runner)._chosen == []
     said = [line for line in log_of(tmp_path) if 'no normal image has a box' in line]
     assert len(said) == 2
+
+
+def only(*surest):
+    """Nothing is found, but on some images, by their place among those asked for."""
+
+    def score(model, infos, *rest):
+        ids = [info['img_id'] for info in infos]
+        return np.array([float(one in surest) for one in ids], np.float32)
+
+    return score
+
+
+def test_a_suspect_that_alone_has_a_box_leaves_the_pool_and_never_fills_it(
+    synthetic, tmp_path, monkeypatch
+):
+    cfg = hard_config(synthetic, tmp_path, dict(size=8))
+    cfg.train_cfg.max_epochs = 6
+    monkeypatch.setattr(hard_normals, 'score_images', by_name())
+    probe, _ = train(hard_config(synthetic, tmp_path / 'probe', dict(size=8)))
+    index = int(hook_of(probe)._normal[5])
+    (wrong,) = ids_of(probe, [index])
+    monkeypatch.setattr(hard_normals, 'score_images', only(wrong))
+    runner, batches = train(cfg)
+    hook = hook_of(runner)
+    assert hook._suspects == [index]
+    drawn = [sum(batch.count(wrong) for batch in batches[n:][:STEPS]) for n in STARTS]
+    # One pass shows it once; of 6 places of the pool it takes one in 8 at chance.
+    assert max(drawn) <= 4
+    assert max(drawn[3:]) <= 1
+    assert len(hook._chosen[-1][1]) == 7
+    said = [line for line in log_of(tmp_path) if 'but suspects' in line]
+    assert "the pool 'hard' stays without the suspects" in said[0]
+    assert any('3 times in a row' in line for line in log_of(tmp_path))
+
+
+def test_a_pool_whose_last_image_is_a_suspect_ends(synthetic, tmp_path, monkeypatch):
+    cfg = hard_config(synthetic, tmp_path, dict(size=1))
+    cfg.train_cfg.max_epochs = 5
+    runner = Runner.from_cfg(cfg)
+    record = RecordBatches()
+    runner.register_hook(record)
+
+    def score(model, infos, *rest):
+        return (np.arange(len(infos)) == 0).astype(np.float32) * first.pop()
+
+    first = [0.0, 0.9, 0.9, 0.9]
+    monkeypatch.setattr(hard_normals, 'score_images', score)
+    runner.train()
+    assert [len(chosen) for _, chosen in hook_of(runner)._chosen] == [1, 1, 0]
+    assert any("the pool 'hard' ends" in line for line in log_of(tmp_path))
+    assert len(record.batches) == 5 * STEPS
+
+
+def test_a_normal_image_that_cannot_be_read_does_not_end_training(
+    synthetic, tmp_path, monkeypatch
+):
+    load = hard_normals.score_images
+
+    def with_a_broken_one(model, infos, *rest):
+        look_up = infos.info_of
+        broken = int(infos.indices[3])
+
+        def info_of(index):
+            info = look_up(index)
+            return dict(info, img_path='gone.png') if index == broken else info
+
+        infos.info_of = info_of
+        return load(model, infos, *rest)
+
+    monkeypatch.setattr(hard_normals, 'score_images', with_a_broken_one)
+    cfg = hard_config(synthetic, tmp_path)
+    cfg.train_cfg.max_epochs = 2
+    runner, _ = train(cfg)
+    assert runner.iter == 2 * STEPS
+    (said,) = [line for line in log_of(tmp_path) if 'cannot be read' in line]
+    assert '1 normal images' in said
+    assert len(hook_of(runner)._chosen) == 1
 
 
 def test_two_ranks_choose_the_same_and_each_draws_its_share(
