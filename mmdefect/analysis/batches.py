@@ -81,7 +81,7 @@ def load(loader: Any, pools: np.ndarray) -> Iterator[Batch]:
     names = LabelNames(loader.dataset)
     for epoch, step, indices, batch in load_batches(loader):
         plan = loader.batch_sampler.plan_at(epoch, step)
-        marks = judge(loader, indices, batch)
+        marks = marks_of(loader, indices, batch)
         drawn = sum(mark is not None for mark in marks)
         lost, slivers = marks.count(LOST), marks.count(CUT)
         delivered = f'{drawn - lost} delivered'
@@ -98,7 +98,7 @@ def load(loader: Any, pools: np.ndarray) -> Iterator[Batch]:
         )
 
 
-def judge(loader: Any, indices: list, batch: dict) -> list[str | None]:
+def marks_of(loader: Any, indices: list, batch: dict) -> list[str | None]:
     """Tell what became of the defects of a batch."""
     sampler = loader.batch_sampler.sampler
     names = LabelNames(loader.dataset, sampler.defect_classes)

@@ -140,7 +140,9 @@ def _check(
     delivery = delivery._replace(
         optimizer_step=describe_optimizer_step(plan, accumulated)
     )
-    judged = judge(delivery, findings, dataset) or unreadable(delivery, dataset)
+    judged = judge_delivery(delivery, findings, dataset) or unreadable(
+        delivery, dataset
+    )
     return findings + drawn + judged, delivery
 
 
@@ -181,7 +183,9 @@ NEEDED = (
 )
 
 
-def judge(delivery: Delivery, findings: list[Finding], dataset: Any) -> list[Finding]:
+def judge_delivery(
+    delivery: Delivery, findings: list[Finding], dataset: Any
+) -> list[Finding]:
     """Findings of a delivery that nothing found before explains."""
     if any(finding.breaks for finding in findings):
         return []

@@ -109,7 +109,7 @@ def check_ids(leaf: Any, file: CocoFile) -> Iterable[Finding]:
     images = file.listed('images')
     names: dict[Any, dict[str, None]] = {}
     for image in images:
-        names.setdefault(image['id'], {})[image_name(image)] = None
+        names.setdefault(image['id'], {})[file_name_of(image)] = None
     shared = {image: list(of_id) for image, of_id in names.items() if len(of_id) > 1}
     if not shared:
         return
@@ -158,7 +158,7 @@ def coco_losses(part: Part, file: CocoFile, wanted: Sequence[str]) -> list[Loss]
             cause = 'image_id' if image else 'no image'
         else:
             cause = _fault(annotation, image, _min_size(leaf))
-        pair = (image_name(image) if image else f'image_id {image_id!r}', str(name))
+        pair = (file_name_of(image) if image else f'image_id {image_id!r}', str(name))
         # One sound instance is enough.
         causes[pair] = causes.get(pair, cause) and cause
     return grouped(causes)
@@ -193,6 +193,6 @@ def _by_text(ids: Iterable[Any]) -> dict[str, Any]:
     return {str(each): each for each in ids}
 
 
-def image_name(image: Mapping[str, Any]) -> str:
+def file_name_of(image: Mapping[str, Any]) -> str:
     """What to call an image of a COCO file, or of LVIS."""
     return image.get('file_name') or image.get('coco_url') or f'image {image["id"]!r}'

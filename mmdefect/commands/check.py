@@ -13,7 +13,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Iterator, Sequence
 
-from mmdefect.commands.command_line import Parser, add_cfg_options, percent, progress
+from mmdefect.commands.command_line import Parser, add_cfg_options, percent_of, progress
 from mmdefect.commands.screen import screen, table
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def show_delivery(console: Console, delivery: Delivery) -> None:
     for pool, quota, drawn, delivered in delivery.counts:
         quoted = str(quota) if quota else ''
         counts.add_row(
-            pool, quoted, f'{drawn:,}', f'{delivered:,}', percent(delivered / drawn)
+            pool, quoted, f'{drawn:,}', f'{delivered:,}', percent_of(delivered / drawn)
         )
     console.print(counts)
     if delivery.over:

@@ -86,7 +86,7 @@ def progress(
         yield item
 
 
-def percent(share: float) -> str:
+def percent_of(share: float) -> str:
     """A share as people read it."""
     return f'{share:.1%}'.replace('%', ' %')
 

@@ -38,7 +38,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
-from mmdefect.commands.command_line import Parser, add_cfg_options, percent
+from mmdefect.commands.command_line import Parser, add_cfg_options, percent_of
 from mmdefect.commands.screen import screen, table
 from mmdefect.comparison import MAIN, PLAIN, WITH_QUOTA, name_of, quota_of
 
@@ -192,23 +192,23 @@ def show_figures(figures: dict, facts: dict, args: argparse.Namespace) -> None:
     for name, one in figures.items():
         held.add_row(
             name,
-            percent(one['without_defect']),
+            percent_of(one['without_defect']),
             f'{one["mean"]:.2f}',
             f'{one["variance"]:.2f}',
-            percent(one['normals_seen']),
+            percent_of(one['normals_seen']),
             f'{one["fewest_draws"]}…{one["most_draws"]}',
         )
     console.print(held)
     console.print(
         f'{facts["defect_images"]:,} of {facts["images"]:,} images show a defect, '
-        f'and {percent(facts["share"])} of those that the quota draws. One pass: '
+        f'and {percent_of(facts["share"])} of those that the quota draws. One pass: '
         f'{facts["one_pass"]:,} batches, in which the quota shows each normal image '
         'once.'
     )
     if 'class_balanced' in figures:
         console.print(
             f'class_balanced: oversample_thr={facts["oversample_thr"]:g}, which makes '
-            f'{percent(facts["oversample_share"])} of the images show a defect. It '
+            f'{percent_of(facts["oversample_share"])} of the images show a defect. It '
             'repeats an image by the square root of its rarity; thresholds end at 1.'
         )
     if 'class_aware' in figures:

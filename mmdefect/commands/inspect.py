@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Sequence
 
-from mmdefect.commands.command_line import Parser, add_cfg_options, percent
+from mmdefect.commands.command_line import Parser, add_cfg_options, percent_of
 from mmdefect.commands.plan_picture import draw_plan
 from mmdefect.commands.screen import screen, table
 
@@ -71,7 +71,7 @@ def show(found: Inspection) -> None:
     console.print(f'[bold]{found.config}[/]')
     console.print(
         f'{images["all"]:,} images: {normals}, {images["defect"]:,} with a defect '
-        f'({percent(images["defect"] / images["all"])})'
+        f'({percent_of(images["defect"] / images["all"])})'
         + f', repeated to {len(sampler.dataset):,}'
         * (images['all'] < len(sampler.dataset))
         + '\n'
@@ -79,7 +79,7 @@ def show(found: Inspection) -> None:
     show_pools(console, found)
     show_boxes(console, found.boxes)
     console.print(
-        f'With stock sampling [bold]{percent(found.empty_share())}[/] of the '
+        f'With stock sampling [bold]{percent_of(found.empty_share())}[/] of the '
         f'{found.unit} would hold no defect\n(exact: hypergeometric, as they are drawn '
         'without replacement).\n'
     )
@@ -162,7 +162,7 @@ def show_pools(console: Console, found: Inspection) -> None:
         if len(others) > 4:
             shared += f', {len(others) - 4} more'
         count = found.images[name]
-        cells = [name, f'{count:,}', percent(count / found.images['all'])]
+        cells = [name, f'{count:,}', percent_of(count / found.images['all'])]
         if found.validation:
             cells.append(f'{found.validation.get(name, 0):,}')
         table.add_row(*cells, shared)
@@ -198,7 +198,7 @@ def show_boxes(console: Console, found: BoxSizes | None) -> None:
     rows = [*list(found.sides.items())[:LINES], ('all', found.all)]
     for name, sides in rows if len(found.sides) > 1 else rows[:1]:
         quartiles = [f'{q:.1f}' for q in np.quantile(sides, (0.25, 0.5, 0.75))]
-        shares = [percent(float((sides < limit).mean())) for limit in (8, 16)]
+        shares = [percent_of(float((sides < limit).mean())) for limit in (8, 16)]
         sides_of.add_row(name, f'{len(sides):,}', *quartiles, *shares)
     console.print(sides_of)
     console.print()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdefect.analysis.colours import COLOURS
 from mmdefect.analysis.pictures import plain_axis, plotting, write_figure
-from mmdefect.commands.command_line import percent
+from mmdefect.commands.command_line import percent_of
 from mmdefect.commands.drawing import NORMAL, pool_title
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def draw_plan(found: Inspection, path: Path) -> None:
     total, defects = found.images['all'], found.images['defect']
     figure.suptitle(
         f'{total:,} images, {defects:,} with a defect '
-        f'({percent(defects / total)}): {percent(found.empty_share())} of stock '
+        f'({percent_of(defects / total)}): {percent_of(found.empty_share())} of stock '
         f'{found.unit} hold none',
         fontsize=13,
     )

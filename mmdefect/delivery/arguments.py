@@ -7,7 +7,7 @@ from typing import Any, Iterable, Sequence
 from mmdefect.pools.walk import DATASET, WRAPPER, is_a, walk_datasets
 
 
-def check_defect_classes(names: Sequence[str], known: Iterable[Sequence[str]]) -> None:
+def check_known_classes(names: Sequence[str], known: Iterable[Sequence[str]]) -> None:
     """Check that the defect classes are classes of the dataset."""
     classes = dict.fromkeys(name for of_leaf in known for name in of_leaf)
     for name in names:

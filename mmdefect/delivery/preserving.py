@@ -15,7 +15,7 @@ from mmengine.registry import DATASETS, TRANSFORMS
 
 from mmdefect.delivery.arguments import (
     check_arguments,
-    check_defect_classes,
+    check_known_classes,
     check_wrapped,
 )
 from mmdefect.delivery.attempts import Attempts
@@ -345,7 +345,7 @@ class DefectPreservingDataset:
             if hasattr(self.dataset, 'full_init'):
                 self.dataset.full_init()
             leaves, _ = unwrap(self.dataset)
-        check_defect_classes(self.defect_classes or (), map(class_names, leaves))
+        check_known_classes(self.defect_classes or (), map(class_names, leaves))
         self._name_classes()
         for leaf in leaves:
             check_image_directory(leaf)

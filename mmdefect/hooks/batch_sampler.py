@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 
 from mmdefect.samplers.defect_pool_sampler import CONFIG_LINES
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
-from mmdefect.samplers.ranks import differences
+from mmdefect.samplers.ranks import differing_settings
 
 
 def quota_batch_sampler(runner: Any, hook: Hook) -> QuotaBatchSampler:
@@ -55,7 +55,7 @@ class SuccessionHook(Hook):
         now.take_over(before)
         self.batch_sampler = now
         said = f'epoch {runner.epoch + 1} begins with a train dataloader built anew'
-        differ = differences(
+        differ = differing_settings(
             'before',
             before.state_dict()['fingerprint'],
             'now',

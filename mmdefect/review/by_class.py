@@ -22,7 +22,7 @@ FOLDS = 5
 OTHERS = 'all others'
 
 
-class Counts(NamedTuple):
+class ClassCounts(NamedTuple):
     """Images that scores sort wrongly.
 
     Args:
@@ -45,23 +45,23 @@ class ByClass(NamedTuple):
         scores (dict[float, dict[str, float]]): By overkill rate and class, the score
             to set; infinite where no box of a class is to flag its image.
         overkill (float): The rate that is looked at.
-        here (Counts): What its scores do on the images that chose them.
-        fresh (Counts): What they do on images that chose nothing.
-        common (Counts): What one score for all does on such images.
+        here (ClassCounts): What its scores do on the images that chose them.
+        fresh (ClassCounts): What they do on images that chose nothing.
+        common (ClassCounts): What one score for all does on such images.
         few (list[str]): Classes of too few images, which share a score.
     """
 
     scores: dict[float, dict[str, float]]
     overkill: float
-    here: Counts
-    fresh: Counts
-    common: Counts
+    here: ClassCounts
+    fresh: ClassCounts
+    common: ClassCounts
     few: list[str]
 
     def as_dict(self) -> dict:
         """For JSON, which has no infinity."""
         counts = {
-            k: v._asdict() if isinstance(v, Counts) else v
+            k: v._asdict() if isinstance(v, ClassCounts) else v
             for k, v in self._asdict().items()
         }
         scores = {
@@ -178,16 +178,16 @@ def between(scores: np.ndarray, cut: np.float32) -> float:
     return shortest_between(cut, above.min()) if len(above) else float('inf')
 
 
-def count(scores: np.ndarray, is_defect: np.ndarray, cuts: np.ndarray) -> Counts:
+def count(scores: np.ndarray, is_defect: np.ndarray, cuts: np.ndarray) -> ClassCounts:
     """What scores to set do on images."""
     flagged = (scores >= cuts.astype(np.float32)).any(1)
     missed, stopped = (is_defect & ~flagged).sum(), (~is_defect & flagged).sum()
-    return Counts(
+    return ClassCounts(
         int(missed), int(is_defect.sum()), int(stopped), int((~is_defect).sum())
     )
 
 
-def crossed(scores: np.ndarray, is_defect: np.ndarray, rate: float) -> Counts:
+def crossed(scores: np.ndarray, is_defect: np.ndarray, rate: float) -> ClassCounts:
     """What scores do on images that did not choose them, each image once."""
     draw = np.random.default_rng(0)
     fold = np.empty(len(scores), int)
@@ -201,4 +201,4 @@ def crossed(scores: np.ndarray, is_defect: np.ndarray, rate: float) -> Counts:
         )
         for n in range(FOLDS)
     ]
-    return Counts(*map(sum, zip(*seen)))
+    return ClassCounts(*map(sum, zip(*seen)))

@@ -29,7 +29,7 @@ def load_detector(
         # The checkpoint has all weights: none are to be fetched for the backbone.
         settings.get('backbone', {}).pop('init_cfg', None)
         model = revert_sync_batchnorm(MODELS.build(settings))
-    check_weights(model, content.get('state_dict', content), checkpoint)
+    load_weights(model, content.get('state_dict', content), checkpoint)
     return model.to(device).eval()
 
 
@@ -50,7 +50,7 @@ def read_checkpoint(path: str) -> dict:
     return content
 
 
-def check_weights(model: Any, weights: dict, checkpoint: str) -> None:
+def load_weights(model: Any, weights: dict, checkpoint: str) -> None:
     """Load weights, all of them or none."""
     broken = [
         name

@@ -36,7 +36,7 @@ from mmdefect.review.review import (
     write_scores,
     write_thresholds,
 )
-from mmdefect.review.scores import fingerprint, score
+from mmdefect.review.scores import score, scores_key
 from mmdefect.review.unlikeness import Unlike, unlikeness
 
 
@@ -80,7 +80,7 @@ class Detector:
         )
 
     def _kept(self, photographs: Photographs, folder: Path, ending: str) -> Path:
-        name = fingerprint(self.cfg, str(self.checkpoint), photographs)
+        name = scores_key(self.cfg, str(self.checkpoint), photographs)
         return folder / SCORES / f'{name}{ending}'
 
     def _builder(self, photographs: Photographs) -> Callable[[], Any]:

@@ -83,7 +83,7 @@ def read_split(cfg: Any, split: str) -> Photographs:
         listed: dict[str, list[dict]] = {}
         for position in np.unique(origin).tolist():
             listed.setdefault(infos[position]['img_path'], []).append(infos[position])
-        images = [photograph(merged(same), labels) for same in listed.values()]
+        images = [photograph_of(merged(same), labels) for same in listed.values()]
     return Photographs(
         images,
         classes,
@@ -106,7 +106,7 @@ def read_folder(cfg: Any, folder: Path) -> Photographs:
     with running('the classes cannot be read'):
         classes = classes_of(cfg)
     images = [
-        photograph(dict(img_path=str(path), img_id=number, instances=[]), [])
+        photograph_of(dict(img_path=str(path), img_id=number, instances=[]), [])
         for number, path in enumerate(paths)
     ]
     labels = defect_labels(cfg, classes)
@@ -129,7 +129,7 @@ def _said_by(instance: dict) -> tuple:
     return (*map(float, instance['bbox']), *(instance.get(key) for key in keys))
 
 
-def photograph(info: dict, labels: Sequence[int]) -> Photograph:
+def photograph_of(info: dict, labels: Sequence[int]) -> Photograph:
     """A photograph, from what a dataset knows of it."""
     parts: tuple[list, list, list] = ([], [], [])
     for instance in info.get('instances') or ():
@@ -139,11 +139,11 @@ def photograph(info: dict, labels: Sequence[int]) -> Photograph:
             parts[1].append(instance['bbox_label'])
         else:
             parts[2].append(instance['bbox'])
-    boxes, others = (boxes_of(part) for part in parts[::2])
+    boxes, others = (upright_boxes(part) for part in parts[::2])
     return Photograph(info['img_path'], boxes, np.array(parts[1], int), others, info)
 
 
-def boxes_of(rows: list) -> np.ndarray:
+def upright_boxes(rows: list) -> np.ndarray:
     """Upright boxes, (n, 4), from what annotations say, which may be turned boxes."""
     return hulls(np.array(rows, float)) if rows else np.zeros((0, 4))
 

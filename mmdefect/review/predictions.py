@@ -37,7 +37,7 @@ class Predictions:
         numbers = by_id(photographs, self.checkpoint)
         labels = categories(photographs)
         rows: list[list[tuple]] = [[] for _ in photographs.images]
-        for image, category, box, score in read(self.checkpoint):
+        for image, category, box, score in read_predictions(self.checkpoint):
             for what, one, known in (
                 ('image_id', image, numbers),
                 ('category_id', category, labels),
@@ -58,7 +58,7 @@ class Predictions:
         return {}
 
 
-def read(path: Path) -> list[tuple]:
+def read_predictions(path: Path) -> list[tuple]:
     """Image, category, box and score of each result."""
     try:
         content = json.loads(path.read_text(encoding='utf-8'))

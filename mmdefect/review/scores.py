@@ -18,7 +18,7 @@ from mmdefect.metrics.image_score import Found, found_on
 from mmdefect.review.photographs import Photographs
 
 
-def fingerprint(cfg: Any, checkpoint: str, photographs: Photographs) -> str:
+def scores_key(cfg: Any, checkpoint: str, photographs: Photographs) -> str:
     """A name for all that the scores depend on, besides the files of photographs."""
     from mmdet import __version__ as stack
 
@@ -59,7 +59,7 @@ def score(
     title: str = 'scoring',
 ) -> list[Found]:
     """Let a detector look at photographs, those left that it has not looked at."""
-    found = read(kept)
+    found = read_scores(kept)
     size, images = batch_size(cfg), photographs.images
     # Whole batches, always the same: what an image is padded to depends on the others.
     batches = [
@@ -135,7 +135,7 @@ def cut_to_lines(file: Any) -> None:
     file.truncate(len(whole[0]) + len(whole[1]))
 
 
-def read(kept: Path) -> dict[str, Found]:
+def read_scores(kept: Path) -> dict[str, Found]:
     """What was written, by photograph."""
     return dict(_lines(kept)) if kept.is_file() else {}
 

@@ -41,7 +41,7 @@ def check_ranks_agree(settings: Mapping[str, Any]) -> None:
     """Check that a rank has the same settings as all others."""
     everywhere = all_gather_object(settings)
     for rank, others in enumerate(everywhere):
-        differ = differences('rank 0', everywhere[0], f'rank {rank}', others)
+        differ = differing_settings('rank 0', everywhere[0], f'rank {rank}', others)
         if differ:
             raise ValueError(
                 f'the ranks do not train on the same batches: {differ}. '
@@ -49,7 +49,7 @@ def check_ranks_agree(settings: Mapping[str, Any]) -> None:
             )
 
 
-def differences(
+def differing_settings(
     one: str, settings: Mapping[str, Any], two: str, others: Mapping[str, Any]
 ) -> str:
     """Say how two sets of settings differ."""

@@ -8,7 +8,7 @@ from typing import Any, Mapping, Sequence
 from mmdefect.plan.plan import Plan
 from mmdefect.pools.forms import COUNTEREXAMPLE
 from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
-from mmdefect.samplers.ranks import differences
+from mmdefect.samplers.ranks import differing_settings
 
 GROUP = 'images per group'
 EPOCH = 'groups per epoch'
@@ -78,7 +78,7 @@ def place_in(plan: Plan, now: Mapping[str, Any], state: Mapping[str, Any]) -> tu
     then = state['fingerprint']
     if 'cycles' not in then['draws'].values():  # nothing goes on from epoch to epoch
         now = {key: value for key, value in now.items() if key != EPOCH}
-    differ = differences('then', then, 'now', now)
+    differ = differing_settings('then', then, 'now', now)
     if differ:
         fix = _fitting_group(then[GROUP], now[GROUP])
         if now['seed'] != then['seed']:

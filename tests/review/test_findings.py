@@ -13,7 +13,7 @@ from mmdefect.review.findings import (
     misses,
     normal_suspects,
 )
-from mmdefect.review.photographs import photograph
+from mmdefect.review.photographs import photograph_of
 
 CLASSES = ('crack', 'dent', 'stain')
 HERE, NEARLY, THERE = [10, 10, 30, 30], [11, 11, 31, 31], [60, 60, 80, 80]
@@ -25,7 +25,7 @@ def image(*rows, labels=(0, 1)):
         dict(bbox=box, bbox_label=label, ignore_flag=int(bool(rest)))
         for box, label, *rest in rows
     ]
-    return photograph(dict(img_path='x.png', instances=instances), labels)
+    return photograph_of(dict(img_path='x.png', instances=instances), labels)
 
 
 def found(*rows):

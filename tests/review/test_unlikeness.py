@@ -13,7 +13,7 @@ from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmengine.config import ConfigDict
 
 from mmdefect.review import unlikeness as module
-from mmdefect.review.photographs import Photographs, photograph
+from mmdefect.review.photographs import Photographs, photograph_of
 from mmdefect.review.unlikeness import unlikeness
 
 STRANGE, DEFECT = 7, 3
@@ -50,7 +50,7 @@ def taken(tmp_path):
         cv2.imwrite(str(path), pixels)
         box = dict(bbox=[0, 0, 9, 9], bbox_label=0, ignore_flag=0)
         info = dict(img_path=str(path), instances=[box] * (number == DEFECT))
-        images.append(photograph(info, (0,)))
+        images.append(photograph_of(info, (0,)))
     pipeline = [
         dict(type='LoadImageFromFile'),
         dict(type='mmdet.Resize', scale=(160, 160), keep_ratio=True),
@@ -107,7 +107,10 @@ def test_patches_of_padding_are_not_what_is_strange(taken, tmp_path):
     high = tmp_path / 'high.png'
     pixels = cv2.imread(taken.images[0].path)
     cv2.imwrite(str(high), np.concatenate([pixels, pixels]))
-    images = [*taken.images, photograph(dict(img_path=str(high), instances=[]), (0,))]
+    images = [
+        *taken.images,
+        photograph_of(dict(img_path=str(high), instances=[]), (0,)),
+    ]
     found = unlikeness(Detector, CFG, taken._replace(images=images), tmp_path / 'kept')
     for n, one in found.items():
         assert one.box[3] <= (320 if n == 12 else 160)
@@ -125,7 +128,7 @@ def test_it_is_looked_at_once_and_anew_when_labels_have_changed(taken, tmp_path)
     assert all(again[n].distance == first[n].distance for n in first)
     assert all((again[n].box == first[n].box).all() for n in first)
     images = list(taken.images)
-    images[0] = photograph(
+    images[0] = photograph_of(
         dict(images[0].info, instances=images[DEFECT].info['instances']), (0,)
     )
     other = unlikeness(Detector, CFG, taken._replace(images=images), kept)
