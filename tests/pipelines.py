@@ -7,7 +7,7 @@ from mmdet.registry import TRANSFORMS
 
 from mmdefect.delivery.preserving import DefectPreservingDataset
 from mmdefect.pools.pools import make_pools
-from mmdefect.pools.scan import scan
+from mmdefect.pools.source import source_of
 
 CLASSES = ('scratch', 'pit', 'dent')
 SIZE = 96
@@ -101,7 +101,7 @@ def preserving(dataset, **options):
 
 
 def pools_of(dataset):
-    return make_pools(scan(dataset), CLASSES)
+    return make_pools(source_of(dataset).scan, CLASSES)
 
 
 def classes_of(dataset, index):

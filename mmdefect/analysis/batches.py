@@ -23,7 +23,7 @@ from mmdefect.analysis.dataloader import (
 from mmdefect.analysis.stock import stock
 from mmdefect.delivery.delivered import delivered_classes
 from mmdefect.pools.forms import split_index
-from mmdefect.pools.labels import LabelNames
+from mmdefect.pools.source import source_of
 from mmdefect.samplers.forms import forms_of
 
 # A defect that is cut at the edge of the image counts as a sliver below this side, in
@@ -78,7 +78,7 @@ def build_loaders(config: str, options: dict | None, against: bool) -> list:
 
 def load(loader: Any, pools: np.ndarray) -> Iterator[Batch]:
     """Load batches as training does, epoch by epoch."""
-    names = LabelNames(loader.dataset)
+    names = source_of(loader.dataset).names()
     for epoch, step, indices, batch in load_batches(loader):
         plan = loader.batch_sampler.plan_at(epoch, step)
         marks = marks_of(loader, indices, batch)
@@ -101,7 +101,7 @@ def load(loader: Any, pools: np.ndarray) -> Iterator[Batch]:
 def marks_of(loader: Any, indices: list, batch: dict) -> list[str | None]:
     """Tell what became of the defects of a batch."""
     sampler = loader.batch_sampler.sampler
-    names = LabelNames(loader.dataset, sampler.defect_classes)
+    names = source_of(loader.dataset).names(sampler.defect_classes)
     drawn = np.isin(indices, sampler.pools['defect'])
     marks: list[str | None] = []
     arrived = zip(indices, batch['inputs'], batch['data_samples'], drawn)

@@ -8,8 +8,9 @@ import numpy as np
 
 from mmdefect.checks.finding import Finding
 from mmdefect.pools.scan import counts
+from mmdefect.pools.source import source_of
 from mmdefect.pools.walk import is_a, pipelines_of, walk_transforms
-from mmdefect.pools.wrappers import class_names, leaf_of, unwrap
+from mmdefect.pools.wrappers import class_names
 
 # Share of the boxes that may be smaller than a cell of the finest feature map.
 FEW = 0.1
@@ -83,9 +84,10 @@ def _boxes(
     dataset: Any, indices: np.ndarray, classes: Sequence[str]
 ) -> Iterator[tuple[str, tuple, tuple]]:
     # Of each box its class, and the width and height of it and of its photograph.
-    leaves, origin = unwrap(dataset)
-    for index in np.unique(origin[indices]).tolist():
-        leaf, position = leaf_of(leaves, index)
+    source = source_of(dataset)
+    _, first = np.unique(source.origin[indices], return_index=True)
+    for index in indices[first].tolist():
+        leaf, position = source.leaf_of(index)
         if not hasattr(leaf, 'get_data_info'):
             return
         info = leaf.get_data_info(position)

@@ -12,7 +12,8 @@ from mmdefect.analysis.dataloader import build_split
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.checks.config import defect_classes_of
 from mmdefect.checks.finding import Finding
-from mmdefect.pools.scan import scan, union
+from mmdefect.pools.scan import union
+from mmdefect.pools.source import source_of
 
 WHERE = 'val_dataloader.dataset'
 
@@ -79,7 +80,7 @@ def count_images(
     dataset: Any, defect_classes: Sequence[str] | None = None
 ) -> dict[str, int]:
     """Count the images of a dataset by what they show."""
-    scanned = scan(dataset)
+    scanned = source_of(dataset).scan
     wanted = scanned.classes if defect_classes is None else defect_classes
     shown = [images for name, images in scanned.classes.items() if name in wanted]
     defects = int(np.count_nonzero(union(shown, scanned.length)))

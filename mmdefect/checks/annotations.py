@@ -19,8 +19,8 @@ from mmdefect.checks.names import check_names, coco_names, is_no_defect, xml_nam
 from mmdefect.checks.pools import check_defect_classes
 from mmdefect.checks.xml_files import reads_xml, xml_images, xml_losses
 from mmdefect.pools.coco import is_coco
-from mmdefect.pools.photographs import Photographs
-from mmdefect.pools.scan import Part, Scan, scan, union
+from mmdefect.pools.scan import Part, union
+from mmdefect.pools.source import source_of
 from mmdefect.pools.walk import DATASET
 from mmdefect.pools.wrappers import class_names, describe
 
@@ -33,25 +33,20 @@ def examine(
         findings = check_labels(dataset, files, where)
         if any(finding.refused for finding in findings):
             return findings
-        scanned, shots = scan(dataset), Photographs(dataset)
-        return findings + check_annotations(
-            dataset, defect_classes, scanned, shots, files, where
-        )
+        return findings + check_annotations(dataset, defect_classes, files, where)
 
 
 def check_annotations(
     dataset: Any,
     defect_classes: Sequence[str] | None,
-    scanned: Scan,
-    shots: Photographs,
     files: CocoFiles,
     where: str = DATASET,
 ) -> list[Finding]:
     """Check that what the annotation files call a defect is drawn as one."""
-    seen = _Seen(dataset, defect_classes, scanned, shots, where)
+    seen = _Seen(dataset, defect_classes, where)
     lost: list[Finding] = []
     others: list[Finding] = []
-    for part in scanned.parts:
+    for part in source_of(dataset).scan.parts:
         try:
             lost += seen.check_part(part, files)
         except Exception as error:  # of whatever kind a file and its backend raise
@@ -67,13 +62,10 @@ class _Seen:
     # How many photographs of a dataset show what.
 
     def __init__(
-        self,
-        dataset: Any,
-        defect_classes: Sequence[str] | None,
-        scanned: Scan,
-        shots: Photographs,
-        where: str,
+        self, dataset: Any, defect_classes: Sequence[str] | None, where: str
     ) -> None:
+        source = source_of(dataset)
+        scanned, shots = source.scan, source.photographs
         wanted = check_defect_classes(defect_classes, scanned)
         self.dataset, self.where = dataset, where
         self.chosen = defect_classes is not None

@@ -11,8 +11,8 @@ from typing import Any, Iterable, Iterator, Mapping
 from mmdefect.checks.dataset import WRAP, check_dataset, check_pipeline, sliced
 from mmdefect.checks.finding import Finding
 from mmdefect.plan.quotas import OVER_SMALL, usual_over, usual_quota
+from mmdefect.pools.source import source_of
 from mmdefect.pools.walk import DATASET, WRAPPER, is_a, is_sliced
-from mmdefect.pools.wrappers import class_names, unwrap
 
 # Hooks that reach for the outermost dataset, for what, and what comes of it.
 REACHING = (
@@ -234,7 +234,7 @@ def _check_metrics(cfg: Mapping[str, Any], dataset: Any) -> Iterator[Finding]:
 def _same(drawn: Any, others: Any, dataset: Any) -> bool:
     if drawn is None and others is None:
         return True
-    every = [name for leaf in unwrap(dataset)[0] for name in class_names(leaf)]
+    every = source_of(dataset).class_names
     return set(drawn or every) == set(others or every)
 
 

@@ -9,8 +9,9 @@ from typing import Any, Iterable, Sequence
 from mmdefect.checks.coco_files import CocoFile, CocoFiles
 from mmdefect.checks.finding import Finding
 from mmdefect.checks.spelling import nearest, shorten
+from mmdefect.pools.source import source_of
 from mmdefect.pools.walk import DATASET, walk_datasets
-from mmdefect.pools.wrappers import class_names, describe, unwrap
+from mmdefect.pools.wrappers import class_names, describe
 
 
 def check_labels(dataset: Any, files: CocoFiles, where: str = DATASET) -> list[Finding]:
@@ -18,7 +19,8 @@ def check_labels(dataset: Any, files: CocoFiles, where: str = DATASET) -> list[F
 
     A model sees labels only, while pools go by class names.
     """
-    leaves = [leaf for leaf in unwrap(dataset)[0] if getattr(leaf, 'metainfo', None)]
+    inside = source_of(dataset).leaves
+    leaves = [leaf for leaf in inside if getattr(leaf, 'metainfo', None)]
     keys = keys_of(dataset, where)
     findings: list[Finding] = []
     for leaf in leaves:

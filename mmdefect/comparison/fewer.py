@@ -8,7 +8,7 @@ import numpy as np
 from mmengine.registry import DATASETS
 
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.pools.scan import scan
+from mmdefect.pools.source import source_of
 
 
 @DATASETS.register_module(name='FewerDefects', force=True)
@@ -22,8 +22,8 @@ def fewer_defects(
     built = DATASETS.build(dataset)
     if not hasattr(built, 'get_subset_'):
         raise UnusableError(f'{type(built).__name__} cannot leave out defect images')
-    scanned = scan(built)
-    pools = {name: scanned.classes[name] for name in defect_classes or scanned.classes}
+    classes = source_of(built).classes
+    pools = {name: classes[name] for name in defect_classes or classes}
     order = in_order(list(pools.values()), seed)
     if len(order):
         kept = np.ones(len(built), bool)

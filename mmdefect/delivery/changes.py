@@ -16,6 +16,7 @@ from mmdefect.forms.sources import Sources
 from mmdefect.plan.quotas import LINE
 from mmdefect.pools.forms import COUNTEREXAMPLE, pasted_class
 from mmdefect.pools.labels import LabelNames
+from mmdefect.pools.source import source_of
 from mmdefect.pools.walk import DATASET
 
 
@@ -80,7 +81,7 @@ class Changes:
 
     @cached_property
     def _names(self) -> LabelNames:
-        return LabelNames(self._dataset, self._classes)
+        return source_of(self._dataset).names(self._classes)
 
     @cached_property
     def _sources(self) -> Sources:

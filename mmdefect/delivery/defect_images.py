@@ -6,7 +6,7 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from mmdefect.pools.labels import LabelNames
+from mmdefect.pools.source import source_of
 
 
 class DefectImages:
@@ -21,7 +21,7 @@ class DefectImages:
     def __init__(
         self, dataset: Any, indices: np.ndarray, classes: Sequence[str], sample: Any
     ) -> None:
-        names = LabelNames(dataset, classes)
+        names = source_of(dataset).names(classes)
         # Of an image that is no defect image, the part is not looked up.
         self._other: tuple[None, Mapping[int, str]] = (None, names.of_any())
         # Ids repeat over the parts of a ConcatDataset.

@@ -6,8 +6,8 @@ from collections import Counter
 from typing import Any, Iterable, Mapping, NamedTuple
 
 from mmdefect.pools.forms import COUNTEREXAMPLE, pasted_class, split_index
-from mmdefect.pools.labels import LabelNames
 from mmdefect.pools.pools import RESERVED
+from mmdefect.pools.source import source_of
 
 
 def counted_classes(drawn: Iterable[str], classes: Iterable[str]) -> set[str]:
@@ -70,7 +70,7 @@ def count_delivery(loader: Any, batches: Iterable[tuple[list, list]]) -> Deliver
     """Compare what was drawn with what arrived."""
     dataset, batch_sampler = loader.dataset, loader.batch_sampler
     pools, defects = batch_sampler.sampler.pools, batch_sampler.sampler.defect_classes
-    names = LabelNames(dataset, defects)
+    names = source_of(dataset).names(defects)
     members = {name: set(pool.tolist()) for name, pool in pools.items()}
     drawn: Counter = Counter()
     arrived: Counter = Counter()

@@ -29,11 +29,11 @@ from mmdefect.delivery.shared import EVENTS, Counts, Names
 from mmdefect.images.errors import IN_A_ROW, RejectedError
 from mmdefect.images.transforms import steps_of
 from mmdefect.pools.forms import COUNTEREXAMPLE, Forms
-from mmdefect.pools.labels import LabelNames
 from mmdefect.pools.pools import RESERVED, make_pools
-from mmdefect.pools.scan import counts, scan
+from mmdefect.pools.scan import counts
+from mmdefect.pools.source import source_of
 from mmdefect.pools.walk import DATASET
-from mmdefect.pools.wrappers import class_names, describe, unwrap
+from mmdefect.pools.wrappers import class_names, describe
 
 # How often a normal image is tried again that a pipeline refuses: rarely by chance.
 NORMAL_RETRIES = 1
@@ -236,10 +236,9 @@ class DefectPreservingDataset:
             self._name_classes()
 
     def _name_classes(self) -> None:
-        leaves, _ = unwrap(self.dataset)
-        self._names = LabelNames(self.dataset, self.defect_classes)
-        known = (name for leaf in leaves for name in class_names(leaf))
-        classes = self.defect_classes or dict.fromkeys(known)
+        source = source_of(self.dataset)
+        self._names = source.names(self.defect_classes)
+        classes = self.defect_classes or source.class_names
         self.forms = Forms(len(self.dataset), classes)
 
     def know_pools(self, pools: Mapping[str, np.ndarray]) -> None:
@@ -301,7 +300,7 @@ class DefectPreservingDataset:
 
     def _known_pools(self) -> dict[str, np.ndarray]:
         if self._pools is None:
-            scanned = scan(self.dataset)
+            scanned = source_of(self.dataset).scan
             names = self.defect_classes or tuple(scanned.classes)
             self._pools = make_pools(scanned, names)
         return self._pools
@@ -344,7 +343,7 @@ class DefectPreservingDataset:
         with missing_files():
             if hasattr(self.dataset, 'full_init'):
                 self.dataset.full_init()
-            leaves, _ = unwrap(self.dataset)
+            leaves = source_of(self.dataset).leaves
         check_known_classes(self.defect_classes or (), map(class_names, leaves))
         self._name_classes()
         for leaf in leaves:

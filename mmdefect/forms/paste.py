@@ -19,7 +19,7 @@ from mmdefect.forms.patches import (
     soft,
 )
 from mmdefect.forms.sources import Sources
-from mmdefect.pools.scan import scan
+from mmdefect.pools.source import source_of
 
 # Places that are tried until one is on no other box.
 PLACES = 20
@@ -283,9 +283,9 @@ class PasteDefect:
         # Found out once. The wrapper hands on another object for every image.
         dataset = getattr(dataset, 'read_from', dataset)
         if self.sources is None or self.sources[0] is not dataset:
-            scanned = scan(dataset)
-            classes = self.defect_classes or tuple(scanned.classes)
-            images = np.unique(np.concatenate([scanned.classes[n] for n in classes]))
+            shown = source_of(dataset).classes
+            classes = self.defect_classes or tuple(shown)
+            images = np.unique(np.concatenate([shown[name] for name in classes]))
             sources = self.sources_in(dataset, images, classes)
             self.check(sources)
             self.sources = dataset, sources

@@ -10,9 +10,8 @@ import numpy as np
 
 from mmdefect.forms.patches import Patch
 from mmdefect.images.transforms import split_at_loading, steps_of
-from mmdefect.pools.labels import LabelNames
 from mmdefect.pools.scan import counts
-from mmdefect.pools.wrappers import leaf_of, unwrap
+from mmdefect.pools.source import source_of
 
 # Bytes of patches that a process keeps, so that few images are read again.
 KEPT = 64 * 2**20
@@ -45,9 +44,9 @@ class Sources:
     ) -> None:
         self._fits = fits
         self._cut = cut
-        self._leaves, self._origin = unwrap(dataset)
-        self.names = LabelNames(dataset, classes)
-        self.need_masks = any(map(loads_masks, self._leaves))
+        self._dataset, source = dataset, source_of(dataset)
+        self.names = source.names(classes)
+        self.need_masks = any(map(loads_masks, source.leaves))
         self._class_of: dict[tuple[int, int], str] = {}
         self._crowded: set[tuple[int, int]] = set()
         self.of: dict[str, dict[int, list[int]]] = {'': {}}
@@ -55,7 +54,7 @@ class Sources:
         self._patches: OrderedDict[tuple[int, int], Patch] = OrderedDict()
         self._bytes = 0
         # A photograph that a wrapper repeats is one.
-        _, first = np.unique(self._origin[images], return_index=True)
+        _, first = np.unique(source.origin[images], return_index=True)
         for image in images[first].tolist():
             self._list(image)
         self._drawn = {name: self._alone(of) or of for name, of in self.of.items()}
@@ -84,7 +83,7 @@ class Sources:
                     of_image.append(number)
 
     def _leaf_of(self, image: int) -> tuple[Any, int]:
-        return leaf_of(self._leaves, int(self._origin[image]))
+        return source_of(self._dataset).leaf_of(image)
 
     def _alone(self, of: dict[int, list[int]]) -> dict[int, list[int]]:
         alone = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import Any, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from mmdefect.delivery.testing import test_transforms
 from mmdefect.hooks.batch_sampler import followed_batch_sampler, quota_batch_sampler
 from mmdefect.hooks.scoring import Infos, score_images
 from mmdefect.plan.quotas import at_least_one
-from mmdefect.pools.wrappers import class_names, leaf_of, unwrap
+from mmdefect.pools.source import source_of
+from mmdefect.pools.wrappers import class_names
 
 KEY = 'hard_normals'
 
@@ -137,12 +138,13 @@ class HardNormalHook(Hook):
                 'val_dataloader: write one, or take the hook out of custom_hooks'
             )
         self._transforms = test_transforms(loader['dataset'])
-        self._leaves, self._origin = unwrap(runner.train_dataloader.dataset)
+        self._dataset = runner.train_dataloader.dataset
+        source = source_of(self._dataset)
         normal = batch_sampler.sampler.pools['normal']
         # A photograph that a wrapper repeats is scored and drawn as one.
-        _, first = np.unique(self._origin[normal], return_index=True)
+        _, first = np.unique(source.origin[normal], return_index=True)
         self._normal = normal[first]
-        names = class_names(self._leaves[0])
+        names = class_names(source.leaves[0])
         defects = batch_sampler.sampler.defect_classes
         self._labels = [label for label, name in enumerate(names) if name in defects]
         # Whether they will fit is told now, and not after an epoch.
@@ -198,7 +200,7 @@ class HardNormalHook(Hook):
         loader = runner.train_dataloader
         scores = score_images(
             runner.model,
-            Infos(asked, partial(_info_of, self._leaves, self._origin)),
+            Infos(asked, partial(_info_of, self._dataset)),
             self._transforms,
             self._labels,
             self._batch_sampler.batch_size,
@@ -296,12 +298,11 @@ class HardNormalHook(Hook):
             ) from None
 
     def _info(self, index: int) -> dict:
-        return _info_of(self._leaves, self._origin, index)
+        return _info_of(self._dataset, index)
 
     def _name(self, index: int) -> str:
         return str(self._info(index).get('img_path', index)).rsplit('/', 1)[-1]
 
 
-def _info_of(leaves: Sequence[Any], origin: np.ndarray, index: int) -> dict:
-    leaf, position = leaf_of(leaves, int(origin[index]))
-    return dict(leaf.get_data_info(position), instances=[])
+def _info_of(dataset: Any, index: int) -> dict:
+    return dict(source_of(dataset).info(index), instances=[])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from typing import Any, Container
+from typing import Any, Container, Sequence
 
 import numpy as np
 
-from mmdefect.pools.wrappers import class_names, unwrap
+from mmdefect.pools.wrappers import class_names
 
 
 class LabelNames:
@@ -19,8 +19,13 @@ class LabelNames:
     means what it means in the first part that has it.
     """
 
-    def __init__(self, dataset: Any, classes: Container[str] | None = None) -> None:
-        leaves, self._origin = unwrap(dataset)
+    def __init__(
+        self,
+        leaves: Sequence[Any],
+        origin: np.ndarray,
+        classes: Container[str] | None = None,
+    ) -> None:
+        self._origin = origin
         self._ends = np.cumsum([len(leaf) for leaf in leaves])
         own = [dict(enumerate(class_names(leaf))) for leaf in leaves]
         self._parts = [

@@ -7,14 +7,12 @@ from collections import Counter
 from itertools import chain
 from typing import Any
 
-from mmdefect.pools.scan import infos_of
-from mmdefect.pools.wrappers import unwrap
+from mmdefect.pools.source import source_of
 
 
 def image_names(dataset: Any) -> dict[str, str]:
     """Short names of all images of a dataset, which ``find_images`` finds."""
-    leaves, _ = unwrap(dataset)
-    infos = chain.from_iterable(map(infos_of, leaves))
+    infos = source_of(dataset).infos()
     by_path = {info['img_path']: str(info.get('img_id', '')) for info in infos}
     ends = {path: _ends(path) for path in by_path}
     taken = Counter(chain.from_iterable(ends.values()))

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import os
 from itertools import count
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 import numpy as np
 
 from mmdefect.pools.scan import infos_of
 from mmdefect.pools.serialized import Serialized, encoded, is_serialized
-from mmdefect.pools.wrappers import unwrap
 
 SEPARATOR = os.sep.encode()
 
 
-class Photographs:
+class PhotographIds:
     """The photographs of a dataset: several of its images may be one of them.
 
     An image that a wrapper repeats is one photograph, and so is one that two annotation
     files list, or one file twice. They are told apart by their paths.
     """
 
-    def __init__(self, dataset: Any) -> None:
-        leaves, origin = unwrap(dataset)
+    def __init__(self, leaves: Sequence[Any], origin: np.ndarray) -> None:
         key = _key_of_paths()
         # Of each image, what stands for its photograph in this process.
         self._keys = np.concatenate([_keys(leaf, key) for leaf in leaves])[origin]

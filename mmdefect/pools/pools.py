@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from itertools import chain, compress
+from itertools import compress
 from reprlib import repr as shorten
 from typing import (
-    Any,
     Mapping,
     Sequence,
 )
@@ -15,9 +14,9 @@ from unicodedata import normalize
 
 import numpy as np
 
-from mmdefect.pools.scan import Scan, infos_of, mask
+from mmdefect.pools.scan import Scan, mask
+from mmdefect.pools.source import Source
 from mmdefect.pools.unreadable import encoding_of
-from mmdefect.pools.wrappers import unwrap
 
 # Pools that are always there; no class pool or user pool takes their names.
 RESERVED = ('normal', 'defect', 'all')
@@ -59,13 +58,13 @@ def make_pools(
 
 
 def read_pool(
-    name: str, listing: str | os.PathLike | Sequence[int], dataset: Any
+    name: str, listing: str | os.PathLike | Sequence[int], source: Source
 ) -> np.ndarray:
     """Indices of a pool that the user lists."""
     line = f'train_dataloader.sampler.pools[{name!r}]'
     if isinstance(listing, (str, os.PathLike)):
         entries = read_lines(listing, line)
-        found = find_images(entries, dataset, os.fspath(listing), line)
+        found = find_images(entries, source, os.fspath(listing), line)
         return np.sort(np.concatenate(list(found.values())))
     try:
         indices = np.asarray(listing)
@@ -79,11 +78,11 @@ def read_pool(
     indices = indices.astype(np.int64)
     if not indices.size:
         raise ValueError(f'pools[{name!r}] is empty: expected indices; set {line}')
-    outside = indices[(indices < 0) | (indices >= len(dataset))].tolist()
+    outside = indices[(indices < 0) | (indices >= len(source))].tolist()
     if outside:
         raise ValueError(
             f'pools[{name!r}] names {len(outside)} indices outside the dataset of '
-            f'{len(dataset):,} images, the first {outside[:3]}; set {line}'
+            f'{len(source):,} images, the first {outside[:3]}; set {line}'
         )
     unique, times = np.unique(indices, return_counts=True)
     twice = unique[times > 1].tolist()
@@ -117,16 +116,15 @@ def read_lines(path: str | os.PathLike, line: str) -> list[str]:
 
 
 def find_images(
-    entries: Sequence[str], dataset: Any, source: str, line: str
+    entries: Sequence[str], source: Source, file: str, line: str
 ) -> dict[str, np.ndarray]:
     """Find images by file name or image id."""
     entry_of = defaultdict(list)
     for entry in entries:
         entry_of[_composed(entry)].append(entry)
     found: dict[str, dict[str, list[int]]] = {entry: {} for entry in entries}
-    leaves, origin = unwrap(dataset)
-    infos = enumerate(chain.from_iterable(map(infos_of, leaves)))
-    for position, info in compress(infos, mask(origin, sum(map(len, leaves)))):
+    origin, stored = source.origin, sum(map(len, source.leaves))
+    for position, info in compress(enumerate(source.infos()), mask(origin, stored)):
         path = str(info.get('img_path', '')).replace(os.sep, '/')
         parts = _composed(path).split('/')
         names = {'/'.join(parts[start:]) for start in range(len(parts))}
@@ -140,7 +138,7 @@ def find_images(
     ):
         if bad:
             raise ValueError(
-                f'{source} names {len(bad)} images {problem}, the first {bad[:3]}; '
+                f'{file} names {len(bad)} images {problem}, the first {bad[:3]}; '
                 f'mend it or set {line}'
             )
     names_of = defaultdict(list)
@@ -149,11 +147,11 @@ def find_images(
     twice = [names for names in names_of.values() if len(names) > 1]
     if twice:
         raise ValueError(
-            f'{source} names {len(twice)} images twice, the first {twice[0]}; '
+            f'{file} names {len(twice)} images twice, the first {twice[0]}; '
             f'mend it or set {line}'
         )
     indices = np.argsort(origin, kind='stable')
-    ends = np.searchsorted(origin[indices], np.arange(sum(map(len, leaves)) + 1))
+    ends = np.searchsorted(origin[indices], np.arange(stored + 1))
 
     def images(positions: Sequence[int]) -> np.ndarray:
         return np.sort(

@@ -19,7 +19,7 @@ import numpy as np
 from mmdefect.pools.coco import Listed, is_coco
 from mmdefect.pools.progress import Progress
 from mmdefect.pools.serialized import Serialized, is_plain, is_serialized
-from mmdefect.pools.wrappers import class_names, describe, unwrap
+from mmdefect.pools.wrappers import class_names, describe
 
 NONE = np.empty(0, np.int64)
 
@@ -80,9 +80,8 @@ def is_flat(box: Any) -> bool:
     return not (box[2] > box[0] and box[3] > box[1])
 
 
-def scan(dataset: Any) -> Scan:
-    """Read which image of a dataset shows which classes."""
-    leaves, origin = unwrap(dataset)
+def scan_leaves(leaves: Sequence[Any], origin: np.ndarray) -> Scan:
+    """Read which image shows which classes, given the place of each in the leaves."""
     progress = Progress(sum(map(len, leaves)))
     scans = [_scan_leaf(leaf, progress) for leaf in leaves]
     return _select(_concatenate(scans), origin)

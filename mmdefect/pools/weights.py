@@ -10,7 +10,7 @@ from typing import Any, Callable, Mapping
 import numpy as np
 
 from mmdefect.pools.pools import find_images, read_lines
-from mmdefect.pools.wrappers import unwrap
+from mmdefect.pools.source import Source
 
 LINE = 'train_dataloader.sampler.weights'
 
@@ -50,30 +50,30 @@ BY_CLASS = {'class_balanced': class_balanced, 'repeat_factor': repeat_factor}
 
 
 def read_weights(
-    source: str | os.PathLike | Callable[[dict], float],
-    dataset: Any,
+    given: str | os.PathLike | Callable[[dict], float],
+    source: Source,
     classes: Mapping[str, np.ndarray],
 ) -> np.ndarray:
     """Weights of all images of a dataset."""
-    if isinstance(source, str) and source in BY_CLASS:
-        return BY_CLASS[source](classes, len(dataset))
-    if isinstance(source, str) and not os.path.exists(source):
-        function = _named(source)
+    if isinstance(given, str) and given in BY_CLASS:
+        return BY_CLASS[given](classes, len(source))
+    if isinstance(given, str) and not os.path.exists(given):
+        function = _named(given)
         if function is None:
             raise FileNotFoundError(
-                f'weights={source!r} is neither {" nor ".join(BY_CLASS)}, nor a file '
+                f'weights={given!r} is neither {" nor ".join(BY_CLASS)}, nor a file '
                 f'or an importable function; set {LINE}'
             )
-        source = function
-    if isinstance(source, (str, os.PathLike)):
-        weights = _weights_of_file(source, dataset)
-    elif callable(source):
-        leaves, origin = unwrap(dataset)
-        infos = (leaf.get_data_info(i) for leaf in leaves for i in range(len(leaf)))
-        weights = _numbers([source(info) for info in infos])[origin]
+        given = function
+    if isinstance(given, (str, os.PathLike)):
+        weights = _weights_of_file(given, source)
+    elif callable(given):
+        stored = ((leaf, i) for leaf in source.leaves for i in range(len(leaf)))
+        infos = (leaf.get_data_info(i) for leaf, i in stored)
+        weights = _numbers([given(info) for info in infos])[source.origin]
     else:
         raise TypeError(
-            f'weights={shorten(source)}: expected {", ".join(map(repr, BY_CLASS))}, a '
+            f'weights={shorten(given)}: expected {", ".join(map(repr, BY_CLASS))}, a '
             f'text file or a function; set {LINE}'
         )
     bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
@@ -101,7 +101,7 @@ def _named(name: str) -> Any:
     return found
 
 
-def _weights_of_file(path: str | os.PathLike, dataset: Any) -> np.ndarray:
+def _weights_of_file(path: str | os.PathLike, source: Source) -> np.ndarray:
     pairs = [text.rsplit(None, 1) for text in read_lines(path, LINE)]
     for pair in pairs:
         if len(pair) != 2:
@@ -110,8 +110,8 @@ def _weights_of_file(path: str | os.PathLike, dataset: Any) -> np.ndarray:
                 f'image id and a weight; mend it or set {LINE}'
             )
     entries = [entry for entry, _ in pairs]
-    images = find_images(entries, dataset, os.fspath(path), LINE)
-    weights = np.ones(len(dataset))
+    images = find_images(entries, source, os.fspath(path), LINE)
+    weights = np.ones(len(source))
     for (entry, _), value in zip(pairs, _numbers([value for _, value in pairs])):
         weights[images[entry]] = value
     return weights

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Sequence
+from typing import Any, Callable
 
 import numpy as np
 
@@ -72,16 +72,6 @@ REFUSED = {
         'has no boxes: take CocoDataset',
     ),
 }
-
-
-def leaf_of(leaves: Sequence[Any], position: int) -> tuple[Any, int]:
-    """The dataset that stores an image, and the index of the image there."""
-    at = position
-    for leaf in leaves:
-        if at < len(leaf):
-            return leaf, at
-        at -= len(leaf)
-    raise IndexError(position)
 
 
 def describe(dataset: Any, index: int | None = None) -> str:

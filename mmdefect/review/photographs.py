@@ -60,14 +60,16 @@ def read_split(cfg: Any, split: str) -> Photographs:
     """The photographs of a part of the data."""
     from mmengine.registry import DATASETS
 
-    from mmdefect.pools.wrappers import class_names, unwrap
+    from mmdefect.pools.source import source_of
+    from mmdefect.pools.wrappers import class_names
 
     loader: Any = cfg.get(f'{split}_dataloader') or {}
     if 'dataset' not in loader:
         raise UnusableError(f'the config has no {split}_dataloader.dataset')
     with running(f'the images of {split} cannot be listed'):
         dataset = DATASETS.build(loader.dataset)
-        leaves, origin = unwrap(dataset)
+        source = source_of(dataset)
+        leaves, origin = source.leaves, source.origin
         names = {class_names(leaf) for leaf in leaves}
         if len(names) > 1:
             raise UnusableError(
@@ -159,9 +161,10 @@ def classes_of(cfg: Any) -> tuple[str, ...]:
     """Class names of the validation set."""
     from mmengine.registry import DATASETS
 
-    from mmdefect.pools.wrappers import class_names, unwrap
+    from mmdefect.pools.source import source_of
+    from mmdefect.pools.wrappers import class_names
 
-    return class_names(unwrap(DATASETS.build(cfg.val_dataloader.dataset))[0][0])
+    return class_names(source_of(DATASETS.build(cfg.val_dataloader.dataset)).leaves[0])
 
 
 def pipeline_for(cfg: Any, split: str) -> list[dict]:

@@ -12,7 +12,7 @@ from mmdefect.analysis.config import load_config
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.tracking import Track, untracked
 from mmdefect.metrics.image_score import MOST_BOXES, Found
-from mmdefect.pools.wrappers import unwrap
+from mmdefect.pools.source import source_of
 from mmdefect.review.photographs import Photographs
 from mmdefect.review.unlikeness import Unlike
 
@@ -109,7 +109,7 @@ def by_id(photographs: Photographs, path: Path) -> dict[Any, int]:
 
 def categories(photographs: Photographs) -> dict[int, int]:
     """Labels by the category ids of an annotation file, or else by themselves."""
-    (first, *_), _ = unwrap(photographs.dataset)
+    first, *_ = source_of(photographs.dataset).leaves
     labels = dict(enumerate(range(len(photographs.classes))))
     return getattr(first, 'cat2label', labels)
 

@@ -23,9 +23,8 @@ from mmdefect.checks.pools import (
     check_weights,
 )
 from mmdefect.plan.plan import Plan
-from mmdefect.pools.photographs import Photographs
 from mmdefect.pools.pools import annotated_normals, make_pools, read_pool
-from mmdefect.pools.scan import scan
+from mmdefect.pools.source import source_of
 from mmdefect.pools.weights import read_weights
 from mmdefect.samplers.ranks import constructed_together
 
@@ -77,7 +76,7 @@ class DefectPoolSampler(Sampler):
             ``defect``, each defect class, each further pool.
         photographs (dict[str, int]): Number of different photographs by pool name, and
             of ``all``: an image that a wrapper repeats is one.
-        count_photographs (Callable): See :meth:`Photographs.count`.
+        count_photographs (Callable): See :meth:`PhotographIds.count`.
         rank (int): This process's rank.
         world_size (int): Number of ranks.
         seed (int): The seed in use.
@@ -137,12 +136,13 @@ class DefectPoolSampler(Sampler):
             # They are read once, by the first rank: all fail with it.
             if self.rank == 0:
                 tell(check_labels(dataset, files))
-            scanned, shots = scan(dataset), Photographs(dataset)
+            source = source_of(dataset)
+            scanned, shots = source.scan, source.photographs
             self.defect_classes = check_defect_classes(defect_classes, scanned)
             if self.rank == 0:
-                tell(check_annotations(dataset, defect_classes, scanned, shots, files))
+                tell(check_annotations(dataset, defect_classes, files))
         check_pool_names(pools or {}, scanned)
-        extra = {name: read_pool(name, x, dataset) for name, x in (pools or {}).items()}
+        extra = {name: read_pool(name, x, source) for name, x in (pools or {}).items()}
         self.pools = make_pools(scanned, self.defect_classes, extra)
         check_pools(self.pools, self.defect_classes, dataset)
         self.count_photographs = shots.count
@@ -164,7 +164,7 @@ class DefectPoolSampler(Sampler):
         self.weights = None
         if weights is not None:
             classes = {name: scanned.classes[name] for name in self.defect_classes}
-            self.weights = read_weights(weights, dataset, classes)
+            self.weights = read_weights(weights, source, classes)
             check_weights(self.weights, self.pools['normal'])
 
     def _agree(self) -> None:

@@ -16,7 +16,8 @@ from mmdefect.checks.pools import (
     missing_pools,
 )
 from mmdefect.pools.pools import make_pools
-from mmdefect.pools.scan import Scan, scan
+from mmdefect.pools.scan import Scan
+from mmdefect.pools.source import source_of
 from mmdefect.pools.walk import DATASET
 
 NONE = np.array([], np.int64)
@@ -108,7 +109,7 @@ def test_a_users_pool_cannot_take_the_name_of_another(name, error):
 
 
 def check(dataset, extra=None):
-    scanned = scan(dataset)
+    scanned = source_of(dataset).scan
     classes = tuple(scanned.classes)
     check_pools(make_pools(scanned, classes, extra), classes, dataset)
 
@@ -170,7 +171,9 @@ def test_files_that_list_no_normal_image_are_not_blamed_on_the_filter(kind, tmp_
 
 
 def test_images_that_no_quota_reaches_are_counted(few_defects):
-    pools = make_pools(scan(few_defects), ('crack', 'dent'), {'hard': np.array([1, 2])})
+    pools = make_pools(
+        source_of(few_defects).scan, ('crack', 'dent'), {'hard': np.array([1, 2])}
+    )
     assert missing_pools(pools, {'defect': 1, 'normal': 7}) == {'hard': 2}
     assert missing_pools(pools, {'defect': 1, 'hard': 1, 'normal': 6}) == {}
     # image 0 shows a crack, too

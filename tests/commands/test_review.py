@@ -24,7 +24,7 @@ from spot_detector import SpotDetector
 
 from mmdefect import DefectPoolSampler
 from mmdefect.commands.main import main
-from mmdefect.pools.wrappers import unwrap
+from mmdefect.pools.source import source_of
 from mmdefect.review import by_class, judging, page, scores
 from mmdefect.review.photographs import read_split
 from mmdefect.review.unlikeness import Unlike
@@ -645,7 +645,8 @@ def results_of(detector, data, compress=lambda score: score):
     photographs = read_split(Config.fromfile(detector[0]), 'val')
     found = judging.Detector(*map(Path, detector)).score(photographs, data / 'kept')
     ids = {
-        label: id for id, label in unwrap(photographs.dataset)[0][0].cat2label.items()
+        label: id
+        for id, label in source_of(photographs.dataset).leaves[0].cat2label.items()
     }
     return [
         dict(

@@ -27,7 +27,6 @@ from pipelines import (
 
 from mmdefect import DefectPoolSampler, PasteDefect, QuotaBatchSampler
 from mmdefect.forms.paste import boxes_of
-from mmdefect.pools.scan import scan
 
 pytestmark = pytest.mark.usefixtures('like_a_worker')
 
@@ -536,12 +535,14 @@ def test_a_defect_that_touches_another_is_left_where_it_is(small, tmp_path):
 def test_in_a_pipeline_under_the_wrapper_the_dataset_is_scanned_once(
     small, monkeypatch
 ):
-    from mmdefect.forms import paste as module
+    from mmdefect.pools import source as module
 
-    scans = []
-    monkeypatch.setattr(module, 'scan', lambda d: scans.append(d) or scan(d))
     dataset = preserving(mixed(small))
-    for index in pools_of(dataset)['normal'][:10].tolist():
+    normal = pools_of(dataset)['normal']
+    scans = []
+    scan = module.scan_leaves
+    monkeypatch.setattr(module, 'scan_leaves', lambda *d: scans.append(d) or scan(*d))
+    for index in normal[:10].tolist():
         assert shown(dataset[index])
     assert len(scans) == 1
 

@@ -22,7 +22,7 @@ from torch.utils.data import ChainDataset, IterableDataset, Subset
 
 from mmdefect import DefectPoolSampler, QuotaBatchSampler
 from mmdefect.pools.pools import find_images
-from mmdefect.pools.scan import scan
+from mmdefect.pools.source import source_of
 from mmdefect.pools.wrappers import unwrap
 
 mmdet = pytest.importorskip('mmdet.datasets')
@@ -41,7 +41,7 @@ def test_every_dataset_class_tells_its_defect_images(kind, tmp_path):
     if kind.startswith('LVIS'):
         pytest.importorskip('lvis')
     dataset, images = files.BUILDERS[kind](tmp_path)
-    scanned = scan(dataset)
+    scanned = source_of(dataset).scan
     by_class, ignored = files.expected(dataset, images, tuple(scanned.classes))
     assert type(dataset).__name__ == kind
     assert pools(scanned) == by_class
@@ -69,7 +69,7 @@ def test_every_dataset_class_tells_its_defect_images(kind, tmp_path):
 @pytest.mark.parametrize('build', [files.coco, files.xml, files.data_list])
 def test_options_of_a_dataset_shift_no_index(build, options, tmp_path):
     dataset, _ = build(tmp_path, **options)
-    scanned = scan(dataset)
+    scanned = source_of(dataset).scan
     assert pools(scanned) == files.expected(dataset)[0] == files.loaded(dataset)
     assert scanned.ignored.tolist() == files.expected(dataset)[1]
 
@@ -79,7 +79,7 @@ def test_options_of_a_dataset_shift_no_index(build, options, tmp_path):
 def test_a_subset_by_get_subset_shifts_no_index(serialize, indices, tmp_path):
     dataset, _ = files.coco(tmp_path, serialize_data=serialize)
     subset = dataset.get_subset(indices)
-    assert pools(scan(subset)) == files.loaded(subset)
+    assert pools(source_of(subset).scan) == files.loaded(subset)
 
 
 def test_a_class_of_the_user_that_changes_data_info_is_scanned_as_it_trains(tmp_path):
@@ -92,7 +92,7 @@ def test_a_class_of_the_user_that_changes_data_info_is_scanned_as_it_trains(tmp_
 
     dataset, _ = files.coco(tmp_path)
     dataset.__class__ = Relabelled
-    assert pools(scan(dataset)) == files.loaded(dataset)
+    assert pools(source_of(dataset).scan) == files.loaded(dataset)
 
 
 def test_a_class_of_the_user_that_shortens_itself_is_scanned_as_it_trains(tmp_path):
@@ -102,7 +102,7 @@ def test_a_class_of_the_user_that_shortens_itself_is_scanned_as_it_trains(tmp_pa
 
     dataset, _ = files.coco(tmp_path)
     dataset.__class__ = Half
-    assert pools(scan(dataset)) == files.loaded(dataset)
+    assert pools(source_of(dataset).scan) == files.loaded(dataset)
 
 
 def test_a_class_of_the_user_needs_no_more_than_get_cat_ids():
@@ -113,16 +113,16 @@ def test_a_class_of_the_user_needs_no_more_than_get_cat_ids():
             return np.array(self[index], int)
 
     labels = Labels([[], [0], [1, 0, 0], [], [1]])
-    assert pools(scan(labels)) == dict(crack=[1, 2], dent=[2, 4])
+    assert pools(source_of(labels).scan) == dict(crack=[1, 2], dent=[2, 4])
 
 
 def test_images_without_the_key_instances_are_normal_as_in_mmdetection(tmp_path):
     dataset, _ = files.data_list(tmp_path, serialize_data=False)
-    before = pools(scan(dataset))
+    before = pools(source_of(dataset).scan)
     for info in dataset.data_list:
         if not info['instances']:
             del info['instances']
-    assert pools(scan(dataset)) == before
+    assert pools(source_of(dataset).scan) == before
 
 
 # --- Wrappers ---------------------------------------------------------------------
@@ -208,11 +208,11 @@ def test_wrappers_nested_in_any_order_shift_no_index(parts, data):
             dataset = torch.utils.data.ConcatDataset([dataset, other])
         else:
             dataset = _SlicedDataset(dataset, data.draw(st.integers(0, length)))
-    scanned = scan(dataset)
+    scanned = source_of(dataset).scan
     assert pools(scanned) == files.loaded(dataset)
     assert scanned.length == len(dataset)
     leaves, origin = unwrap(dataset)
-    scans = [scan(leaf) for leaf in leaves]
+    scans = [source_of(leaf).scan for leaf in leaves]
     starts = np.cumsum([0] + [inside.length for inside in scans])
     for kind in ('ignored', 'left_out'):
         inside = [getattr(part, kind) + start for part, start in zip(scans, starts)]
@@ -223,13 +223,15 @@ def test_wrappers_nested_in_any_order_shift_no_index(parts, data):
 def test_a_list_of_file_names_finds_images_through_every_wrapper(parts):
     coco, xml, _ = parts
     both = torch.utils.data.ConcatDataset([Subset(coco, [5, 1, 5, 2]), xml])
-    found = find_images(['coco/b05.jpg', 'JPEGImages/b05.jpg'], both, 'list', 'line')
+    found = find_images(
+        ['coco/b05.jpg', 'JPEGImages/b05.jpg'], source_of(both), 'list', 'line'
+    )
     assert {name: both_at.tolist() for name, both_at in found.items()} == {
         'coco/b05.jpg': [0, 2],
         'JPEGImages/b05.jpg': [4 + 5],
     }
     with pytest.raises(ValueError, match=r'not in the dataset.*coco/d03\.jpg'):
-        find_images(['coco/d03.jpg'], both, 'list', 'line')
+        find_images(['coco/d03.jpg'], source_of(both), 'list', 'line')
 
 
 def test_an_epoch_cut_by_num_batch_per_epoch_draws_no_image_beyond_its_end(parts):
@@ -245,18 +247,18 @@ def test_an_epoch_cut_by_num_batch_per_epoch_draws_no_image_beyond_its_end(parts
         seed=0,
     )
     assert max(max(batch) for batch in loader.batch_sampler) < 10
-    assert scan(loader.dataset).length == 10
+    assert source_of(loader.dataset).scan.length == 10
 
 
 def test_a_slice_longer_than_its_dataset_is_refused_with_the_line_to_change(parts):
     from mmengine.runner.runner import _SlicedDataset
 
     with pytest.raises(ValueError, match=r'length 50 .* the 12 .*num_batch_per_epoch'):
-        scan(_SlicedDataset(parts[0], 50))
+        assert source_of(_SlicedDataset(parts[0], 50)).scan
     with pytest.raises(
         ValueError, match='Subset of length 2 asks for images beyond the 12'
     ):
-        scan(Subset(parts[0], [0, 12]))
+        assert source_of(Subset(parts[0], [0, 12])).scan
 
 
 # --- Labels and class names -------------------------------------------------------
@@ -361,7 +363,7 @@ def test_parts_with_different_metainfo_are_matched_by_name(tmp_path, log):
     crack = sampler(dataset, defect_classes=['crack']).pools['crack']
     assert crack.tolist() == files.expected(dataset)[0]['crack']
     stains = [12 + i for i, image in enumerate(IMAGES) if 'stain' in image.shows]
-    assert scan(dataset).classes['stain'].tolist() == stains
+    assert source_of(dataset).scan.classes['stain'].tolist() == stains
     assert not [message for message in log if 'label' in message]
 
 
@@ -429,7 +431,7 @@ def test_boxes_without_an_area_are_not_told_as_of_other_classes(tmp_path):
     for annotation in content['annotations']:
         annotation['area'] = 0
     path.write_text(json.dumps(content))
-    scanned = scan(files.coco(tmp_path, ann_file=str(path))[0])
+    scanned = source_of(files.coco(tmp_path, ann_file=str(path))[0]).scan
     assert scanned.left_out.tolist() == [
         i for i, image in enumerate(IMAGES) if 'stain' in image.shows
     ]
@@ -449,14 +451,14 @@ def test_a_scan_longer_than_two_seconds_shows_its_progress(annotated, log):
             time.sleep(0.008)
             return super().get_data_info(index)
 
-    scan(Slow([[0], []] * 150))
+    assert source_of(Slow([[0], []] * 150)).scan
     assert [m for m in log if m.startswith('reading the annotations: 2')]
 
 
 def test_a_short_scan_is_silent(tmp_path, log):
     dataset, _ = files.coco(tmp_path)
     log.clear()
-    scan(dataset)
+    assert source_of(dataset).scan
     assert not log
 
 

@@ -8,6 +8,7 @@ from conftest import Annotated
 
 from mmdefect.pools.names import image_names
 from mmdefect.pools.pools import find_images
+from mmdefect.pools.source import source_of
 
 
 class Named(Annotated):
@@ -42,12 +43,12 @@ def test_each_name_finds_its_image_again(paths, ids, names):
     dataset = Named(paths, ids)
     found = image_names(dataset)
     assert list(found.values()) == names
-    again = find_images(names, dataset, 'list.txt', 'line')
+    again = find_images(names, source_of(dataset), 'list.txt', 'line')
     assert [again[name].tolist() for name in names] == [[n] for n in range(len(names))]
 
 
 def test_real_images_are_found_again(coco):
     dataset = coco.dataset()
     found = image_names(dataset)
-    again = find_images(list(found.values()), dataset, 'list.txt', 'line')
+    again = find_images(list(found.values()), source_of(dataset), 'list.txt', 'line')
     assert np.concatenate(list(again.values())).tolist() == list(range(len(dataset)))

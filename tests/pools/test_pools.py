@@ -14,13 +14,14 @@ from mmengine.dataset import ClassBalancedDataset, RepeatDataset
 from torch.utils.data import Subset
 
 from mmdefect.pools.pools import find_images, make_pools, read_lines, read_pool
-from mmdefect.pools.scan import Scan, scan
+from mmdefect.pools.scan import Scan
+from mmdefect.pools.source import source_of
 
 LINE = "train_dataloader.sampler.pools['hard']"
 
 
 def pools_of(dataset, defect_classes=None, extra=None):
-    scanned = scan(dataset)
+    scanned = source_of(dataset).scan
     return make_pools(scanned, defect_classes or tuple(scanned.classes), extra)
 
 
@@ -57,7 +58,7 @@ def test_pools_hold_indices_where_image_ids_are_sparse_and_shuffled(
 
 def test_an_image_with_crowds_or_ignored_instances_only_is_normal(coco):
     dataset = coco.dataset()
-    scanned = scan(dataset)
+    scanned = source_of(dataset).scan
     pools = pools_of(dataset)
     assert len(coco.ignored) == 3
     assert ids(dataset, scanned.ignored) == sorted(coco.ignored)
@@ -145,14 +146,14 @@ def test_an_image_without_the_key_instances_is_normal(annotated):
 
 def test_a_label_beyond_the_classes_is_refused(annotated):
     with pytest.raises(ValueError, match='bbox_label=2') as caught:
-        scan(annotated([[], [], [2]]))
+        assert source_of(annotated([[], [], [2]])).scan
     for word in ('image 2', '2 classes', 'crack, dent', 'train_dataloader.dataset'):
         assert word in str(caught.value)
 
 
 def test_a_dataset_without_class_names_is_refused(annotated):
     with pytest.raises(ValueError, match=r'train_dataloader\.dataset\.metainfo'):
-        scan(annotated([[], [0]], classes=()))
+        assert source_of(annotated([[], [0]], classes=())).scan
 
 
 def test_a_dataset_that_does_not_tell_its_defects_is_refused(few_defects):
@@ -163,7 +164,7 @@ def test_a_dataset_that_does_not_tell_its_defects_is_refused(few_defects):
             return 3
 
     with pytest.raises(TypeError, match='Silent') as caught:
-        scan(Silent())
+        assert source_of(Silent()).scan
     assert 'train_dataloader.dataset' in str(caught.value)
     assert 'get_cat_ids' in str(caught.value)
 
@@ -208,7 +209,7 @@ def test_a_class_named_defect_does_not_replace_the_pool_of_all_defects():
     ids=['list', 'tuple', 'array', 'NumPy ints', 'config'],
 )
 def test_a_pool_may_be_listed_by_indices(few_defects, listing):
-    assert read_pool('hard', listing, few_defects).tolist() == [2, 7, 30]
+    assert read_pool('hard', listing, source_of(few_defects)).tolist() == [2, 7, 30]
 
 
 @pytest.mark.parametrize(
@@ -225,14 +226,14 @@ def test_a_pool_may_be_listed_by_indices(few_defects, listing):
 def test_a_pool_may_be_listed_in_a_file(few_defects, tmp_path, text, kind):
     path = tmp_path / 'hard.txt'
     path.write_text(text)
-    assert read_pool('hard', kind(path), few_defects).tolist() == [2, 7, 30]
+    assert read_pool('hard', kind(path), source_of(few_defects)).tolist() == [2, 7, 30]
 
 
 def test_an_image_id_is_never_taken_for_an_index(coco, tmp_path):
     dataset = coco.dataset()
     image = dataset.get_data_info(9)['img_id']
     (tmp_path / 'hard.txt').write_text(f'{image}\n')
-    assert read_pool('hard', tmp_path / 'hard.txt', dataset).tolist() == [9]
+    assert read_pool('hard', tmp_path / 'hard.txt', source_of(dataset)).tolist() == [9]
 
 
 def test_a_listed_image_is_found_in_every_copy_that_a_wrapper_makes(coco, tmp_path):
@@ -240,9 +241,15 @@ def test_a_listed_image_is_found_in_every_copy_that_a_wrapper_makes(coco, tmp_pa
     name = Path(repeated.get_data_info(4)['img_path']).name
     (tmp_path / 'hard.txt').write_text(name)
     expected = [4, 62, 120]
-    assert read_pool('hard', tmp_path / 'hard.txt', repeated).tolist() == expected
+    assert (
+        read_pool('hard', tmp_path / 'hard.txt', source_of(repeated)).tolist()
+        == expected
+    )
     subset = Subset(repeated, [120, 5, 4])
-    assert read_pool('hard', tmp_path / 'hard.txt', subset).tolist() == [0, 2]
+    assert read_pool('hard', tmp_path / 'hard.txt', source_of(subset)).tolist() == [
+        0,
+        2,
+    ]
 
 
 def refusal(error, call, *args):
@@ -277,7 +284,7 @@ def refusal(error, call, *args):
 def test_a_list_that_does_not_fit_the_dataset_is_refused(
     few_defects, listing, error, words
 ):
-    message = refusal(error, read_pool, 'hard', listing, few_defects)
+    message = refusal(error, read_pool, 'hard', listing, source_of(few_defects))
     for word in ["pools['hard']", LINE, *words]:
         assert word in message
 
@@ -301,14 +308,16 @@ def test_a_file_that_does_not_fit_the_dataset_is_refused(
 ):
     path = tmp_path / 'hard.txt'
     path.write_text(text)
-    message = refusal(ValueError, read_pool, 'hard', str(path), few_defects)
+    message = refusal(ValueError, read_pool, 'hard', str(path), source_of(few_defects))
     for word in [str(path), LINE, *words]:
         assert word in message
 
 
 def test_a_missing_file_is_named(few_defects, tmp_path):
     for path in (tmp_path / 'none.txt', tmp_path):
-        message = refusal(FileNotFoundError, read_pool, 'hard', path, few_defects)
+        message = refusal(
+            FileNotFoundError, read_pool, 'hard', path, source_of(few_defects)
+        )
         assert str(path) in message
         assert LINE in message
 
@@ -322,20 +331,20 @@ def test_a_name_that_fits_several_images_is_refused(annotated, tmp_path):
     dataset = SameNames([[], [0], []])
     path = tmp_path / 'hard.txt'
     path.write_text('front.png')
-    message = refusal(ValueError, read_pool, 'hard', path, dataset)
+    message = refusal(ValueError, read_pool, 'hard', path, source_of(dataset))
     for word in ('1 images that fit several', "['front.png']", LINE):
         assert word in message
     path.write_text('line2/front.png')
-    assert read_pool('hard', path, dataset).tolist() == [2]
+    assert read_pool('hard', path, source_of(dataset)).tolist() == [2]
 
 
 def test_images_are_found_by_whole_parts_of_their_path(few_defects):
-    found = find_images(['line1/0007.png'], few_defects, 'x', LINE)
+    found = find_images(['line1/0007.png'], source_of(few_defects), 'x', LINE)
     assert {name: indices.tolist() for name, indices in found.items()} == {
         'line1/0007.png': [7]
     }
     for part in ('7.png', '1/0007.png', 'line1', '0007'):
-        refusal(ValueError, find_images, [part], few_defects, 'x', LINE)
+        refusal(ValueError, find_images, [part], source_of(few_defects), 'x', LINE)
 
 
 def test_lines_are_read_without_blanks_and_comments(tmp_path):
@@ -349,7 +358,7 @@ def test_lines_are_read_without_blanks_and_comments(tmp_path):
 def test_a_list_is_read_as_any_editor_saves_it(few_defects, tmp_path, encoding, end):
     path = tmp_path / 'hard.txt'
     path.write_bytes(end.join(['0007.png', '0002.png']).encode(encoding))
-    assert read_pool('hard', path, few_defects).tolist() == [2, 7]
+    assert read_pool('hard', path, source_of(few_defects)).tolist() == [2, 7]
 
 
 @pytest.mark.parametrize(
@@ -358,7 +367,7 @@ def test_a_list_is_read_as_any_editor_saves_it(few_defects, tmp_path, encoding, 
 def test_a_list_in_another_encoding_is_told_so(few_defects, tmp_path, encoding, said):
     path = tmp_path / 'hard.txt'
     path.write_bytes('불량/0007.png\n'.encode(encoding))
-    message = refusal(ValueError, read_pool, 'hard', path, few_defects)
+    message = refusal(ValueError, read_pool, 'hard', path, source_of(few_defects))
     for word in (f'{path} {said}', 'expected a text file in UTF-8', LINE):
         assert word in message
 
@@ -377,4 +386,4 @@ def test_a_name_with_letters_taken_apart_is_found(annotated, tmp_path, name, for
 
     path = tmp_path / 'hard.txt'
     path.write_text(listed, encoding='utf-8')
-    assert read_pool('hard', path, Named([[], []])).tolist() == [1]
+    assert read_pool('hard', path, source_of(Named([[], []]))).tolist() == [1]

@@ -7,6 +7,7 @@ import pytest
 from torch.utils.data import Subset
 
 from mmdefect import DefectPoolSampler, QuotaBatchSampler
+from mmdefect.pools.source import source_of
 from mmdefect.pools.weights import read_weights
 
 LINE = 'train_dataloader.sampler.weights'
@@ -32,11 +33,11 @@ def write(tmp_path):
 
 def test_a_file_weighs_the_images_that_it_names(few_defects, write):
     path = write('# hardest first\n0013.png 3\nline0/0026.png\t0.5\n\n9000  0\n')
-    weights = read_weights(str(path), few_defects, {})
+    weights = read_weights(str(path), source_of(few_defects), {})
     assert weights.dtype == np.float64
     assert weights[[0, 13, 26]].tolist() == [0, 3, 0.5]
     assert (np.delete(weights, [0, 13, 26]) == 1).all()
-    assert read_weights(path, few_defects, {}).tolist() == weights.tolist()
+    assert read_weights(path, source_of(few_defects), {}).tolist() == weights.tolist()
 
 
 def test_a_file_may_name_images_with_spaces(annotated, write):
@@ -44,25 +45,33 @@ def test_a_file_may_name_images_with_spaces(annotated, write):
         def get_data_info(self, index):
             return dict(super().get_data_info(index), img_path=f'no {index}.png')
 
-    weights = read_weights(write('no 1.png 4'), Spaces([[], [0]]), {})
+    weights = read_weights(write('no 1.png 4'), source_of(Spaces([[], [0]])), {})
     assert weights.tolist() == [1, 4]
 
 
 @pytest.mark.parametrize('source', [by_id, f'{__name__}.by_id'], ids=['itself', 'name'])
 def test_a_function_weighs_each_image(few_defects, source):
     expected = [(9000 - 7 * index) / 2 for index in range(52)]
-    assert read_weights(source, few_defects, {}).tolist() == expected
+    assert read_weights(source, source_of(few_defects), {}).tolist() == expected
 
 
 def test_weights_follow_the_images_through_wrappers(few_defects, write):
-    subset = Subset(few_defects, [13, 13, 5])
-    assert read_weights(by_id, subset, {}).tolist() == [4454.5, 4454.5, 4482.5]
-    assert read_weights(write('0013.png 3'), subset, {}).tolist() == [3, 3, 1]
+    source = source_of(Subset(few_defects, [13, 13, 5]))
+    assert read_weights(by_id, source, {}).tolist() == [
+        4454.5,
+        4454.5,
+        4482.5,
+    ]
+    assert read_weights(write('0013.png 3'), source, {}).tolist() == [
+        3,
+        3,
+        1,
+    ]
 
 
-def refusal(error, *args):
+def refusal(error, given, dataset):
     with pytest.raises(error) as caught:
-        read_weights(*args, {})
+        read_weights(given, source_of(dataset), {})
     assert caught.type is error
     message = str(caught.value)
     assert '\n' not in message
@@ -137,7 +146,7 @@ def counts_for(index):
 
 
 def test_class_balanced_draws_each_class_equally_often(annotated):
-    weights = read_weights('class_balanced', annotated([[]] * 100), CLASSES)
+    weights = read_weights('class_balanced', source_of(annotated([[]] * 100)), CLASSES)
     assert weights.dtype == np.float64
     sums = dict.fromkeys(['crack', 'dent', 'pit', 'normal'], 0.0)
     for index, weight in enumerate(weights):
@@ -148,7 +157,7 @@ def test_class_balanced_draws_each_class_equally_often(annotated):
 
 
 def test_repeat_factor_draws_by_the_root_of_how_rare_the_rarest_class_is(annotated):
-    weights = read_weights('repeat_factor', annotated([[]] * 100), CLASSES)
+    weights = read_weights('repeat_factor', source_of(annotated([[]] * 100)), CLASSES)
     for index, weight in enumerate(weights):
         name = counts_for(index)
         images = 1 if name == 'normal' else len(CLASSES[name])
@@ -168,17 +177,17 @@ def test_the_repeat_factors_are_those_of_class_balanced_dataset(annotated):
     lvis.dataset = dataset
     # With a threshold that no class reaches, of which none is commoner.
     factors = np.array(lvis._get_repeat_factors(dataset, 1.0))
-    weights = read_weights('repeat_factor', dataset, CLASSES)
+    weights = read_weights('repeat_factor', source_of(dataset), CLASSES)
     ratios = factors[:83] / weights[:83]
     assert ratios == pytest.approx(np.full(83, ratios[0]))
 
 
 def test_a_class_without_images_of_its_own_takes_no_draws(annotated):
     classes = dict(crack=np.arange(3), dent=np.arange(0), pit=np.arange(3))
-    weights = read_weights('class_balanced', annotated([[]] * 5), classes)
+    weights = read_weights('class_balanced', source_of(annotated([[]] * 5)), classes)
     assert weights == pytest.approx([1 / 3] * 3 + [1, 1])
     assert np.isfinite(
-        read_weights('repeat_factor', annotated([[]] * 5), classes)
+        read_weights('repeat_factor', source_of(annotated([[]] * 5)), classes)
     ).all()
 
 
