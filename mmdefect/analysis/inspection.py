@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmdefect.analysis.advice import Advice, advise, describe_quota
+from mmdefect.analysis.balance import Balance, balance
 from mmdefect.analysis.box_sizes import BoxSizes, measure_boxes
 from mmdefect.analysis.config import (
     has_quota,
@@ -25,8 +27,6 @@ from mmdefect.analysis.dataloader import (
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.validation import validation_images
 from mmdefect.plan.quotas import usual_over
-from mmdefect.samplers.advice import Advice, advise, describe_quota
-from mmdefect.samplers.balance import Balance, balance
 from mmdefect.samplers.draws import draws_per_image
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 

@@ -22,9 +22,9 @@ from mmdefect.commands.screen import screen, table
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mmdefect.analysis.balance import Balance
     from mmdefect.analysis.box_sizes import BoxSizes
     from mmdefect.analysis.inspection import Inspection
-    from mmdefect.samplers.balance import Balance
 
 LINES = 20  # rows of a table
 SOURCES = """What it recommends has these sources.

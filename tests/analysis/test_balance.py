@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmdefect import DefectPoolSampler, QuotaBatchSampler
-from mmdefect.samplers.balance import FACTOR, balance
+from mmdefect.analysis.balance import FACTOR, balance
 from mmdefect.samplers.draws import draws_per_image
 
 
