@@ -10,6 +10,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from mmdefect.delivery.partners import Partners
+from mmdefect.delivery.window import aimed, is_crop
 from mmdefect.images.errors import RejectedError
 from mmdefect.images.remembering import remembering
 from mmdefect.images.transforms import (
@@ -47,10 +48,11 @@ class Attempts:
     that is watched. One with a ``__getitem__`` of its own is asked for
     ``dataset[index]``, and only that result is looked at.
 
-    To save time, one attempt tries a transform that crops up to five times on the same
-    image, and all attempts share the image as read from its file and the images it is
-    mixed with. Each finds the caches of ``CachedMosaic`` and ``CachedMixUp`` as the
-    first one found them.
+    To save time, ``RandomCrop`` gets a window that keeps what is wanted; one attempt
+    tries other transforms that crop up to five times on the same image; and all
+    attempts share the image as read from its file and the images it is mixed with.
+    Each finds the caches of ``CachedMosaic`` and ``CachedMixUp`` as the first one found
+    them.
     """
 
     def __init__(
@@ -138,6 +140,9 @@ class Attempts:
 
     def _run_step(self, step: Any, results: dict) -> Any:
         self._restore_caches(step)
+        if self.wanted and is_crop(step) and _traces(results):
+            aim = self.wanted, self.min_area_ratio, self.at_least
+            return self._checked(aimed(step, results, *aim)(results), step)
         run = remembering(step)
         repeated = any(word in type(step).__name__ for word in REPEATED)
         if self.wanted and repeated and 'gt_bboxes' in results:
@@ -290,6 +295,11 @@ def _traced_type(boxes: Any) -> Any:
 
         return TRACED.get(type(boxes))
     return None
+
+
+def _traces(results: dict) -> bool:
+    boxes: Any = results.get('gt_bboxes')
+    return hasattr(boxes, 'visible_share') and 'gt_bboxes_labels' in results
 
 
 def _without_memory(results: Any) -> Any:

@@ -1,0 +1,52 @@
+"""A window for MMDetection's RandomCrop, drawn until it keeps what is wanted."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from mmdefect.images.errors import RejectedError
+
+# Windows that are drawn before the crop counts as one that cuts the defect away.
+WINDOWS = 50
+
+
+def is_crop(step: Any) -> bool:
+    """Whether the window of a transform can be drawn before it works on the image."""
+    kind = type(step)
+    stock = kind.__module__.startswith('mmdet.') and kind.__name__ == 'RandomCrop'
+    return stock and not step.recompute_bbox  # whose boxes depend on masks
+
+
+def aimed(step: Any, results: dict, wanted: Any, ratio: float, at_least: int) -> Any:
+    """A crop whose window keeps ``at_least`` labels, ``ratio`` of a box of each.
+
+    Windows are drawn as the crop draws them, and the first that keeps them is taken:
+    what comes of it is what trying the crop until it keeps them brings, without
+    cropping the image for each.
+    """
+    height, width = results['img'].shape[:2]
+    labels = results['gt_bboxes_labels']
+    chosen = np.isin(labels, list(wanted))
+    if 'gt_ignore_flags' in results:
+        chosen &= ~np.asarray(results['gt_ignore_flags'], bool)
+    boxes, labels = results['gt_bboxes'][chosen], labels[chosen]
+    for _ in range(WINDOWS):
+        size = step._get_crop_size((height, width))
+        offset = step._rand_offset((max(height - size[0], 0), max(width - size[1], 0)))
+        inside = boxes.clone()
+        inside.translate_([-offset[1], -offset[0]])
+        shape = min(size[0], height - offset[0]), min(size[1], width - offset[1])
+        shares = inside.visible_share(shape)
+        if len(set(labels[(shares > 0) & (shares >= ratio)].tolist())) >= at_least:
+            return _fixed(step, size, offset)
+    raise RejectedError(f'{type(step).__name__} cut its defect away')
+
+
+def _fixed(step: Any, size: Any, offset: Any) -> Any:
+    step = copy.copy(step)
+    step._get_crop_size = lambda image_size: size
+    step._rand_offset = lambda margin: offset
+    return step
