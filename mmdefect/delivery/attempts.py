@@ -142,7 +142,8 @@ class Attempts:
         self._restore_caches(step)
         if self.wanted and is_crop(step) and _traces(results):
             aim = self.wanted, self.min_area_ratio, self.at_least
-            return self._checked(aimed(step, results, *aim)(results), step)
+            crop = remembering(aimed(step, results, *aim))
+            return self._checked(crop(results), step)
         run = remembering(step)
         repeated = any(word in type(step).__name__ for word in REPEATED)
         if self.wanted and repeated and 'gt_bboxes' in results:

@@ -16,8 +16,7 @@ WINDOWS = 50
 def is_crop(step: Any) -> bool:
     """Whether the window of a transform can be drawn before it works on the image."""
     kind = type(step)
-    stock = kind.__module__.startswith('mmdet.') and kind.__name__ == 'RandomCrop'
-    return stock and not step.recompute_bbox  # whose boxes depend on masks
+    return kind.__module__.startswith('mmdet.') and kind.__name__ == 'RandomCrop'
 
 
 def aimed(step: Any, results: dict, wanted: Any, ratio: float, at_least: int) -> Any:

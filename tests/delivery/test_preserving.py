@@ -114,7 +114,7 @@ def test_boxes_made_anew_from_masks_are_judged_as_if_they_were_cut(synthetic, ne
         set_random_seed(0)
         drawn = pools_of(dataset)['defect'].tolist() * 25
         delivered.append([dataset[index]['inputs'] for index in drawn])
-        assert dataset.counts['retries'] > 0
+        assert dataset.counts['retries'] > 0 or not nested  # the window is aimed
     assert all(map(torch.equal, *delivered))
 
 
