@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 
-from mmdefect.delivery.testing import test_transforms
+from mmdefect.delivery.whole_photographs import test_transforms
 from mmdefect.hooks.batch_sampler import followed_batch_sampler, quota_batch_sampler
 from mmdefect.hooks.scoring import Infos, score_images
 from mmdefect.plan.quotas import at_least_one

@@ -7,7 +7,7 @@ from typing import Any, Callable, Sequence
 import numpy as np
 from mmengine.dist import all_gather_object, get_dist_info
 
-from mmdefect.delivery.testing import Unreadable, load_for_test, predict
+from mmdefect.delivery.whole_photographs import Unreadable, load_for_test, predict
 from mmdefect.metrics.image_score import found_on
 
 # The score of an image that cannot be read.

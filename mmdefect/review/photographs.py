@@ -10,7 +10,7 @@ import numpy as np
 
 from mmdefect.analysis.config import running
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.delivery.testing import test_transforms
+from mmdefect.delivery.whole_photographs import test_transforms
 from mmdefect.metrics.boxes import hulls
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from mmdefect.analysis.config import running
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.tracking import Track, untracked
-from mmdefect.delivery.testing import Unreadable, load_for_test, predict
+from mmdefect.delivery.whole_photographs import Unreadable, load_for_test, predict
 from mmdefect.metrics.image_score import Found, found_on
 from mmdefect.review.photographs import Photographs
 
