@@ -20,7 +20,7 @@ from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.failures import why_replaced, why_unreadable
 from mmdefect.analysis.fixes import statement
 from mmdefect.analysis.tracking import Track, untracked
-from mmdefect.analysis.validation import check_validation
+from mmdefect.analysis.validation import check_splits, check_validation
 from mmdefect.checks.annotations import examine
 from mmdefect.checks.config import check_config, defect_classes_of
 from mmdefect.checks.dataset import WRAP
@@ -65,8 +65,18 @@ def check(
     if 'train_dataloader' not in cfg or 'dataset' not in cfg.train_dataloader:
         raise UnusableError(f'{config} has no train_dataloader.dataset')
     init_default_scope(cfg.get('default_scope') or 'mmdet')
-    found, delivery = _check(cfg, batches, track)
-    findings += [*check_top_names(cfg, options or {}), *found, *check_validation(cfg)]
+    found: list[Finding] = []
+    dataset, delivery = None, None
+    try:
+        with running('the training dataset cannot be built'):
+            dataset = build_split(cfg, 'train')
+        found, delivery = _check(cfg, dataset, batches, track)
+    except UnusableError as error:
+        if dataset is not None:
+            raise
+        found = [_refusal('train_dataloader.dataset', error)]
+    findings += [*check_top_names(cfg, options or {}), *found]
+    findings += [*check_validation(cfg), *check_splits(cfg, dataset)]
     pure = is_pure_python(config)
 
     def with_line(finding: Finding) -> Finding:
@@ -77,36 +87,31 @@ def check(
     return [with_line(finding) for finding in findings], delivery
 
 
+def _refusal(where: str, error: UnusableError) -> Finding:
+    said = refused(error)
+    if said is None:
+        raise error
+    return Finding(where, said, 'training does not start', '')
+
+
 def _check(
-    cfg: Config, batches: int, track: Track
+    cfg: Config, dataset: Any, batches: int, track: Track
 ) -> tuple[list[Finding], Delivery | None]:
     findings: list[Finding] = []
-
-    def refusal(where: str, error: UnusableError) -> Finding:
-        said = refused(error)
-        if said is None:
-            raise error
-        return Finding(where, said, 'training does not start', '')
-
-    try:
-        with running('the training dataset cannot be built'):
-            dataset = build_split(cfg, 'train')
-    except UnusableError as error:
-        return [*findings, refusal('train_dataloader.dataset', error)], None
     with running('the hooks of the config cannot be checked'):
         findings += check_config(cfg, dataset)
     try:
         with running('the annotations cannot be checked'):
             findings += examine(dataset, defect_classes_of(cfg))
     except UnusableError as error:
-        return [*findings, refusal('train_dataloader', error)], None
+        return [*findings, _refusal('train_dataloader', error)], None
     if any(finding.where in NEEDED or finding.refused for finding in findings):
         return findings, None
     try:
         with running('the training dataloader cannot be built'):
             loader = build_loader(cfg, dataset)
     except UnusableError as error:
-        found = refusal('train_dataloader', error)
+        found = _refusal('train_dataloader', error)
         # What the samplers refuse may have been found, with its fix.
         if not any(
             found.what.startswith(f.where) or f.what in found.what for f in findings
@@ -120,7 +125,7 @@ def _check(
             with running(f'{where} cannot be built'):
                 build_hook(hook).apply(loader.batch_sampler)
         except UnusableError as error:
-            findings.append(refusal(where, error))
+            findings.append(_refusal(where, error))
     sampler = loader.batch_sampler
     if sampler.quota is None:  # plain batches promise nothing that a wrapper keeps
         findings = [finding for finding in findings if finding.fix != WRAP]

@@ -11,6 +11,7 @@ from mmdefect.analysis.config import running
 from mmdefect.analysis.dataloader import build_split
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.checks.config import defect_classes_of
+from mmdefect.checks.evaluation import judge_split
 from mmdefect.checks.finding import Finding
 from mmdefect.pools.scan import union
 from mmdefect.pools.source import source_of
@@ -34,6 +35,24 @@ def check_validation(cfg: Any) -> list[Finding]:
         if not os.path.exists(path)
     ]
     return findings + _check_best(cfg, dataset)
+
+
+def check_splits(cfg: Any, training: Any) -> list[Finding]:
+    """Check what judges, images and labels, and that it was not learned from."""
+    findings: list[Finding] = []
+    seen = []
+    for split in ('val', 'test'):
+        config = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
+        if training is None or not config or config in seen:
+            continue
+        seen.append(config)
+        try:
+            with running(f'the {split} dataset cannot be built'):
+                dataset = build_split(cfg, split)
+        except UnusableError:  # told for validation; nobody trains on the other
+            continue
+        findings += judge_split(cfg, training, dataset, split)
+    return findings
 
 
 def _evaluators(cfg: Any) -> list:

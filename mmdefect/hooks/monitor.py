@@ -13,6 +13,7 @@ from mmengine.runner import IterBasedTrainLoop
 
 from mmdefect.checks.config import check_config
 from mmdefect.checks.dataset import check_dataset, cutting_transforms
+from mmdefect.checks.evaluation import judge_split
 from mmdefect.checks.optimizer_step import accumulated_batches, check_optimizer_step
 from mmdefect.checks.top_names import check_top_names
 from mmdefect.delivery.defect_images import DefectImages
@@ -320,7 +321,11 @@ def _tell_of_findings(runner: Any) -> None:
     if not runner.cfg.get('train_dataloader'):  # the Runner was built without a config
         return
     said = check_dataset(dataset)
-    for finding in [*check_top_names(runner.cfg), *check_config(runner.cfg, dataset)]:
+    findings = [*check_top_names(runner.cfg), *check_config(runner.cfg, dataset)]
+    if runner.rank == 0 and runner.val_loop is not None:
+        judging = runner.val_loop.dataloader.dataset
+        findings += judge_split(runner.cfg, dataset, judging, 'val', copies=False)
+    for finding in findings:
         if finding.breaks and finding not in said:
             print_log(str(finding), logger='current', level=logging.WARNING)
 

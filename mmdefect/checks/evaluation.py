@@ -1,0 +1,84 @@
+"""A validation or test set, examined as the training set is, and held against it."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, Sequence
+
+from mmdefect.checks.annotations import examine
+from mmdefect.checks.coco_files import CocoFiles
+from mmdefect.checks.config import defect_classes_of
+from mmdefect.checks.finding import Finding
+from mmdefect.checks.labels import keys_of
+from mmdefect.checks.spelling import shorten
+from mmdefect.checks.split import check_split
+from mmdefect.pools.source import source_of
+from mmdefect.pools.wrappers import class_names, describe
+
+
+def judge_split(
+    cfg: Any, training: Any, dataset: Any, split: str, copies: bool = True
+) -> list[Finding]:
+    """What of a ``split``, 'val' or 'test', would judge a detector wrongly."""
+    classes = defect_classes_of(cfg)
+    try:
+        return [
+            *_examine(dataset, training, classes, split),
+            *check_split(dataset, training, classes, split, copies),
+        ]
+    except Exception as error:  # of whatever kind a dataset of the user's raises
+        return [
+            Finding(
+                f'{split}_dataloader.dataset',
+                f'it cannot be examined: {type(error).__name__}: {error}',
+                'whether it judges what is learned was not checked',
+                '',
+                breaks=False,
+            )
+        ]
+
+
+def _examine(
+    dataset: Any, training: Any, defect_classes: Sequence[str] | None, split: str
+) -> list[Finding]:
+    numbered = list(_check_numbering(dataset, training, split))
+    if numbered:
+        return numbered
+    known = source_of(dataset).class_names
+    wanted = [name for name in defect_classes or () if name in known] or None
+    return [
+        found
+        for found in examine(dataset, wanted, f'{split}_dataloader.dataset')
+        if found.where != 'train_dataloader.sampler'  # told with the training set
+    ]
+
+
+def _check_numbering(dataset: Any, training: Any, split: str) -> Iterator[Finding]:
+    # CocoDataset and CocoMetric number the categories in the order of the file.
+    learned = {class_names(leaf) for leaf in source_of(training).leaves}
+    if len(learned) != 1:  # the parts' labels were compared with each other
+        return
+    (classes,) = learned
+    key = f'{split}_dataloader.dataset'
+    keys = keys_of(dataset, key)
+    with CocoFiles() as files:
+        for leaf in source_of(dataset).leaves:
+            file = files.of(leaf)
+            if file is None:
+                judged = class_names(leaf)
+                place = 'the classes of its metainfo'
+            else:
+                names = dict(file.categories())
+                judged = tuple(names.get(each, '') for each in leaf.cat2label)
+                place = f'the "categories" of {file.path}'
+            differ = [pair for pair in zip(judged, classes) if pair[0] != pair[1]]
+            if not differ or not set(judged) & set(classes):
+                continue  # other names altogether are told with their images
+            label = classes.index(differ[0][1])
+            yield Finding(
+                f'{keys.get(id(leaf), key)}.metainfo',
+                f'{describe(leaf)} gives label {label} to {differ[0][0]!r}, which is '
+                f'{classes[label]!r} in training',
+                'MMDetection numbers them in the order in which they are listed: what '
+                'a perfect detector finds would count as another class',
+                f'{place} in the order of training: {shorten(classes)}',
+            )
