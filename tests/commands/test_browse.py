@@ -21,8 +21,9 @@ from runner_configs import ROOT, small_config
 from user_configs import config, new, preserved
 
 from mmdefect.analysis.batches import LOST, as_image, is_sliver
+from mmdefect.analysis.colours import COLOURS
 from mmdefect.commands.browse import draw, tint
-from mmdefect.commands.drawing import COLOURS, file_title
+from mmdefect.commands.drawing import file_title
 from mmdefect.commands.main import main
 
 CONFIG = ROOT / 'configs/defect_yolox.py'
