@@ -1,6 +1,6 @@
 # YOLOX on a pretrained EfficientNet-Lite0 with a fixed number of defect images in every
 # batch: small, made for CPUs and edge devices.
-# Train: pip install 'mmdefect[lite]', mim train mmdet configs/defect_lite.py
+# In a clone: pip install '.[lite]', then mim train mmdet configs/defect_lite.py
 _base_ = './_base_/yolox_recipe.py'  # its data: _base_/defect_data.py
 custom_imports = dict(
     imports=['mmdefect', 'mmdefect.models.efficientnet_lite'],
@@ -12,7 +12,7 @@ img_scale = (160, 160)  # set it first: width, height in pixels, multiples of 32
 batch_size = 8
 quota = 3  # defect images in every batch
 max_epochs = 6  # an epoch shows every normal image once
-# ImageNet weights: 'imagenet' = of the package that mmdefect[lite] installs. Or a file
+# ImageNet weights: 'imagenet' = of the package that the extra `lite` installs. Or a file
 # of them; None = start from scratch.
 pretrained = 'imagenet'
 # -----------------------------------------------------------------------------
@@ -53,6 +53,8 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs // 2)
-_base_.param_scheduler[1].update(T_max=max_epochs - 1, end=max_epochs)
+train_cfg = dict(max_epochs=max_epochs, val_interval=max(1, max_epochs // 2))
+_base_.param_scheduler[1].update(
+    begin=min(1, max_epochs - 1), T_max=max(1, max_epochs - 1), end=max_epochs
+)
 auto_scale_lr = dict(base_batch_size=batch_size)

@@ -57,14 +57,17 @@ test_evaluator = val_evaluator
 
 train_cfg = dict(max_epochs=max_epochs)
 _base_.param_scheduler[1].update(
-    milestones=[max_epochs * 2 // 3, max_epochs * 11 // 12], end=max_epochs
+    milestones=[max(1, max_epochs * 2 // 3), max(1, max_epochs * 11 // 12)],
+    end=max_epochs,
 )
 optim_wrapper = dict(accumulative_counts=accumulative_counts)
 # The learning rate follows the images of an optimizer step.
 auto_scale_lr = dict(enable=True, base_batch_size=16 / accumulative_counts)
 default_hooks = dict(
     checkpoint=dict(
-        max_keep_ckpts=2, save_best=['defect/auroc', 'defect/recall_50'], rule='greater'
+        max_keep_ckpts=2,
+        save_best=['defect/auroc_recall', 'defect/recall'],
+        rule='greater',
     )
 )
 custom_hooks = [dict(type='QuotaMonitorHook'), dict(type='QuotaResumeHook')]

@@ -88,7 +88,7 @@ param_scheduler = [
         type='CosineAnnealingLR',
         eta_min=base_lr * 0.05,
         begin=max_epochs // 2,
-        T_max=max_epochs // 2,
+        T_max=max_epochs - max_epochs // 2,
         end=max_epochs,
         by_epoch=True,
         convert_to_iter_based=True,
@@ -99,7 +99,7 @@ default_hooks = dict(
     checkpoint=dict(
         interval=1,
         max_keep_ckpts=2,
-        save_best=['defect/auroc', 'defect/recall_50'],
+        save_best=['defect/auroc_recall', 'defect/recall'],
         rule='greater',
     )
 )
@@ -107,7 +107,7 @@ custom_hooks = [
     _base_.custom_hooks[0],  # EMAHook
     dict(
         type='PipelineSwitchHook',
-        switch_epoch=max_epochs - num_last_epochs,
+        switch_epoch=max(0, max_epochs - num_last_epochs),
         switch_pipeline=last_pipeline,
     ),
     dict(type='QuotaMonitorHook'),

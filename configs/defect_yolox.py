@@ -98,7 +98,7 @@ val_evaluator = [
 ]
 test_evaluator = val_evaluator
 
-train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs // 2)
+train_cfg = dict(max_epochs=max_epochs, val_interval=max(1, max_epochs // 2))
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
@@ -117,8 +117,8 @@ param_scheduler = [
     dict(
         type='CosineAnnealingLR',
         eta_min_ratio=0.05,
-        begin=1,
-        T_max=max_epochs - 1,
+        begin=min(1, max_epochs - 1),
+        T_max=max(1, max_epochs - 1),
         end=max_epochs,
         by_epoch=True,
         convert_to_iter_based=True,
@@ -128,7 +128,7 @@ default_hooks = dict(
     checkpoint=dict(
         interval=1,
         max_keep_ckpts=2,
-        save_best=['defect/auroc', 'defect/recall_50'],
+        save_best=['defect/auroc_recall', 'defect/recall'],
         rule='greater',
     )
 )

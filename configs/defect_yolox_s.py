@@ -38,5 +38,7 @@ val_dataloader = dict(dataset=dict(**_base_.val_data, pipeline=_base_.test_pipel
 test_dataloader = val_dataloader
 
 train_cfg = dict(max_epochs=max_epochs, val_interval=1)
-_base_.param_scheduler[1].update(T_max=max_epochs - 1, end=max_epochs)
+_base_.param_scheduler[1].update(
+    begin=min(1, max_epochs - 1), T_max=max(1, max_epochs - 1), end=max_epochs
+)
 auto_scale_lr = dict(base_batch_size=batch_size)

@@ -15,7 +15,7 @@ import yaml
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
+from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
 from mmengine.runner import Runner
 from runner_configs import ROOT, RecordBatches, edit_configs
 
@@ -140,6 +140,33 @@ def test_what_is_edited_at_the_top_changes_the_whole_config(tmp_path, name):
     assert cfg.train_cfg.max_epochs == 24
     assert max(everything(cfg.param_scheduler, 'end'), default=None) in (24, 200, 500)
     assert 24 in list(everything(cfg.param_scheduler, 'end'))
+
+
+@pytest.mark.parametrize('max_epochs', [1, 2, 3])
+@pytest.mark.parametrize('name', CONFIGS)
+def test_a_few_epochs_train_at_the_full_learning_rate(tmp_path, name, max_epochs):
+    configs = edit_configs(tmp_path, max_epochs=max_epochs)
+    cfg = Config.fromfile(str(configs / f'{name}.py'))
+    assert cfg.train_cfg.get('val_interval', 1) >= 1
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1)
+    schedulers = []
+    for scheduler in cfg.param_scheduler:
+        scheduler = dict(scheduler, optimizer=optimizer)
+        scheduler.pop('_scope_', None)
+        kind = PARAM_SCHEDULERS.get(scheduler.pop('type'))
+        if scheduler.pop('convert_to_iter_based', False):
+            schedulers.append(kind.build_iter_from_epoch(**scheduler, epoch_length=900))
+        else:
+            schedulers.append(kind(**scheduler))
+    rates = []
+    for step in range(900 * max_epochs):
+        rates.append(optimizer.param_groups[0]['lr'])
+        for scheduler in schedulers:
+            if not scheduler.by_epoch or step % 900 == 899:
+                scheduler.step()
+    assert np.isfinite(rates).all()
+    assert min(rates) > 0
+    assert 0.5 < max(rates) <= 1
 
 
 def test_no_config_is_forgotten():
@@ -300,7 +327,7 @@ def test_each_detector_trains_validates_and_resumes(with_data, defect_ids, name)
     assert ('train/loss_mask' in losses) == ('mask' in name)
     assert len(scalars['val/coco/bbox_mAP_50']) == 1
     assert len(scalars['val/defect/auroc']) == 1
-    for best in ('auroc', 'recall_50'):
+    for best in ('auroc_recall', 'recall'):
         assert list((with_data / 'work').glob(f'best_defect_{best}_epoch_4.pth'))
     assert ('val/coco/segm_mAP_50' in scalars) == ('mask' in name)
     cfg.resume, cfg.load_from = True, str(with_data / 'work/epoch_2.pth')

@@ -80,7 +80,7 @@ CHECKS = [
     # It finds nothing in this environment, where mmdefect is not copied to its place.
     Check(r'mim run mmdefect', helps=('mim run --help',)),
     # Into a directory of its own: the environment stays as it is.
-    Check(r"pip install '?\.(\[\w+\])?'?", extra=INSTALL),
+    Check(r"pip install '?\.(\[[\w,]+\])?'?", extra=INSTALL),
     Check(r'mmdefect env'),
     # A name, or something to fill in.
     Check(rf'mmdefect (\w+)( .*{PLACEHOLDER}.*)?', helps=(r'mmdefect \1 --help',)),

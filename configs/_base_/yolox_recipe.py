@@ -55,7 +55,7 @@ default_hooks = dict(
     checkpoint=dict(
         interval=1,
         max_keep_ckpts=2,
-        save_best=['defect/auroc', 'defect/recall_50'],
+        save_best=['defect/auroc_recall', 'defect/recall'],
         rule='greater',
     )
 )

@@ -76,7 +76,7 @@ def _check_best(cfg: Any, dataset: Any) -> list[Finding]:
     with running('the validation images cannot be counted'):
         images = count_images(dataset, defect_classes_of(cfg))
     if images['defect']:
-        lacking, instead = 'no defect', "save_best='defect/recall_50'"
+        lacking, instead = 'no defect', "save_best='defect/recall'"
         told = [key for key in told if not key.startswith('defect/recall')]
     else:
         lacking, instead = 'a defect', 'save_best=None'

@@ -110,7 +110,7 @@ BROKEN_TEXTS = {
         None,
     ),
     'two best checkpoints that no normal image decides': (
-        chosen_without_normal_images(['defect/auroc', 'defect/recall_50']),
+        chosen_without_normal_images(['defect/auroc', 'defect/recall']),
         None,
     ),
 }
@@ -154,14 +154,14 @@ def test_a_config_is_clean_once_its_fixes_are_pasted(written, name):
     raise AssertionError(findings)
 
 
-@pytest.mark.parametrize('best', ['defect/auroc', ['defect/auroc', 'defect/recall_50']])
+@pytest.mark.parametrize('best', ['defect/auroc', ['defect/auroc', 'defect/recall']])
 def test_a_best_checkpoint_that_could_never_be_chosen_is_told(written, best):
     path = written(chosen_without_normal_images(best), None)
     (found,) = check_validation(load_config(str(path), None))
     assert found.where == 'default_hooks.checkpoint.save_best'
-    assert found.fix == "save_best='defect/recall_50'"
+    assert found.fix == "save_best='defect/recall'"
     # What is proposed needs no normal image.
-    path = written(chosen_without_normal_images('defect/recall_50'), None)
+    path = written(chosen_without_normal_images('defect/recall'), None)
     assert check_validation(load_config(str(path), None)) == []
 
 

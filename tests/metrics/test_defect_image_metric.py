@@ -120,8 +120,22 @@ def test_its_figures_are_those_of_a_count_by_hand():
             'defect/recall_50': 2 / 6,
             'defect/recall_50/crack': 2 / 5,
             'defect/recall_50/dent': 0 / 1,
+            'defect/recall': 2 / 6,
+            'defect/auroc_recall': wins / (5 * 4) + 2 / 6 / 1000,
         }
     )
+
+
+def test_a_tie_of_perfect_figures_is_settled_by_how_well_the_boxes_fit():
+    normal = scene([], [])
+    loose, tight = (
+        evaluate([scene([(BOX, CRACK)], [(box, CRACK, 0.9)]), normal])
+        for box in ((0, 0, 10, 6), BOX)
+    )
+    for tied in ('auroc', 'recall_50'):
+        assert loose[f'defect/{tied}'] == tight[f'defect/{tied}'] == 1
+    for telling in ('auroc_recall', 'recall'):
+        assert loose[f'defect/{telling}'] < tight[f'defect/{telling}']
 
 
 def test_with_only_some_defect_classes_the_others_are_no_defects():
@@ -138,6 +152,8 @@ def test_with_only_some_defect_classes_the_others_are_no_defects():
             'defect/recall_30/dent': 1,
             'defect/recall_50': 0,
             'defect/recall_50/dent': 0,
+            'defect/recall': 0,
+            'defect/auroc_recall': 7 / 8,
         }
     )
 
@@ -317,7 +333,7 @@ def test_order_of_images_and_scale_of_scores_change_nothing(defects, normals, ra
     squared = images([s**2 for s in defects], [s**2 for s in normals])
     after = evaluate(squared, num_bootstrap=20)
     for key in before:
-        if key.startswith(('defect/auroc', 'defect/escape_at')):
+        if re.match(r'defect/(auroc(?!_recall)|escape_at)', key):
             assert after[key] == pytest.approx(before[key])
 
 
