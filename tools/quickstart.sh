@@ -73,3 +73,7 @@ mmdefect show "$work_dir"
 if [ -n "$compare" ]; then
   mmdefect show "$work_dir" --against "${work_dir}_stock"
 fi
+
+echo "== Next: judge it, and choose the score to set"
+echo "   source .venv/bin/activate"
+echo "   mmdefect review $work_dir"
