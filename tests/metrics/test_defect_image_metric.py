@@ -521,9 +521,12 @@ def test_parts_of_a_validation_set_may_name_different_classes():
         evaluation.dataset_meta = [dict(classes=CLASSES), dict(classes=CLASSES[::-1])]
 
 
-def test_without_thresholds_there_is_no_recall():
+def test_without_thresholds_the_figures_of_the_best_checkpoint_are_left():
     figures = evaluate(SCENES, iou_thrs=(), overkill_rates=())
-    assert set(figures) == {'defect/escape', 'defect/overkill', 'defect/auroc'}
+    assert set(figures) == {
+        *('defect/escape', 'defect/overkill', 'defect/auroc'),
+        *('defect/auroc_recall', 'defect/recall'),
+    }
 
 
 def test_a_config_finds_it_by_name():
