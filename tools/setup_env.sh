@@ -8,7 +8,7 @@ help="$usage
 
 Makes .venv (openmmlab, the default) or .venv-onedl (onedl) in the project's
 root: torch, mmcv with its compiled ops, mmdet, mim, the test tools and this
-project. Building mmcv takes minutes the first time; later runs take a second.
+project. Building mmcv takes a minute or two the first time; later runs take a second.
 
   bash tools/setup_env.sh
   PYTHON=/opt/python3.11/bin/python3 bash tools/setup_env.sh onedl"
@@ -51,7 +51,11 @@ work=.venv-setup/$stack
 log=$work/log
 # What the environment holds once it is complete. The root belongs to it because
 # an environment cannot be moved.
-complete="$PWD $torch $mmcv ${packages[*]} ${build_tools[*]} ${EXTRAS[*]}"
+# CFLAGS replaces CPython's own flags: without -O3 in it the ops take three times as
+# long. -g0, because with -g mmcv takes twice as long to compile.
+flags='-O3 -g0'
+built="$mmcv $flags" # the first line of $venv/mmcv-build
+complete="$PWD $torch $built ${packages[*]} ${build_tools[*]} ${EXTRAS[*]}"
 started=$SECONDS
 exec 3>&1 # the screen, for progress while a step's output goes to the log
 
@@ -95,6 +99,7 @@ stop_heartbeat() {
   if [ -t 3 ]; then printf '\r\033[K' >&3; fi
 }
 trap stop_heartbeat EXIT
+trap 'exit 130' INT # pip may end without a word of Ctrl-C
 
 # The command stays in the foreground, so that Ctrl-C reaches it.
 with_heartbeat() {
@@ -148,7 +153,8 @@ EOF
 }
 
 has_mmcv() {
-  installed "$mmcv" && compgen -G "$venv/lib/python3*/site-packages/mmcv/_ext.*" >/dev/null
+  installed "$mmcv" && [ "$(head -n 1 "$venv/mmcv-build" 2>/dev/null)" = "$built" ] &&
+    compgen -G "$venv/lib/python3*/site-packages/mmcv/_ext.*" >/dev/null
 }
 
 is_complete() {
@@ -215,9 +221,8 @@ make_venv() {
   set_state made
 }
 
-# CPython's own flags say -g, with which mmcv takes twice as long to compile.
 run_pip() {
-  env TMPDIR="$PWD/$work/tmp" CFLAGS="${CFLAGS-} -g0" CXXFLAGS="${CXXFLAGS-} -g0" \
+  env TMPDIR="$PWD/$work/tmp" CFLAGS="${CFLAGS-} $flags" CXXFLAGS="${CXXFLAGS-} $flags" \
     "$python" -m pip "$@"
 }
 
@@ -262,17 +267,68 @@ print(torch.cuda.is_available() and CUDA_HOME is None)
       '  CUDA_VISIBLE_DEVICES= bash tools/setup_env.sh'
 }
 
-# install_mmcv INSTALL_OPTIONS BUILD_OPTION...: two steps, because a build that is
-# cut off leaves the environment untouched.
-install_mmcv() {
-  local options=$1
-  shift
+# Where the built wheel is kept: beside pip's own, which do not know for which torch
+# and with which flags they were built.
+wheel_folder() {
+  local cache
+  cache=$("$python" -m pip cache dir 2>/dev/null) || cache=$work
+  "$python" -W ignore - "$cache" "$mmcv" "${CFLAGS-} $flags" <<'EOF'
+import re, sys
+from importlib.metadata import version
+import torch
+
+cache, *parts = sys.argv[1:]
+parts += ['torch', version('torch'), 'cuda' if torch.cuda.is_available() else 'cpu']
+parts.append('python%d.%d' % sys.version_info[:2])
+print(cache + '/mmdefect/' + re.sub('[^A-Za-z0-9.+-]+', '_', ' '.join(parts)))
+EOF
+}
+
+unpack_mmcv() {
+  rm -rf "$work/tmp/source"
+  mkdir "$work/tmp/source"
+  tar -xf "$work"/tmp/download/*.tar.gz -C "$work/tmp/source" --strip-components=1
+}
+
+build_wheel() {
+  run_pip wheel --no-deps --no-build-isolation --wheel-dir "$work/tmp/wheels" \
+    "$PWD/$work/tmp/source"
+}
+
+build_joined() {
+  unpack_mmcv && "$python" tools/join_units.py "$work/tmp/source" && build_wheel
+}
+
+build_plain() { unpack_mmcv && build_wheel; }
+
+# build_mmcv FOLDER: what is in FOLDER is always whole.
+build_mmcv() {
+  local wheel name ninja
   check_cuda_compiler
-  rm -rf "$work/tmp/wheels"
-  step "Building $mmcv (seconds from pip's cache, else 6 to 25 minutes)" \
-    run_pip wheel --no-deps --no-build-isolation --wheel-dir "$work/tmp/wheels" "$@" "$mmcv"
-  # shellcheck disable=SC2086 # INSTALL_OPTIONS are words
-  pip_install "Installing $mmcv (seconds)" $options "$work"/tmp/wheels/*.whl
+  rm -rf "$work/tmp/wheels" "$work/tmp/download"
+  step "Downloading $mmcv (seconds)" run_pip download --no-deps --no-build-isolation \
+    --no-binary "${mmcv%%==*}" --dest "$work/tmp/download" "$mmcv"
+  if ! try "Building $mmcv (1 to 4 minutes)" build_joined; then
+    say '    Its files do not compile joined: building them one by one'
+    step "Building $mmcv (6 to 25 minutes)" build_plain
+  fi
+  wheel=$(echo "$work"/tmp/wheels/*.whl)
+  name=${wheel##*/}
+  ninja=$(find "$work/tmp/source" -name build.ninja -print -quit)
+  mkdir -p "$1"
+  { echo "$built"; if [ -n "$ninja" ]; then grep ^cflags "$ninja"; fi; } >"$1/mmcv-build"
+  cp "$wheel" "$1/$name.part"
+  mv "$1/$name.part" "$1/$name"
+}
+
+# Two steps, because a build that is cut off leaves the environment untouched.
+install_mmcv() {
+  local folder options=()
+  folder=$(wheel_folder)
+  if ! compgen -G "$folder/*.whl" >/dev/null; then build_mmcv "$folder"; fi
+  if installed "$mmcv"; then options=(--force-reinstall --no-deps); fi
+  pip_install "Installing $mmcv (seconds)" ${options[@]+"${options[@]}"} "$folder"/*.whl
+  cp "$folder/mmcv-build" "$venv/mmcv-build"
 }
 
 call_ops() {
@@ -308,11 +364,16 @@ install_all() {
   # The packages above bring an old setuptools. Naming torch keeps it as it is.
   need 'Installing the test tools (1 to 2 minutes)' "$torch" "${build_tools[@]}" "${EXTRAS[@]}"
   check_opencv
-  if ! has_mmcv; then install_mmcv ''; fi
+  if ! has_mmcv; then
+    if installed "$mmcv"; then
+      say 'mmcv is there, but built without optimization: building it again'
+    fi
+    install_mmcv
+  fi
   if ! call_ops; then
-    # pip's cache does not know which torch a wheel was built for.
     say '    They do not work with this torch: building them again'
-    install_mmcv '--force-reinstall --no-deps' --no-cache-dir --no-binary "${mmcv%%==*}"
+    rm -rf "$(wheel_folder)" "$venv/mmcv-build"
+    install_mmcv
     call_ops || fail "Calling mmcv's compiled ops"
   fi
   if ! installed mmdefect || [ ! -x "$venv/bin/mmdefect" ]; then
@@ -325,7 +386,7 @@ set_up() {
   : >"$log"
   rm -rf "$work/tmp"
   mkdir "$work/tmp"
-  say "Setting up $venv: 2 minutes, or 8 to 30 where mmcv must be built" "(log: $log)"
+  say "Setting up $venv: 1 to 4 minutes, or 10 to 30 where mmcv compiles slowly" "(log: $log)"
   prepare_venv
   install_all
   set_state "$complete"

@@ -39,7 +39,7 @@ def clone(tmp_path):
     """A clone whose path holds a space, as a user's may."""
     clone = tmp_path / 'my project'
     (clone / 'tools').mkdir(parents=True)
-    for name in ('setup_env.sh', 'test.sh'):
+    for name in ('setup_env.sh', 'join_units.py', 'test.sh'):
         shutil.copy(ROOT / 'tools' / name, clone / 'tools')
     (clone / '.ci').mkdir()
     shutil.copy(ROOT / '.ci' / 'run', clone / '.ci')
