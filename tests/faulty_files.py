@@ -89,6 +89,7 @@ DROPPED = {
     'no height': (dict(bbox=[3, 3, 9, 0]), 'no width or no height', 'a box around'),
     'thin': (dict(bbox=[3, 3, 9, 0.5]), 'less than a pixel', 'a box around'),
     'shares': (dict(bbox=[0.1, 0.2, 0.3, 0.4]), 'from 0 to 1', 'x and width times'),
+    'NaN': (dict(bbox=[3, 3, float('nan'), 9]), 'hold NaN', 'four numbers'),
     'outside': (dict(bbox=[90, 90, 9, 9]), 'outside the width', '"width"'),
     'text': (dict(iscrowd='0'), 'iscrowd is text', '"iscrowd": 0'),
     'image_id': (str, 'their image_id is text', '"image_id": the same value'),

@@ -9,20 +9,26 @@ import numpy as np
 from mmdefect.checks.coco_files import CocoFiles, check_ids, coco_losses
 from mmdefect.checks.finding import Finding
 from mmdefect.checks.labels import check_labels, keys_of
+from mmdefect.checks.loaded import check_loaded
 from mmdefect.checks.losses import (
     check_losses,
     flat_losses,
     ignored_losses,
     image_name,
 )
+from mmdefect.checks.masks import check_masks
 from mmdefect.checks.names import check_names, coco_names, is_no_defect, xml_names
 from mmdefect.checks.pools import check_defect_classes
 from mmdefect.checks.xml_files import reads_xml, xml_images, xml_losses
 from mmdefect.pools.coco import is_coco
+from mmdefect.pools.pools import RESERVED
 from mmdefect.pools.scan import Part, union
 from mmdefect.pools.source import source_of
 from mmdefect.pools.walk import DATASET
 from mmdefect.pools.wrappers import class_names, describe
+
+# Share of the images from which on a class is on nearly all of them.
+NEARLY_ALL = 0.8
 
 
 def examine(
@@ -54,7 +60,14 @@ def check_annotations(
     if not seen.defects:
         told = [finding for finding in lost if finding.breaks] or lost
         lost = [finding._replace(breaks=True, refused=True) for finding in told]
-    others += [*seen.check_meaning(), *seen.check_photographs()]
+    others += [
+        *seen.check_meaning(),
+        *seen.check_parts(),
+        *seen.check_pool_names(),
+        *seen.check_photographs(),
+        *check_masks(dataset, seen.defect_images),
+        *check_loaded(dataset, seen.defect_images),
+    ]
     return list(dict.fromkeys(lost + others))
 
 
@@ -131,6 +144,43 @@ class _Seen:
                     'they are drawn as defects, while the class is called like none',
                     f'defect_classes={others}',
                     refused=self.shots.count(alone) > self.normal,
+                )
+
+    def check_parts(self) -> Iterable[Finding]:
+        # A class that is the part itself: on nearly all images, with a defect or not.
+        if self.chosen:
+            return
+        shots = self.shots.count(np.arange(len(self.is_defect)))
+        for name in self.classes:
+            others = [n for n in self.classes if n != name and len(self.classes[n])]
+            if not others or self.shown[name] < NEARLY_ALL * shots:
+                continue
+            shows = union([self.classes[n] for n in others], len(self.is_defect))
+            both = shows[self.classes[name]]
+            if both.sum() >= NEARLY_ALL * shows.sum() and not both.all():
+                yield Finding(
+                    'train_dataloader.sampler',
+                    f'images that show {name!r}: {self.shown[name]:,} of {shots:,}, '
+                    f'and of {int(shows.sum()):,} with another class '
+                    f'{int(both.sum()):,}',
+                    'a class on nearly all images is rather the part than a defect, '
+                    'and all of these images are drawn as defects',
+                    f'defect_classes={others}',
+                    refused=not self.normal,
+                )
+
+    def check_pool_names(self) -> Iterable[Finding]:
+        # A class with the name of a pool that holds more than the class.
+        for name in RESERVED if len(self.classes) > 1 else ():
+            if name in self.classes and not is_no_defect(name):
+                yield Finding(
+                    'train_dataloader.sampler',
+                    f'{name!r} is the name of a class, beside {len(self.classes) - 1} '
+                    f'others, and of a pool',
+                    f'a quota of {name!r} draws from the images of all classes, and '
+                    'none draws from this class alone',
+                    f'defect_classes={[name]} where the others are no defects; else '
+                    'give the class another name in its files and in metainfo',
                 )
 
     def check_photographs(self) -> Iterable[Finding]:

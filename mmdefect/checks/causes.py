@@ -42,6 +42,15 @@ CAUSES = {
         'their boxes are shares of the image, from 0 to 1, where pixels are expected',
         'x and width times the width of the image, y and height times its height',
     ),
+    'no number': Cause(
+        'their boxes hold NaN or infinity, which is no place in an image',
+        'four numbers, or take these boxes out',
+    ),
+    'no size': Cause(
+        'their <width> or <height> is 0, and MMDetection drops images smaller than '
+        'filter_cfg.min_size',
+        '<width> and <height> of the image as it is read',
+    ),
     'empty': Cause(
         'their boxes have no width or no height',
         'a box around the defect',

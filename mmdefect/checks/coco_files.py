@@ -123,7 +123,8 @@ def check_ids(leaf: Any, file: CocoFile) -> Iterable[Finding]:
         f'{first} and {last} with the id {image!r}',
         'MMDetection keeps the last image of an id, and gives it the boxes of all',
         '"id": another for each image, and the same as "image_id" of its annotations',
-        refused=2 * len(annotated & set(shared)) > len(annotated),
+        refused=2 * len(annotated & set(shared)) > len(annotated)
+        or 2 * lost > len(images),
     )
 
 

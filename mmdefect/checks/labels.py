@@ -8,7 +8,7 @@ from typing import Any, Iterable, Sequence
 
 from mmdefect.checks.coco_files import CocoFile, CocoFiles
 from mmdefect.checks.finding import Finding
-from mmdefect.checks.spelling import nearest, shorten
+from mmdefect.checks.spelling import alike, nearest, shorten
 from mmdefect.pools.source import source_of
 from mmdefect.pools.walk import DATASET, walk_datasets
 from mmdefect.pools.wrappers import class_names, describe
@@ -78,14 +78,17 @@ def _check_file(leaf: Any, file: CocoFile, where: str) -> Iterable[Finding]:
         name = categories[category]
         if name in names and names.index(name) != label:
             lacking = [n for n in names if n not in categories.values()]
-            meant = {nearest(n, set(categories.values()) - set(names)) for n in lacking}
+            rest = set(categories.values()) - set(names)
+            meant = {nearest(n, rest): n for n in lacking}
             right = [n for n in categories.values() if n in names or n in meant]
             yield Finding(
                 f'{where}.metainfo',
                 f'{describe(leaf)} gives label {label} to {name!r}, which metainfo '
                 f'names as label {names.index(name)}',
                 "MMDetection numbers the categories in the file's order, without "
-                'those that it lacks' + ''.join(f', such as {n!r}' for n in lacking),
+                'those that it lacks'
+                + ''.join(f', such as {n!r}' for n in lacking)
+                + ''.join(alike(name, n) for name, n in meant.items() if name),
                 f'metainfo=dict(classes={tuple(right)})',
                 refused=True,
             )

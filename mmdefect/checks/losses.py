@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import isfinite
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 import numpy as np
@@ -52,6 +53,8 @@ def grouped(causes: Mapping[tuple[str, str], str | None]) -> list[Loss]:
 def box_fault(box: Sequence[float]) -> str | None:
     """What is wrong with a box by itself."""
     x, y, width, height = box
+    if not all(map(isfinite, box)):
+        return 'no number'
     if width == height == 0 and x == y and x in (-1, 0, 1):
         return 'dummy'
     if width == height == 1 and x == y == 0:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmdefect.checks.coco_files import CocoFile
 from mmdefect.checks.finding import Finding
-from mmdefect.checks.spelling import nearest, plain, shorten
+from mmdefect.checks.spelling import alike, nearest, plain, shorten
 from mmdefect.checks.xml_files import XmlImage
 from mmdefect.pools.coco import image_ids
 from mmdefect.pools.scan import Part
@@ -21,7 +21,21 @@ NO_DEFECT = (
     *('pass', 'passed', 'intact', 'nodefect', 'nodefects', 'defectfree', 'io', 'gut'),
     *('hintergrund', 'fond', 'fondo', 'bueno', 'buono', 'normale'),
     *('背景', '正常', '良品', '良', '合格', '合格品', '无缺陷', '無欠陥', '異常なし'),
-    *('배경', '정상', '양품', '합격', '무결함', '결함없음'),
+    *('ignore', 'ignored', 'ignoreregion', 'ignoredregion', 'ignoredregions'),
+    *('dontcare', 'healthy', 'undamaged', 'negative', 'ignorieren', 'unbeschädigt'),
+    *('negativ', 'ignorer', 'intacte', 'négatif', 'ignorar', 'sano', 'negativo'),
+    *(
+        'ignorare',
+        'integro',
+        '忽略',
+        '忽略区域',
+        '完好',
+        '阴性',
+        '無視',
+        '陰性',
+        '무시',
+    ),
+    *('무시영역', '음성', '배경', '정상', '양품', '합격', '무결함', '결함없음'),
 )
 
 
@@ -101,7 +115,7 @@ def check_names(
                 f'images with {each.name!r} where the class is {meant[0]!r}: '
                 f'{each.images:,}, such as {each.example}',
                 'MMDetection leaves out what has another name, so that they are not '
-                f'drawn as {meant[0]!r}',
+                f'drawn as {meant[0]!r}' + alike(each.name, meant[0]),
                 f'{meant[0]!r} instead of {each.name!r}, or name the class so in '
                 'metainfo',
                 refused=each.images > shown[meant[0]],
@@ -125,14 +139,21 @@ def _left_out(
     else:
         meant = {name: nearest(name, right) or name for name in absent}
         right = {**{meant.get(name, name): None for name in classes}, **right}
-    return Finding(
-        f'{where}.metainfo',
-        f'it leaves out names that images of {describe(leaf)} show: {told}'
-        + (f'; none shows {shorten(absent, 3)}' if absent else ''),
+    what = f'it leaves out names that images of {describe(leaf)} show: {told}' + (
+        f'; none shows {shorten(absent, 3)}' if absent else ''
+    )
+    why = (
         f'what shows nothing else counts as normal, such as {alone[0].example}; where '
         'that is right, say so with train_dataloader.sampler.defect_classes'
         if alone
-        else 'MMDetection drops such instances; each of the images shows others, too',
+        else 'MMDetection drops such instances; each of the images shows others, too'
+    )
+    if 'CLASSES' in (getattr(leaf, 'metainfo', None) or {}):
+        why = f'MMDetection reads `classes` of metainfo, not `CLASSES`; {why}'
+    return Finding(
+        f'{where}.metainfo',
+        what,
+        why,
         f'metainfo=dict(classes={tuple(right)})',
         breaks=bool(alone) and (not chosen or bool(absent)),
     )

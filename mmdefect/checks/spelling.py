@@ -8,10 +8,10 @@ from typing import Iterable, Sequence
 from unicodedata import normalize
 
 
-def plain(name: str) -> str:
+def plain(name: object) -> str:
     """A name without what is written in one way here and in another there."""
-    name = normalize('NFKC', name).casefold()
-    return re.sub(r'[\W_]+', '', name) or name
+    text = normalize('NFKC', str(name)).casefold()
+    return re.sub(r'[\W_]+', '', text) or text
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
@@ -19,6 +19,18 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     known = {plain(each): each for each in names}
     found = get_close_matches(plain(name), known, n=1)
     return known[found[0]] if found else None
+
+
+def alike(name: object, meant: str) -> str:
+    """What is said of a name where the eye sees no difference to the one meant."""
+    if not isinstance(name, str):
+        return '; a name is text, in quotes'
+    if normalize('NFC', name) != normalize('NFC', meant):
+        return ''
+    return (
+        '; both look alike, but one is written with composed characters and the other '
+        f'with letters and accents: {name!a} and {meant!a}'
+    )
 
 
 def shorten(names: Sequence[str], limit: int = 10) -> str:

@@ -96,7 +96,7 @@ def xml_losses(images: Iterable[XmlImage], wanted: Sequence[str]) -> list[Loss]:
 def _fault(box: Sequence[float], size: Sequence[int], small: bool) -> str | None:
     fault = box_fault(box)
     if fault or small:
-        return fault or 'small'
+        return fault or ('small' if min(size) else 'no size')
     # MMDetection cuts decimals off, so that less than a pixel may become nothing.
     sides = (int(start + side) - int(start) for start, side in zip(box[:2], box[2:]))
     if min(sides) < 1:

@@ -96,6 +96,7 @@ class Source:
 def source_of(dataset: Any) -> Source:
     """The source of a dataset: made once, and anew where images have left it."""
     if is_a(dataset, WRAPPER):  # it has the images of what it wraps
+        source_of(dataset.dataset)  # says why files cannot be read
         dataset.full_init()
         return source_of(dataset.dataset)
     held = getattr(dataset, '__dict__', {})

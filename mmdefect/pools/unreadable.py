@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import re
 from typing import Any
 
 # How a file begins that is not plain UTF-8.
@@ -19,6 +20,7 @@ NEEDED = {
     'categories': ('id', 'name'),
     'annotations': ('id', 'image_id', 'category_id', 'bbox', 'area'),
 }
+NUMBERS = ('width', 'height', 'area')
 HOW = {'area': ' (width * height of the bbox)', 'bbox': ' ([x, y, width, height])'}
 NORMAL_XML = '<annotation><size><width>W</width><height>H</height></size></annotation>'
 
@@ -38,7 +40,14 @@ def explain(error: Exception, path: str | None, classes: Any = None) -> str | No
     missing = getattr(error, 'filename', None)
     if missing:
         return _missing_xml(missing, path)
-    return _broken_xml(error) or _lacking(path)
+    said = _broken_xml(error) or _lacking(path)
+    if said is None and 'need at least one array' in str(error):
+        return (
+            f'{path} leaves no image: all are dropped, by filter_cfg.min_size where '
+            'their width or height is smaller, or 0, or by '
+            'filter_cfg.filter_empty_gt=True where they have no box; mend these'
+        )
+    return said
 
 
 def encoding_of(path: str | os.PathLike) -> str | None:
@@ -67,11 +76,32 @@ def _broken_xml(error: Exception) -> str | None:
     while trace:
         image = trace.tb_frame.f_locals.get('img_info')
         if isinstance(image, dict) and 'xml_path' in image:
+            encoding = _other_encoding(image['xml_path'])
+            if encoding:
+                return (
+                    f"{image['xml_path']} is written in {encoding}, which Python's "
+                    'reader of XML cannot read; save it as UTF-8, with '
+                    'encoding="utf-8" or none in its first line'
+                )
             return (
                 f'{image["xml_path"]}: {type(error).__name__}: {error}; mend it: each '
                 '<object> needs a <name>, and a <bndbox> with xmin, ymin, xmax, ymax'
             )
         trace = trace.tb_next
+    return None
+
+
+def _other_encoding(path: str) -> str | None:
+    # Of an XML file that is not UTF-8: the encoding that it names, or that is likely.
+    if not os.path.isfile(path):
+        return None
+    with open(path, 'rb') as file:
+        data = file.read()
+    try:
+        data.decode('utf-8')
+    except UnicodeDecodeError:
+        named = re.match(rb'\s*<\?xml[^>]*encoding=["\']([\w-]+)', data)
+        return named[1].decode() if named else 'no UTF-8, perhaps in GBK (gb2312)'
     return None
 
 
@@ -94,9 +124,13 @@ def _lacking(path: str) -> str | None:
         for key in needed:
             fits = _is_box if key == 'bbox' else _is_there
             bad = [each for each in entries if not fits(each.get(key))]
+            text = [each for each in entries if isinstance(each.get(key), str)]
+            have = 'have no'
+            if key in NUMBERS and not bad and text:
+                bad, have = text, 'have text instead of a number as'
             if bad:
                 return (
-                    f'{len(bad):,} of {len(entries):,} {name} of {path} have no '
+                    f'{len(bad):,} of {len(entries):,} {name} of {path} {have} '
                     f'"{key}"{HOW.get(key, "")}, such as {str(bad[0])[:100]}; write it '
                     'into each'
                 )

@@ -125,3 +125,12 @@ def test_the_first_rank_alone_reads_the_file_again(tmp_path, warnings, monkeypat
         made, said = warnings(dataset)
         assert len(said) == number
         assert drawn(made) == names(DEFECT[:4])
+
+
+def test_background_images_that_share_one_id_are_refused_for_it(tmp_path):
+    def share(content):
+        for image in content['images'][:20]:
+            image['id'] = 0
+
+    message = refusal(edited_coco(tmp_path, share))
+    assert 'images that have the id of another one: 19 of 28' in message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import dataset_files as files
@@ -234,3 +235,13 @@ def test_what_cannot_be_compared_stops_no_training(tmp_path, warnings, monkeypat
     made, (message,) = warnings(coco(tmp_path))
     assert drawn(made) == names(DEFECT)
     assert "KeyError: 'odd'; whether its defects are drawn as such was not" in message
+
+
+def test_a_width_of_0_in_xml_is_not_told_to_be_a_small_image(tmp_path, warnings):
+    def flatten(name, text):
+        size = re.sub(r'<width>\d+', '<width>0', text)
+        return size if name in ('d06', 'd07') else text
+
+    _, (message,) = warnings(xml(tmp_path, flatten, filter_cfg=dict(min_size=1)))
+    assert 'their <width> or <height> is 0' in message
+    assert '<width> and' in message

@@ -146,7 +146,19 @@ def with_class(name, folder, shows=10, **options):
 
 
 @pytest.mark.parametrize(
-    'name', ['background', '_background_', 'OK', 'No defect', '背景', '良品', '정상']
+    'name',
+    [
+        *('background', '_background_', 'OK', 'No defect', '背景', '良品', '정상'),
+        *(
+            'Ignored regions',
+            "don't care",
+            'healthy',
+            'negative',
+            '忽略',
+            '無視',
+            '무시',
+        ),
+    ],
 )
 def test_a_class_called_like_no_defect_is_told_with_what_to_paste(
     name, tmp_path, warnings
@@ -175,3 +187,76 @@ def test_such_a_class_without_images_of_its_own_is_no_fault(tmp_path, warnings):
     path = files.coco_json(tmp_path / 'both.json', both, ('bg', *CLASSES))
     dataset = load_coco(tmp_path, path, metainfo=dict(classes=('bg', *CLASSES)))
     assert warnings(dataset)[1] == []
+
+
+# --- Classes of parts, and classes called as a pool --------------------------------
+
+
+def with_part(folder, normal, name='insulator'):
+    """All images but some show a part; those with a defect show it as well."""
+    shows = [image._replace(shows=(name, *image.shows)) for image in IMAGES]
+    shows[:normal] = IMAGES[:normal]
+    classes = (name, *CLASSES)
+    path = files.coco_json(Path(folder, 'train.json'), shows, classes)
+    return load_coco(folder, path, metainfo=dict(classes=classes))
+
+
+def test_a_part_on_every_image_is_refused_with_the_classes_that_are_defects(tmp_path):
+    message = refusal(with_part(tmp_path, 0))
+    assert "images that show 'insulator': 28 of 28" in message
+    assert "defect_classes=['crack', 'dent']" in message
+
+
+def test_a_part_on_nearly_all_images_is_told(tmp_path, warnings):
+    _, (message,) = warnings(with_part(tmp_path, 5))
+    assert "images that show 'insulator': 23 of 28" in message
+    assert warnings(with_part(tmp_path, 5), defect_classes=['crack'])[1] == []
+    assert warnings(with_part(tmp_path, 8))[1] == []
+
+
+def test_a_class_called_defect_beside_others_is_told_to_have_no_pool(
+    tmp_path, warnings
+):
+    shows = [
+        image._replace(shows=tuple(n.replace('dent', 'defect') for n in image.shows))
+        for image in IMAGES
+    ]
+    classes = ('crack', 'defect')
+    path = files.coco_json(tmp_path / 'train.json', shows, classes)
+    dataset = load_coco(tmp_path, path, metainfo=dict(classes=classes))
+    _, (message,) = warnings(dataset)
+    assert "a quota of 'defect' draws from the images of all classes" in message
+    assert warnings(dataset, defect_classes=['defect'])[1] == []
+
+
+# --- Names that look like those of metainfo ----------------------------------------
+
+
+def renamed(folder, classes, *names):
+    def change(content):
+        for category, name in zip(content['categories'], names):
+            category['name'] = name
+
+    return edited_coco(folder, change, metainfo=dict(classes=classes))
+
+
+@pytest.mark.parametrize('first', [True, False])
+def test_an_umlaut_in_two_ways_of_writing_is_told_to_look_alike(first, tmp_path):
+    classes, written = ('d\u00fcnn', 'dent'), ('du\u0308nn', 'dent')
+    order = slice(None, None, 1 if first else -1)
+    message = refusal(renamed(tmp_path, classes[order], *written[order]))
+    assert 'both look alike' in message
+    assert "'du\\u0308nn' and 'd\\xfcnn'" in message
+
+
+def test_category_names_that_are_numbers_are_told_to_be_text(tmp_path):
+    message = refusal(renamed(tmp_path, ('1', '2'), 1, 2))
+    assert "images with 1 where the class is '1'" in message
+    assert 'a name is text, in quotes' in message
+
+
+def test_metainfo_in_capitals_is_told_which_key_is_read(tmp_path):
+    dataset = coco(tmp_path, metainfo=dict(CLASSES=CLASSES))
+    found = examine(dataset, where='val_dataloader.dataset')
+    (why,) = [f.why for f in found if f.where == 'val_dataloader.dataset.metainfo']
+    assert 'reads `classes` of metainfo, not `CLASSES`' in why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import dataset_files as files
@@ -41,6 +42,14 @@ COCO = {
     'text': (setting(bbox=['1'] * 4), '6 of 8 annotations of PATH have no "bbox"'),
     'no image': (without('image_id'), '6 of 8 annotations of PATH have no "image_id"'),
     'no width': (without('width', 'images'), '26 of 28 images of PATH have no "width"'),
+    'width as text': (
+        lambda c: [i.update(width='64') for i in c['images'][2:]],
+        '26 of 28 images of PATH have text instead of a number as "width"',
+    ),
+    'area as text': (
+        setting(area='9'),
+        '6 of 8 annotations of PATH have text instead of a number as "area"',
+    ),
     'same id': (setting(id=1), '6 annotations of PATH have the "id" of another one'),
     'no categories': (lambda c: c.pop('categories'), 'PATH has no list "categories"'),
     'no images': (lambda c: c.pop('images'), 'PATH has no list "images"'),
@@ -154,3 +163,28 @@ def test_an_error_of_another_kind_stays_as_it_is(tmp_path):
     config['dataset'] = dict(coco_config(path), no_such_option=1)
     with pytest.raises(TypeError, match='no_such_option'):
         DATASETS.build(config)
+
+
+@pytest.mark.parametrize('head', ['', '<?xml version="1.0" encoding="gb2312"?>'])
+def test_an_xml_file_in_chinese_encoding_is_not_told_to_lack_a_name(head, tmp_path):
+    path = tmp_path / 'Annotations/d00.xml'
+
+    def encode(_):
+        text = head + path.read_text().replace('crack', '划痕')
+        path.write_bytes(text.encode('gb2312'))
+
+    message = told(xml_config(tmp_path, encode), True)
+    assert f'{path} is written in' in message
+    assert 'gb2312' in message
+    assert 'each <object> needs' not in message
+
+
+def test_a_list_of_which_all_images_are_dropped_says_by_what(tmp_path):
+    def shrink(_):
+        for path in (tmp_path / 'Annotations').iterdir():
+            text = re.sub(r'<(width|height)>\d+', r'<\1>0', path.read_text())
+            path.write_text(text)
+
+    config = xml_config(tmp_path, shrink)
+    config['filter_cfg'] = dict(min_size=32)
+    assert 'train.txt leaves no image: all are dropped, by' in told(config, True)
