@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import shutil
 from pathlib import Path
@@ -135,6 +136,10 @@ def train(
         section = sampler if name.startswith('sampler__') else batch_sampler
         section[name.rpartition('__')[2]] = value
     diary = Diary(keep)
+    schedules = [
+        dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=8),
+        dict(type='MultiStepLR', by_epoch=True, milestones=[1, 2]),
+    ]
     runner = Runner(
         model=Weight(),
         work_dir=str(work_dir),
@@ -162,10 +167,8 @@ def train(
             optimizer=dict(type='SGD', lr=0.1, momentum=0.9),
             accumulative_counts=accumulated,
         ),
-        param_scheduler=[
-            dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=8),
-            dict(type='MultiStepLR', by_epoch=True, milestones=[1, 2]),
-        ],
+        param_scheduler=copy.deepcopy(schedules),
+        cfg=dict(param_scheduler=schedules),  # what steps of another size replay
         default_hooks=dict(
             checkpoint=dict(
                 type='CheckpointHook',

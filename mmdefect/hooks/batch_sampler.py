@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 
+from mmdefect.hooks.workers import seed_workers_by_epoch
 from mmdefect.samplers.defect_pool_sampler import CONFIG_LINES
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 from mmdefect.samplers.ranks import differing_settings
@@ -30,6 +31,7 @@ def followed_batch_sampler(runner: Any, hook: Hook) -> QuotaBatchSampler:
     found = quota_batch_sampler(runner, hook)
     if not any(isinstance(other, SuccessionHook) for other in runner.hooks):
         runner.register_hook(SuccessionHook(found))
+    seed_workers_by_epoch(runner.train_dataloader)
     return found
 
 
@@ -53,6 +55,7 @@ class SuccessionHook(Hook):
         if now is before:
             return
         now.take_over(before)
+        seed_workers_by_epoch(runner.train_dataloader)
         self.batch_sampler = now
         said = f'epoch {runner.epoch + 1} begins with a train dataloader built anew'
         differ = differing_settings(

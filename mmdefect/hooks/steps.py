@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 from mmengine.optim import OptimWrapperDict
+from mmengine.runner import IterBasedTrainLoop
 
 
 def count_in_steps(runner: Any, steps_per_epoch: int, epoch: int, step: int) -> None:
@@ -18,6 +19,9 @@ def count_in_steps(runner: Any, steps_per_epoch: int, epoch: int, step: int) -> 
     """
     loop = runner.train_loop
     before, loop._iter = loop.iter, epoch * steps_per_epoch + step
+    ended = loop.iter // steps_per_epoch
+    if not isinstance(loop, IterBasedTrainLoop):
+        ended = loop.epoch  # the end of the last one may be still to come
     print_log(
         f'the checkpoint was saved after {before:,} iterations; in steps of the size '
         f'they have now, as many images take {loop.iter:,}: going on from there',
@@ -27,10 +31,12 @@ def count_in_steps(runner: Any, steps_per_epoch: int, epoch: int, step: int) -> 
         runner.model, loop.iter, loop.max_iters
     )
     if runner.cfg.get('param_scheduler'):
-        _replay_schedules(runner, steps_per_epoch, loop.iter)
+        _replay_schedules(runner, steps_per_epoch, loop.iter, ended)
 
 
-def _replay_schedules(runner: Any, steps_per_epoch: int, iterations: int) -> None:
+def _replay_schedules(
+    runner: Any, steps_per_epoch: int, iterations: int, epochs: int
+) -> None:
     wrapper = runner.optim_wrapper
     several = isinstance(wrapper, OptimWrapperDict)
     for one in list(wrapper.values()) if several else [wrapper]:
@@ -46,7 +52,8 @@ def _replay_schedules(runner: Any, steps_per_epoch: int, iterations: int) -> Non
         for done in range(1, iterations + 1):
             for each in by_step:
                 each.step()
-            if done % steps_per_epoch == 0:
+            epoch, step = divmod(done, steps_per_epoch)
+            if step == 0 and epoch <= epochs:
                 for each in by_epoch:
                     each.step()
 

@@ -353,6 +353,11 @@ class QuotaBatchSampler(Sampler):
         step = stop - length_hint(planned or ())
         return max((epoch, step), (self.sampler.epoch, 0))
 
+    @property
+    def epoch(self) -> int:
+        """int: That of the next batch."""
+        return self._place()[0]
+
     def _stretches(self, epoch: int, step: int) -> Iterator[tuple[Plan, int, int]]:
         # What is left of the epoch, cut where the quota changes.
         cuts = [first - epoch * len(self) for first, _ in self._plans]

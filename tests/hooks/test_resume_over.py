@@ -93,3 +93,28 @@ def test_the_log_says_which_iteration_it_is_now(tmp_path, monkeypatch):
     (text,) = told
     assert 'saved after 3 iterations' in text
     assert 'as many images take 12' in text
+
+
+@pytest.mark.parametrize('done', [11, 12, 13])  # 12 is the end of an epoch
+def test_each_epoch_ends_once_for_the_learning_rate(tmp_path, done):
+    def rates(lines):
+        found = [re.search(r'iter (\d+) lr (\S+) .*batch', line) for line in lines]
+        return {int(one[1]): one[2] for one in found if one}
+
+    def go(folder, batch_size, **options):
+        steps = SIZE // batch_size
+        return train(
+            folder,
+            LOOPS['epoch loop'](steps),
+            batch_size=batch_size,
+            num_batches=steps,
+            quota=5,
+            over=16,
+            **options,
+        )
+
+    go(tmp_path / 'first', 8)
+    whole = rates(go(tmp_path / 'whole', 4))
+    checkpoint = tmp_path / 'first' / f'iter_{done}.pth'
+    rest = rates(go(tmp_path / 'rest', 4, resume=checkpoint))
+    assert rest == {n: rate for n, rate in whole.items() if n >= 2 * done}
