@@ -11,9 +11,9 @@ from mmengine.registry import TRANSFORMS
 
 from mmdefect.forms.patches import (
     Patch,
-    alike,
     cut,
     edge,
+    looks_alike,
     mirrored,
     resized,
     soft,
@@ -214,7 +214,7 @@ class PasteDefect:
         corner = [max(-left, 0), max(-top, 0)] * 2
         visible = Patch(patch.image[inside], patch.box - corner)
         place = results['img'][there]
-        place[:] = soft(alike(visible, place), place, shown)
+        place[:] = soft(looks_alike(visible, place), place, shown)
         if results.get('gt_seg_map') is not None and patch.classes is not None:
             classes = results['gt_seg_map'] = results['gt_seg_map'].copy()
             replaced = shown > 0.5

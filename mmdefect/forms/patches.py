@@ -153,7 +153,7 @@ def edge(patch: Patch, blur: float) -> np.ndarray:
     )
 
 
-def alike(patch: Patch, place: np.ndarray) -> np.ndarray:
+def looks_alike(patch: Patch, place: np.ndarray) -> np.ndarray:
     """A patch with the brightness and contrast of the place that it is put into."""
     around = np.ones(patch.image.shape[:2], bool)
     x1, y1, x2, y2 = patch.box
