@@ -195,7 +195,7 @@ def rates(review: Review) -> Any:
         table.add_column(name, justify='right')
     for name in ('defects that escape', 'of new parts'):
         table.add_column(name)
-    least = smallest_provable(review.point.normals)
+    least = smallest_provable(review.point.independent[1])
     for rate, one in review.points.items():
         table.add_row(
             f'<= {percent(rate)}' + ('\nnot provable' if rate < least else ''),

@@ -18,7 +18,7 @@ def caveats(review: Review, cfg: Any, checkpoint: str, overkill: float) -> list[
             'there is nothing to choose from. It may need a longer training.'
         )
     if review.point == review.points.get(overkill, review.point):
-        said += unproved(overkill, review.point.normals)
+        said += unproved(overkill, review.point.independent[1])
     if checkpoint.startswith('best_') and same_images(cfg, review.split):
         said += chosen(review, validations(cfg.get('train_cfg') or {}))
     return said

@@ -17,6 +17,7 @@ from mmdefect.metrics.boxes import match, overlaps
 from mmdefect.metrics.image_score import Found
 from mmdefect.metrics.rates import interval
 from mmdefect.review.operating import Curve, make_curve
+from mmdefect.review.parts import numbered
 from mmdefect.review.photographs import Photograph
 
 IOU_FOUND = 0.3  # boxes of defects are drawn loosely
@@ -72,7 +73,12 @@ def image_scores(found: Sequence[Found]) -> np.ndarray:
 
 def curve_of(images: Sequence[Photograph], found: Sequence[Found]) -> Curve:
     """All thresholds of a detector on photographs."""
-    return make_curve(image_scores(found), defects_among(images))
+    return make_curve(image_scores(found), defects_among(images), parts_among(images))
+
+
+def parts_among(images: Sequence[Photograph]) -> np.ndarray | None:
+    """The part of each image as a number (n,), or None where each is its own."""
+    return numbered([image.part or image.path for image in images])
 
 
 def defects_among(images: Sequence[Photograph]) -> np.ndarray:

@@ -7,13 +7,14 @@ flagged. Intervals of one threshold are exact. The band of the curve is a bootst
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmdefect.metrics.rates import (
     CONFIDENCE,
     interval,
+    rate_interval,
     shortest_between,
     upper_bound,
 )
@@ -31,11 +32,22 @@ class Curve(NamedTuple):
             the images up to the n-th score pass as normal.
         defects (np.ndarray): Defect images with each score, (k,).
         normals (np.ndarray): Normal images with each score, (k,).
+        images (tuple, optional): Where several show one part, of the defect and of the
+            normal images which score each has (n,), and which part it shows (n,).
     """
 
     levels: np.ndarray
     defects: np.ndarray
     normals: np.ndarray
+    images: Any = None
+
+    @property
+    def independent(self) -> tuple[int, int]:
+        """tuple[int, int]: Parts with a defect, and without; images, one a part."""
+        if self.images is None:
+            return int(self.defects.sum()), int(self.normals.sum())
+        (_, defects), (_, normals) = self.images
+        return len(np.unique(defects)), len(np.unique(normals))
 
     @property
     def missed(self) -> np.ndarray:
@@ -63,6 +75,10 @@ class Point(NamedTuple):
         defects (int): Defect images, in all.
         flagged (int): Normal images that do not pass.
         normals (int): Normal images, in all.
+        independent (tuple[int, int]): Pieces of evidence among the defect and the
+            normal images: those of one part are one.
+        intervals (tuple, optional): Those of escape and overkill, where parts are
+            redrawn and not images.
     """
 
     threshold: float
@@ -70,6 +86,8 @@ class Point(NamedTuple):
     defects: int
     flagged: int
     normals: int
+    independent: tuple[int, int] = (0, 0)
+    intervals: Any = None
 
     @property
     def escape(self) -> float:
@@ -84,15 +102,23 @@ class Point(NamedTuple):
     @property
     def escape_interval(self) -> tuple[float, float]:
         """tuple[float, float]: Where the escape rate of new images lies, 95 %."""
-        return interval(self.missed, self.defects)
+        return (
+            self.intervals[0] if self.intervals else interval(self.missed, self.defects)
+        )
 
     @property
     def overkill_interval(self) -> tuple[float, float]:
         """tuple[float, float]: Where the overkill rate of new images lies, 95 %."""
-        return interval(self.flagged, self.normals)
+        return (
+            self.intervals[1]
+            if self.intervals
+            else interval(self.flagged, self.normals)
+        )
 
 
-def make_curve(scores: np.ndarray, is_defect: np.ndarray) -> Curve:
+def make_curve(
+    scores: np.ndarray, is_defect: np.ndarray, parts: np.ndarray | None = None
+) -> Curve:
     """Count images by score."""
     # The lowest threshold is above 0, whether or not an image has that score.
     levels, level = np.unique(
@@ -101,18 +127,28 @@ def make_curve(scores: np.ndarray, is_defect: np.ndarray) -> Curve:
     level = level[:-1]
     kinds = (is_defect, ~is_defect)
     counts = [np.bincount(level[kind], minlength=len(levels)) for kind in kinds]
-    return Curve(levels, *counts)
+    images = None if parts is None else [(level[k], parts[k]) for k in kinds]
+    return Curve(levels, counts[0], counts[1], images)
 
 
 def point_at(curve: Curve, number: int) -> Point:
     """What happens at the n-th threshold."""
     above = np.append(curve.levels, np.inf)[number + 1]
+    intervals = None
+    if curve.images is not None:
+        (defects, defect_parts), (normals, normal_parts) = curve.images
+        intervals = (
+            rate_interval(defects <= number, defect_parts),
+            rate_interval(normals > number, normal_parts),
+        )
     return Point(
         shortest_between(curve.levels[number], above),
         int(curve.missed[number]),
         int(curve.defects.sum()),
         int(curve.flagged[number]),
         int(curve.normals.sum()),
+        curve.independent,
+        intervals,
     )
 
 
@@ -161,9 +197,16 @@ def band(curve: Curve, rates: np.ndarray) -> np.ndarray:
     size = max(CHUNK // len(curve.levels), 1)
     for start in range(0, ROUNDS, size):
         rounds = min(size, ROUNDS - start)
-        defects, normals = (
-            _redraw(rng, counts, rounds) for counts in (curve.defects, curve.normals)
-        )
+        if curve.images is None:
+            defects, normals = (
+                _redraw(rng, counts, rounds)
+                for counts in (curve.defects, curve.normals)
+            )
+        else:
+            defects, normals = (
+                _sum(_weights(rng, parts, rounds), level, len(curve.levels))
+                for level, parts in curve.images
+            )
         drawn.append(escapes(defects, normals, rates))
     tail = (1 - CONFIDENCE) / 2
     return np.quantile(np.concatenate(drawn), [tail, 1 - tail], axis=0)
@@ -171,15 +214,21 @@ def band(curve: Curve, rates: np.ndarray) -> np.ndarray:
 
 def escapes(defects: np.ndarray, normals: np.ndarray, rates: np.ndarray) -> np.ndarray:
     """Escape rates at overkill rates, of many sets of images."""
-    total = int(normals[0].sum())
+    total = normals.sum(1, keepdims=True)  # differ where parts are redrawn
     passing = total - np.floor(rates * total + 1e-9)
     passed, missed = normals.cumsum(1), defects.cumsum(1)
-    number = np.array([np.searchsorted(row, passing) for row in passed])
-    return np.take_along_axis(missed, number, 1) / defects[0].sum()
+    number = np.array([np.searchsorted(*row) for row in zip(passed, passing)])
+    return np.take_along_axis(missed, number, 1) / defects.sum(1, keepdims=True)
 
 
 def _redraw(rng: np.random.Generator, counts: np.ndarray, rounds: int) -> np.ndarray:
     return rng.multinomial(counts.sum(), counts / counts.sum(), rounds)
+
+
+def _weights(rng: np.random.Generator, parts: np.ndarray, rounds: int) -> np.ndarray:
+    # How often each image is drawn (rounds, n): as often as its part.
+    _, which = np.unique(parts, return_inverse=True)
+    return _redraw(rng, np.ones(which.max() + 1, int), rounds)[:, which]
 
 
 class Difference(NamedTuple):
@@ -199,10 +248,14 @@ class Difference(NamedTuple):
 
 
 def differences(
-    scores: np.ndarray, others: np.ndarray, is_defect: np.ndarray
+    scores: np.ndarray,
+    others: np.ndarray,
+    is_defect: np.ndarray,
+    parts: np.ndarray | None = None,
 ) -> list[Difference]:
     """Compare two detectors on the same images."""
     rates = np.array(RATES)
+    parts = np.arange(len(scores)) if parts is None else parts
     rng = np.random.default_rng(0)
     both = [np.unique(one, return_inverse=True) for one in (scores, others)]
     kinds = [np.flatnonzero(kind) for kind in (is_defect, ~is_defect)]
@@ -219,9 +272,7 @@ def differences(
     drawn, size = [], max(CHUNK // len(scores), 1)
     for start in range(0, ROUNDS, size):
         rounds = min(size, ROUNDS - start)
-        drawn.append(
-            difference([_redraw(rng, np.ones(len(k), int), rounds) for k in kinds])
-        )
+        drawn.append(difference([_weights(rng, parts[k], rounds) for k in kinds]))
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(np.concatenate(drawn), [tail, 1 - tail], axis=0)
     (mean,) = difference([np.ones((1, len(kind)), int) for kind in kinds])

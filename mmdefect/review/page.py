@@ -14,6 +14,7 @@ from mmdefect.metrics.rates import percent, percent_range
 from mmdefect.review import findings, operating, pictures
 from mmdefect.review.advice import next_week, steps
 from mmdefect.review.lists import SHEET, SUSPECTS
+from mmdefect.review.parts import together
 from mmdefect.review.photographs import Photographs
 from mmdefect.review.pixels import Pixels
 from mmdefect.review.review import Against, Review
@@ -64,7 +65,8 @@ class Shots:
         image = self.photographs.images[number]
         boxes = self.found[number].boxes[:1] if boxes is None else boxes
         shown = pictures.picture(image, boxes, self.pixels(image.info))
-        return dict(picture=shown, said=said, name=Path(image.path).name)
+        name = Path(image.path).name
+        return dict(picture=shown, said=said, name=name, part=image.part)
 
     def fitting(self, items: Iterable[tuple[int, str, Any]]) -> list[dict]:
         """Pictures while there is room on the page."""
@@ -83,6 +85,8 @@ class Shots:
     ) -> list[dict]:
         """Pictures with their scores, and the surest box."""
         found = found or self.found
+        parts = [image.part or image.path for image in self.photographs.images]
+        numbers = together(numbers, parts)
         return self.fitting((n, scored(found[n]), found[n].boxes[:1]) for n in numbers)
 
 
@@ -124,8 +128,8 @@ def write_page(
         next_week=next_week(review, overkill, about['config'], about['checkpoint']),
         by_class=review.by_class,
         provable=dict(
-            overkill=operating.smallest_provable(point.normals),
-            escape=operating.smallest_provable(point.defects),
+            overkill=operating.smallest_provable(point.independent[1]),
+            escape=operating.smallest_provable(point.independent[0]),
         ),
         needed=[(r, operating.images_to_prove(r)) for r in operating.RATES],
         classes=findings.class_rows(

@@ -12,6 +12,7 @@ from mmdefect.analysis.config import running
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.delivery.whole_photographs import test_transforms
 from mmdefect.metrics.boxes import hulls
+from mmdefect.review.parts import part_names
 
 
 class Photograph(NamedTuple):
@@ -24,6 +25,7 @@ class Photograph(NamedTuple):
         others (np.ndarray): Boxes that are neither defect nor normal: ignored ones,
             and those of other classes, (m, 4).
         info (dict): What the pipeline takes.
+        part (str): The physical piece that it shows; '' where only it does.
     """
 
     path: str
@@ -31,6 +33,7 @@ class Photograph(NamedTuple):
     labels: np.ndarray
     others: np.ndarray
     info: dict
+    part: str = ''
 
     @property
     def is_defect(self) -> bool:
@@ -86,6 +89,10 @@ def read_split(cfg: Any, split: str) -> Photographs:
         for position in np.unique(origin).tolist():
             listed.setdefault(infos[position]['img_path'], []).append(infos[position])
         images = [photograph_of(merged(same), labels) for same in listed.values()]
+        said = leaves[0].metainfo.get('part')
+        if said is not None:
+            parts = part_names(said, list(listed))
+            images = [one._replace(part=part) for one, part in zip(images, parts)]
     return Photographs(
         images,
         classes,

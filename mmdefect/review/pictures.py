@@ -165,7 +165,7 @@ def draw_curve(
             x = np.append(overkill.clip(least), 1.0)
             y = np.append(escape, escape[-1])
             # Fewer good parts stopped are not provable: a band would promise it.
-            proved = rates[rates >= smallest_provable(int(curve.normals.sum()))]
+            proved = rates[rates >= smallest_provable(curve.independent[1])]
             axis.fill_between(
                 proved, *band(curve, proved), color=colour, alpha=0.16, lw=0
             )

@@ -109,8 +109,14 @@ def judge(
     """Say whether a detector meets a requirement, at the score that is set if any."""
     counts = dict(escape=curve.missed, overkill=curve.flagged)
     totals = dict(escape=curve.defects.sum(), overkill=curve.normals.sum())
+    independent = dict(zip(counts, curve.independent))
     rates = {
-        name: upper_bound(counts[name], int(totals[name]), CONFIDENCE)
+        # Photographs of a part may all say the same.
+        name: upper_bound(
+            counts[name] * (independent[name] / totals[name]),
+            independent[name],
+            CONFIDENCE,
+        )
         if confident
         else counts[name] / totals[name]
         for name in counts

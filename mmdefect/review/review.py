@@ -108,7 +108,9 @@ def compare(review: Review, other: Review) -> Against:
     hits = [s >= one.point.threshold for s, one in zip(scores, (review, other))]
     return Against(
         other,
-        operating.differences(scores[0], scores[1], defects),
+        operating.differences(
+            scores[0], scores[1], defects, findings.parts_among(review.images)
+        ),
         np.flatnonzero(defects & hits[0] & ~hits[1]).tolist(),
         np.flatnonzero(defects & hits[1] & ~hits[0]).tolist(),
     )
@@ -116,8 +118,12 @@ def compare(review: Review, other: Review) -> Against:
 
 def point_as_dict(point: Point) -> dict:
     """A threshold with its rates and intervals, for JSON and CSV."""
+    counts = point._asdict()
+    del counts['intervals']
+    parts = dict(zip(('defect_parts', 'normal_parts'), counts.pop('independent')))
     return dict(
-        point._asdict(),
+        counts,
+        **parts,
         escape=point.escape,
         escape_low=float(point.escape_interval[0]),
         escape_high=float(point.escape_interval[1]),
@@ -168,8 +174,8 @@ def rates_as_dict(review: Review) -> dict:
             for rate, one in review.points.items()
         ],
         smallest_provable=dict(
-            overkill=operating.smallest_provable(point.normals),
-            escape=operating.smallest_provable(point.defects),
+            overkill=operating.smallest_provable(point.independent[1]),
+            escape=operating.smallest_provable(point.independent[0]),
         ),
         classes=[
             row._asdict()

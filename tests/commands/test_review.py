@@ -805,6 +805,25 @@ def test_photographs_in_a_store_are_judged_and_shown(synthetic, tmp_path):
     assert '<image ' in (tmp_path / 'review_val/index.html').read_text()
 
 
+def test_photographs_of_one_part_are_judged_as_one_piece_of_evidence(
+    detector, tmp_path, capsys
+):
+    assert main(['review', *detector]) == 0
+    alone = figures(tmp_path / 'review_val')['operating_point']
+    text = Path(detector[0]).read_text()
+    part = r"part=dict(pattern=r'(\d+)\d\.png')"  # ten photographs of each
+    Path(detector[0]).write_text(
+        text.replace('metainfo=dict(', f'metainfo=dict({part}, ')
+    )
+    assert main(['review', *detector]) == 0
+    point = figures(tmp_path / 'review_val')['operating_point']
+    assert point['normal_parts'] < alone['normal_parts'] == 30
+    assert point['overkill_high'] > alone['overkill_high']
+    page = (tmp_path / 'review_val/index.html').read_text()
+    assert 'Photographs of one part are one piece of evidence' in page
+    assert 'part 00000' in page
+
+
 def test_the_terminal_marks_what_cannot_be_proved(detector, capsys):
     assert main(['review', *detector]) == 0
     said = capsys.readouterr().out

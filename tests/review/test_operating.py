@@ -72,12 +72,12 @@ def test_the_line_that_is_drawn_goes_through_what_the_table_says(
 def test_a_threshold_is_as_short_a_number_as_will_do():
     curve = curve_of([0.9213, 0.87], [0.3141592, 0.6, 0.61803])
     assert at_overkill(curve, 0.1).threshold == 0.7
-    assert at_overkill(curve, 0.4) == Point(0.61, 0, 2, 1, 3)
+    assert at_overkill(curve, 0.4) == Point(0.61, 0, 2, 1, 3, (2, 3))
 
 
 def test_an_image_without_a_box_is_flagged_at_no_threshold():
     point = at_overkill(curve_of([0.0, 0.2], [0.0, 0.0, 0.3]), 0.9)
-    assert point == Point(0.1, 1, 2, 1, 3)
+    assert point == Point(0.1, 1, 2, 1, 3, (2, 3))
 
 
 def test_intervals_hold_the_true_rate_at_least_as_often_as_they_say():

@@ -1,0 +1,99 @@
+"""Photographs of one part are one piece of evidence, and stand together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mmdefect.analysis.errors import UnusableError
+from mmdefect.metrics.rates import interval
+from mmdefect.review.operating import (
+    at_threshold,
+    band,
+    differences,
+    make_curve,
+    smallest_provable,
+)
+from mmdefect.review.parts import numbered, part_names, together
+from mmdefect.review.requirement import judge, parse
+
+PATHS = ['/a/t1_exp1.png', '/a/t1_exp2.png', '/a/t2_exp1.png']
+
+
+def test_a_pattern_or_a_file_says_which_photographs_show_one_part(tmp_path):
+    assert part_names(dict(pattern=r'(.*)_exp\d'), PATHS) == ['t1', 't1', 't2']
+    path = tmp_path / 'parts.txt'
+    path.write_text('t1_exp1.png 7\nt1_exp2.png 7\nt2_exp1.png 8\n')
+    assert part_names(dict(file=str(path)), PATHS) == ['7', '7', '8']
+    assert part_names(None, PATHS) == PATHS
+    assert numbered(PATHS) is None
+
+
+@pytest.mark.parametrize(
+    ('said', 'told'),
+    [
+        ('(.*)_exp', 'expected dict'),
+        (dict(pattern='.*'), 'with one group'),
+        (dict(pattern='(t2)'), 'no part of 2 of 3 photographs, such as t1_exp1.png'),
+    ],
+)
+def test_what_names_no_part_is_refused(said, told):
+    with pytest.raises(UnusableError, match=told):
+        part_names(said, PATHS)
+
+
+def test_pictures_of_a_part_stand_together():
+    assert together([2, 0, 3, 1], ['a', 'b', 'a', 'c']) == [2, 0, 3, 1]
+    assert together([2, 1, 0], ['a', 'b', 'a']) == [2, 0, 1]
+
+
+def simulate(rng, parts=45, each=6, rate=0.3):
+    """Scores of photographs of defect parts, most of which look alike."""
+    hard = rng.beta(0.3, 0.3 * (1 - rate) / rate, parts)
+    missed = rng.random((parts, each)) < hard[:, None]
+    scores = np.where(missed, 0.05, 0.8).ravel().astype(np.float32)
+    normals = np.full(30, 0.1, np.float32)
+    which = np.append(np.repeat(np.arange(parts), each), parts + np.arange(30))
+    scores = np.append(scores, normals)
+    return scores, np.arange(len(scores)) < parts * each, which
+
+
+def test_the_interval_of_45_parts_of_6_photographs_covers_the_true_escape():
+    rng = np.random.default_rng(0)
+    held = np.zeros(2)
+    rounds = 400
+    for _ in range(rounds):
+        scores, is_defect, parts = simulate(rng)
+        point = at_threshold(make_curve(scores, is_defect, parts), 0.5)
+        naive = interval(point.missed, point.defects)
+        for n, (low, high) in enumerate((point.escape_interval, naive)):
+            held[n] += low <= 0.3 <= high
+    by_part, by_photograph = held / rounds
+    assert 0.93 <= by_part <= 0.98
+    assert by_photograph < 0.8
+
+
+def test_a_gate_and_a_proof_count_parts():
+    scores, is_defect, parts = simulate(np.random.default_rng(0))
+    parts[is_defect.sum() :] = 10**6  # one part shown 30 times
+    curve = make_curve(scores, is_defect, parts)
+    assert curve.independent == (45, 1)
+    assert smallest_provable(curve.independent[1]) > 0.9
+    text = 'overkill<=0.2@escape<=0.9'
+    assert not judge(parse(text), curve, confident=True).met
+    assert judge(parse(text), make_curve(scores, is_defect), confident=True).met
+
+
+def test_the_band_and_a_comparison_redraw_parts():
+    rng = np.random.default_rng(0)
+    scores, is_defect, parts = simulate(rng)
+    wide, narrow = (
+        np.ptp(band(make_curve(scores, is_defect, one), np.array([0.1])), axis=0)
+        for one in (parts, None)
+    )
+    assert wide[0] > 1.5 * narrow[0]
+    other = np.where(is_defect & (parts % 3 > 0), np.float32(0.05), scores)
+    wide, narrow = (
+        differences(scores, other, is_defect, one)[-1] for one in (parts, None)
+    )
+    assert wide.high - wide.low > 1.3 * (narrow.high - narrow.low)
