@@ -135,10 +135,16 @@ def written(synthetic, tmp_path):
     return write
 
 
+def findings_of_config(path):
+    # What is mended in an annotation file needs no line of the config.
+    findings, _ = check(str(path), None, 0)
+    return [each for each in findings if '.json' not in each.where + each.fix]
+
+
 @pytest.mark.parametrize('name', BROKEN_TEXTS)
 def test_a_config_is_clean_once_its_fixes_are_pasted(written, name):
     path = written(*BROKEN_TEXTS[name])
-    findings, _ = check(str(path), None, 0)
+    findings = findings_of_config(path)
     assert findings
     for number in range(3):  # what stops a check hides what comes after it
         for finding in findings:
@@ -147,7 +153,7 @@ def test_a_config_is_clean_once_its_fixes_are_pasted(written, name):
         lines = [finding.line for finding in findings]
         mended = path.with_name(f'mended_{number}.py')
         mended.write_text(new_config(str(path), lines, False))
-        findings, _ = check(str(mended), None, 0)
+        findings = findings_of_config(mended)
         if not findings:
             return
         path = mended
@@ -193,6 +199,7 @@ DATA_FIXES = {
     '"ignore": 0': lambda a: a.update(ignore=0),
     'each box from its top left': lambda a: a.update(bbox=[3, 3, 9, 9], area=81),
     'a box around the defect': lambda a: a.update(bbox=[3, 3, 9, 9], area=81),
+    'four numbers': lambda a: a.update(bbox=[3, 3, 9, 9], area=81),
     'x and width times': lambda a: a.update(bbox=[64 * n for n in a['bbox']]),
     '"iscrowd": 0': lambda a: a.update(iscrowd=0),
     '"image_id": the same value': lambda a: a.update(image_id=int(a['image_id'])),
