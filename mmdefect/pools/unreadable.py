@@ -41,7 +41,8 @@ def explain(error: Exception, path: str | None, classes: Any = None) -> str | No
     if missing:
         return _missing_xml(missing, path)
     said = _broken_xml(error) or _lacking(path)
-    if said is None and 'need at least one array' in str(error):
+    dropped = 'need at least one array' in str(error) and not _lists_none(path)
+    if said is None and dropped:
         return (
             f'{path} leaves no image: all are dropped, by filter_cfg.min_size where '
             'their width or height is smaller, or 0, or by '
@@ -142,6 +143,15 @@ def _lacking(path: str) -> str | None:
             'them anew'
         )
     return None
+
+
+def _lists_none(path: str) -> bool:
+    # Whether a COCO file has no image to drop.
+    try:
+        with open(path, encoding='utf-8') as file:
+            return not json.load(file)['images']
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _is_there(value: Any) -> bool:
