@@ -200,8 +200,7 @@ data = dict(
     metainfo=dict(classes=('scratch', 'pit', 'dent')),
 )
 train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=data)
-val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=data)
-val_evaluator = dict(ann_file='{data}/train.json')
+val_dataloader = val_cfg = val_evaluator = None
 """
 
 

@@ -51,6 +51,7 @@ def clone(tmp_path):
         'build-backend = "setuptools.build_meta"\n'
         '[tool.setuptools]\npackages = ["mmdefect"]\n'
         '[tool.mypy]\nfiles = ["mmdefect"]\n'
+        '[tool.ruff.format]\nquote-style = "single"\n'
         '[tool.importlinter]\nroot_package = "mmdefect"\n'
         '[[tool.importlinter.contracts]]\nname = "Any"\ntype = "independence"\n'
         'modules = ["mmdefect"]\n'
