@@ -9,8 +9,6 @@ from runner_configs import ROOT
 
 # What each command has.
 INTERFACE = {'parse_args', 'run', 'show', 'as_json'}
-# Whose photographs: of a training dataset, by index; and those that are judged.
-LEFT = {'Photographs'}
 
 
 def test_a_reader_finds_one_meaning_of_each_name():
@@ -23,6 +21,6 @@ def test_a_reader_finds_one_meaning_of_each_name():
         name: files
         for name, files in places.items()
         # Names that start with _ and names of modules (__getattr__) are a file's own.
-        if len(files) > 1 and name[0] != '_' and name not in INTERFACE | LEFT
+        if len(files) > 1 and name[0] != '_' and name not in INTERFACE
     }
     assert twice == {}

@@ -31,7 +31,9 @@ sys.exit(main(['{name}', *sys.argv[1:]]))
 def commands() -> list[str]:
     """The commands, which cannot be imported where nothing is installed yet."""
     modules = sorted(ROOT.glob('mmdefect/commands/*.py'))
-    return [path.stem for path in modules if '\ndef parse_args(' in path.read_text()]
+    return [
+        path.stem for path in modules if '\ndef parse_args(' in path.read_text('utf-8')
+    ]
 
 
 class BuildPy(build_py.build_py):

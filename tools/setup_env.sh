@@ -366,7 +366,7 @@ install_all() {
   check_opencv
   if ! has_mmcv; then
     if installed "$mmcv"; then
-      say 'mmcv is there, but built without optimization: building it again'
+      say 'mmcv is there, but nothing says that it was built with -O3: building it again'
     fi
     install_mmcv
   fi

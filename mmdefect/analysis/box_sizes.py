@@ -85,8 +85,7 @@ def _boxes(
 ) -> Iterator[tuple[str, tuple, tuple]]:
     # Of each box its class, and the width and height of it and of its photograph.
     source = source_of(dataset)
-    _, first = np.unique(source.origin[indices], return_index=True)
-    for index in indices[first].tolist():
+    for index in source.once(indices).tolist():
         leaf, position = source.leaf_of(index)
         if not hasattr(leaf, 'get_data_info'):
             return

@@ -20,7 +20,7 @@ from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.failures import why_replaced, why_unreadable
 from mmdefect.analysis.fixes import statement
 from mmdefect.analysis.tracking import Track, untracked
-from mmdefect.analysis.validation import check_splits, check_validation
+from mmdefect.analysis.validation import check_validation
 from mmdefect.checks.annotations import examine
 from mmdefect.checks.config import check_config, defect_classes_of
 from mmdefect.checks.dataset import WRAP
@@ -76,7 +76,7 @@ def check(
             raise
         found = [_refusal('train_dataloader.dataset', error)]
     findings += [*check_top_names(cfg, options or {}), *found]
-    findings += [*check_validation(cfg), *check_splits(cfg, dataset)]
+    findings += check_validation(cfg, dataset)
     pure = is_pure_python(config)
 
     def with_line(finding: Finding) -> Finding:

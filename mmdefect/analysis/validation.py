@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any, Iterator, Sequence
 
 import numpy as np
@@ -13,16 +14,27 @@ from mmdefect.analysis.errors import UnusableError
 from mmdefect.checks.config import defect_classes_of
 from mmdefect.checks.evaluation import judge_split
 from mmdefect.checks.finding import Finding
-from mmdefect.pools.scan import union
 from mmdefect.pools.source import source_of
 
 WHERE = 'val_dataloader.dataset'
 
 
-def check_validation(cfg: Any) -> list[Finding]:
-    """Check that a config can validate."""
-    if not (cfg.get('val_dataloader') or {}).get('dataset'):
-        return []
+def check_validation(cfg: Any, training: Any = None) -> list[Finding]:
+    """Check that a config can validate, on what it does not train on."""
+    val, test = (
+        (cfg.get(f'{split}_dataloader') or {}).get('dataset')
+        for split in ('val', 'test')
+    )
+    findings = _check_val(cfg, training) if val else []
+    if test and test != val and training is not None:
+        # What is wrong with its files ends no training.
+        with suppress(UnusableError), running('the test dataset cannot be built'):
+            dataset = build_split(cfg, 'test')
+            findings += judge_split(cfg, training, dataset, 'test')
+    return findings
+
+
+def _check_val(cfg: Any, training: Any) -> list[Finding]:
     begins = 'training ends where it is to validate'
     try:
         with running('the validation dataset cannot be built'):
@@ -34,24 +46,9 @@ def check_validation(cfg: Any) -> list[Finding]:
         for path in _evaluated_files(cfg)
         if not os.path.exists(path)
     ]
-    return findings + _check_best(cfg, dataset)
-
-
-def check_splits(cfg: Any, training: Any) -> list[Finding]:
-    """Check what judges, images and labels, and that it was not learned from."""
-    findings: list[Finding] = []
-    seen = []
-    for split in ('val', 'test'):
-        config = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
-        if training is None or not config or config in seen:
-            continue
-        seen.append(config)
-        try:
-            with running(f'the {split} dataset cannot be built'):
-                dataset = build_split(cfg, split)
-        except UnusableError:  # told for validation; nobody trains on the other
-            continue
-        findings += judge_split(cfg, training, dataset, split)
+    findings += _check_best(cfg, dataset)
+    if training is not None:
+        findings += judge_split(cfg, training, dataset, 'val')
     return findings
 
 
@@ -99,12 +96,10 @@ def count_images(
     dataset: Any, defect_classes: Sequence[str] | None = None
 ) -> dict[str, int]:
     """Count the images of a dataset by what they show."""
-    scanned = source_of(dataset).scan
-    wanted = scanned.classes if defect_classes is None else defect_classes
-    shown = [images for name, images in scanned.classes.items() if name in wanted]
-    defects = int(np.count_nonzero(union(shown, scanned.length)))
-    number = {name: len(images) for name, images in scanned.classes.items()}
-    return {**number, 'normal': scanned.length - defects, 'defect': defects}
+    source = source_of(dataset)
+    defects = len(source.defect_images(defect_classes))
+    number = {name: len(images) for name, images in source.classes.items()}
+    return {**number, 'normal': len(source) - defects, 'defect': defects}
 
 
 def validation_images(cfg: Any) -> dict[str, int] | None:

@@ -56,7 +56,8 @@ def check_config(cfg: Mapping[str, Any], dataset: Any) -> list[Finding]:
 
 def defect_classes_of(cfg: Mapping[str, Any]) -> Any:
     """The classes that count as defects in a config, None for every class."""
-    return (cfg['train_dataloader'].get('sampler') or {}).get('defect_classes')
+    loader = cfg.get('train_dataloader') or {}
+    return (loader.get('sampler') or {}).get('defect_classes')
 
 
 def check_dataloader(cfg: Mapping[str, Any]) -> list[Finding]:

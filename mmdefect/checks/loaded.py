@@ -107,13 +107,9 @@ def _check_files(leaf: Any, sample: Sequence[_Image]) -> Iterable[Finding]:
             missing += [(path, found) for found in [_instead(path)] if found]
         elif size != tuple(map(int, image.size)):
             other.append((path, image.size, size))
-            corners = np.hstack(
-                [
-                    image.boxes[:, :2],
-                    np.diff(image.boxes.reshape(-1, 2, 2), axis=1)[:, 0],
-                ]
-            )
-            outside += not any(overlap(box, size) for box in corners.tolist())
+            starts, ends = image.boxes[:, :2], image.boxes[:, 2:]
+            sized = np.hstack([starts, ends - starts])  # x, y, width, height
+            outside += not any(overlap(box, size) for box in sized.tolist())
     if missing:
         path, found = missing[0]
         suffix = os.path.splitext(path)[1]

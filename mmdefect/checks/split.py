@@ -8,7 +8,8 @@ from collections import defaultdict
 from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 from mmdefect.checks.finding import Finding
-from mmdefect.pools.scan import infos_of, union
+from mmdefect.pools.photographs import tells_photographs
+from mmdefect.pools.scan import infos_of, mask
 from mmdefect.pools.source import source_of
 
 KNOWN = (
@@ -72,15 +73,12 @@ def check_split(
 def _photographs(dataset: Any, defect_classes: Sequence[str] | None) -> dict[str, bool]:
     # By path, whether a photograph shows a defect.
     source = source_of(dataset)
-    scanned = source.scan
-    wanted = scanned.classes if defect_classes is None else defect_classes
-    shown = [images for name, images in scanned.classes.items() if name in wanted]
-    is_defect = union(shown, scanned.length)
+    is_defect = mask(source.defect_images(defect_classes), len(source))
     paths: list[str] = []
     for leaf in source.leaves:
         paths += (
             [_path(info) for info in infos_of(leaf)]
-            if _is_plain(leaf)
+            if tells_photographs(leaf)
             else [''] * len(leaf)
         )
     found: dict[str, bool] = {}
@@ -93,12 +91,6 @@ def _photographs(dataset: Any, defect_classes: Sequence[str] | None) -> dict[str
 def _path(info: Mapping[str, Any]) -> str:
     path = str(info.get('img_path') or '')
     return path if '://' in path or not path else os.path.abspath(path)
-
-
-def _is_plain(leaf: Any) -> bool:
-    # A user's dataset may cut many images out of one file.
-    load = getattr(type(leaf), 'load_data_list', None)
-    return getattr(load, '__module__', '').startswith('mmdet.')
 
 
 def _files(dataset: Any) -> set[str]:

@@ -10,6 +10,7 @@ from mmengine.fileio import get, list_from_file
 from mmdefect.checks.losses import Loss, box_fault, grouped, overlap
 from mmdefect.pools.progress import Progress
 from mmdefect.pools.scan import infos_of
+from mmdefect.pools.walk import loads_as_mmdet
 
 
 class XmlImage(NamedTuple):
@@ -44,10 +45,8 @@ class XmlObject(NamedTuple):
 
 def reads_xml(leaf: Any) -> bool:
     """Whether a dataset reads XML files as MMDetection does, not in its own way."""
-    return all(
-        getattr(getattr(type(leaf), name, None), '__module__', '').startswith('mmdet.')
-        for name in ('load_data_list', 'parse_data_info', '_parse_instance_info')
-    )
+    own = ('load_data_list', 'parse_data_info', '_parse_instance_info')
+    return loads_as_mmdet(leaf, *own)
 
 
 def xml_images(leaf: Any) -> Iterator[XmlImage]:

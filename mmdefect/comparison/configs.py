@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from mmdefect import registered as _  # noqa: F401
 from mmdefect.analysis.config import load_config, unformatted
 from mmdefect.analysis.errors import UnusableError
+from mmdefect.checks.config import defect_classes_of
 from mmdefect.comparison import PLAIN, quota_of, split_name
 from mmdefect.comparison.fewer import with_share
 from mmdefect.comparison.samplers import with_labels
@@ -95,7 +96,7 @@ def evaluators(cfg: Config) -> list[dict]:
     found = cfg.val_evaluator
     found = list(found) if isinstance(found, (list, tuple)) else [found]
     if all(kind(evaluator) != 'DefectImageMetric' for evaluator in found):
-        classes = cfg.train_dataloader.sampler.get('defect_classes')
+        classes = defect_classes_of(cfg)
         found.append(dict(type='DefectImageMetric', defect_classes=classes))
     return found
 
@@ -106,8 +107,7 @@ def use_sampler(cfg: Config, name: str, facts: dict, schedule: Any = None) -> Co
     name, share = split_name(name)
     loader, hooks = cfg.train_dataloader, cfg.custom_hooks
     if share < 1:
-        classes = loader.sampler.get('defect_classes')
-        loader.dataset = with_share(loader.dataset, share, classes)
+        loader.dataset = with_share(loader.dataset, share, defect_classes_of(cfg))
     drop = QUOTA_HOOKS if name in PLAIN else ('QuotaScheduleHook',)
     cfg.custom_hooks = [hook for hook in hooks if kind(hook) not in drop]
     if name in PLAIN or name == 'quota_unpreserved':

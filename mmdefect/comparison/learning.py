@@ -18,9 +18,9 @@ from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.pictures import plain_axis, plotting, write_figure
 from mmdefect.comparison import split_name
 from mmdefect.comparison.results import values
+from mmdefect.metrics.rates import CONFIDENCE
 
 METRIC = 'defect/escape_at_5'
-LEVEL = 0.95
 
 
 class Fit(NamedTuple):
@@ -85,7 +85,7 @@ def fit(rows: Sequence[Trial]) -> Fit | None:
     slope = (centred * y).sum() / (centred**2).sum()
     left = y - y.mean() - slope * centred
     variance = (left**2).sum() / (len(rows) - 2)
-    wide = t.ppf((1 + LEVEL) / 2, len(rows) - 2)
+    wide = t.ppf((1 + CONFIDENCE) / 2, len(rows) - 2)
     of_slope = wide * np.sqrt(variance / (centred**2).sum())
     far = numbers.max() + 1 - numbers.mean()
     of_far = wide * np.sqrt(variance * (1 / len(rows) + far**2 / (centred**2).sum()))

@@ -54,8 +54,7 @@ class Sources:
         self._patches: OrderedDict[tuple[int, int], Patch] = OrderedDict()
         self._bytes = 0
         # A photograph that a wrapper repeats is one.
-        _, first = np.unique(source.origin[images], return_index=True)
-        for image in images[first].tolist():
+        for image in source.once(images).tolist():
             self._list(image)
         self._drawn = {name: self._alone(of) or of for name, of in self.of.items()}
         self._images = {name: list(of) for name, of in self._drawn.items()}

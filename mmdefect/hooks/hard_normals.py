@@ -142,8 +142,7 @@ class HardNormalHook(Hook):
         source = source_of(self._dataset)
         normal = batch_sampler.sampler.pools['normal']
         # A photograph that a wrapper repeats is scored and drawn as one.
-        _, first = np.unique(source.origin[normal], return_index=True)
-        self._normal = normal[first]
+        self._normal = source.once(normal)
         names = class_names(source.leaves[0])
         defects = batch_sampler.sampler.defect_classes
         self._labels = [label for label, name in enumerate(names) if name in defects]

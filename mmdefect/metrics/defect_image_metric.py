@@ -53,7 +53,7 @@ class DefectImageMetric(BaseMetric):
     - ``escape_low``, ``escape_high`` and so on for all of these but recall: where the
       figure lies for new images of the same kind; not after another training. That of
       a rate is exact, at the threshold that stands beside it: of 24 defect images of
-      which none is missed, 0 to 14 %. Those of ``auroc`` and of thresholds are the
+      which none is missed, 0 to 15 %. Those of ``auroc`` and of thresholds are the
       bootstrap's percentiles, which are too narrow with few images.
 
     The log says it in one line for the highest of ``overkill_rates``, such as ``at 5 %

@@ -18,14 +18,12 @@ from mmdefect.pools.serialized import (
     is_serialized,
     keys,
 )
+from mmdefect.pools.walk import loads_as_mmdet
 
 
 def is_coco(leaf: Any) -> bool:
     """Whether a dataset reads a COCO file as MMDetection does, not in its own way."""
-    stock = all(
-        getattr(getattr(type(leaf), name, None), '__module__', '').startswith('mmdet.')
-        for name in ('load_data_list', 'parse_data_info')
-    )
+    stock = loads_as_mmdet(leaf, 'load_data_list', 'parse_data_info')
     return stock and is_plain(leaf) and hasattr(leaf, 'cat_img_map')
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from mmdefect.pools.scan import infos_of
 from mmdefect.pools.serialized import Serialized, encoded, is_serialized
+from mmdefect.pools.walk import loads_as_mmdet
 
 SEPARATOR = os.sep.encode()
 
@@ -39,10 +40,13 @@ class PhotographIds:
         return images[np.isin(self._keys[images], self._keys[others])]
 
 
+def tells_photographs(leaf: Any) -> bool:
+    """Whether a path is one photograph: a user may cut many images out of one."""
+    return loads_as_mmdet(leaf, 'load_data_list')
+
+
 def _keys(leaf: Any, key: Callable[[bytes | None], int]) -> np.ndarray:
-    load = getattr(type(leaf), 'load_data_list', None)
-    if not getattr(load, '__module__', '').startswith('mmdet.'):
-        # A user's dataset may cut many images out of one photograph.
+    if not tells_photographs(leaf):
         return np.fromiter((key(None) for _ in range(len(leaf))), np.int64)
     if is_serialized(leaf):
         return Serialized(leaf).paths(key)

@@ -9,7 +9,7 @@ import numpy as np
 
 from mmdefect.pools.labels import LabelNames
 from mmdefect.pools.photographs import PhotographIds
-from mmdefect.pools.scan import Scan, infos_of, scan_leaves
+from mmdefect.pools.scan import Scan, infos_of, scan_leaves, union
 from mmdefect.pools.walk import WRAPPER, is_a
 from mmdefect.pools.wrappers import class_names, unwrap
 
@@ -59,6 +59,17 @@ class Source:
     def classes(self) -> dict[str, np.ndarray]:
         """dict[str, np.ndarray]: By class, sorted int64 indices of what shows it."""
         return self.scan.classes
+
+    def defect_images(self, classes: Container[str] | None = None) -> np.ndarray:
+        """Indices of the images that show some classes, or any, sorted int64."""
+        wanted = self.classes if classes is None else classes
+        shown = [images for name, images in self.classes.items() if name in wanted]
+        return np.flatnonzero(union(shown, len(self)))
+
+    def once(self, indices: np.ndarray) -> np.ndarray:
+        """Some indices, each stored image once: wrappers repeat them."""
+        _, first = np.unique(self.origin[indices], return_index=True)
+        return indices[first]
 
     @property
     def photographs(self) -> PhotographIds:

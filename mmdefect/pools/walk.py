@@ -56,6 +56,15 @@ def pipelines_of(dataset: Any) -> Iterator[tuple[str, Any]]:
         yield f'{where}.pipeline', pipeline
 
 
+def loads_as_mmdet(leaf: Any, *methods: str) -> bool:
+    """Whether a dataset loads by MMDetection's own methods, not by a user's."""
+    functions = (getattr(type(leaf), name, None) for name in methods)
+    return all(
+        getattr(function, '__module__', '').startswith('mmdet.')
+        for function in functions
+    )
+
+
 def is_a(thing: Any, name: str) -> bool:
     """Whether a thing is of a class of that name, or of one derived from it."""
     # By name, so that neither MMDetection nor MMCV has to be imported.

@@ -13,7 +13,7 @@ from typing import Mapping, Sequence
 import numpy as np
 
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.analysis.files import whole
+from mmdefect.analysis.files import whole, write_text
 from mmdefect.metrics.image_score import Found
 from mmdefect.pools.names import image_names
 from mmdefect.review import findings, pictures
@@ -110,8 +110,7 @@ def write_lists(
         if not lines:
             (folder / file).unlink(missing_ok=True)  # the sampler takes no empty list
             continue
-        with whole(folder / file) as part:
-            part.write_text(says[file] + '\n'.join(lines) + '\n', encoding='utf-8')
+        write_text(folder / file, says[file] + '\n'.join(lines) + '\n')
     if not suspects:
         (folder / SHEET).unlink(missing_ok=True)
         return lists

@@ -8,7 +8,7 @@ from typing import Any, Iterable, Sequence
 
 import numpy as np
 
-from mmdefect.analysis.files import whole
+from mmdefect.analysis.files import write_text
 from mmdefect.metrics.image_score import Found
 from mmdefect.metrics.rates import percent, percent_range
 from mmdefect.review import findings, operating, pictures
@@ -202,8 +202,7 @@ def write(folder: Path, content: dict, shots: Shots) -> None:
     """Render and write the page."""
     made = datetime.date.today().isoformat()
     content.update(shown=shots.shown, left_out=shots.left_out)
-    with whole(folder / PAGE) as part:
-        part.write_text(render(**content, made=made), encoding='utf-8')
+    write_text(folder / PAGE, render(**content, made=made))
 
 
 def spread(items: list[int], most: int) -> list[int]:

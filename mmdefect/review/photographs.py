@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Sequence
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from mmdefect.analysis.config import running
 from mmdefect.analysis.errors import UnusableError
+from mmdefect.checks.config import defect_classes_of
 from mmdefect.delivery.whole_photographs import test_transforms
 from mmdefect.metrics.boxes import hulls
 from mmdefect.review.parts import part_names
@@ -72,24 +72,19 @@ def read_split(cfg: Any, split: str) -> Photographs:
     with running(f'the images of {split} cannot be listed'):
         dataset = DATASETS.build(loader.dataset)
         source = source_of(dataset)
-        leaves, origin = source.leaves, source.origin
-        names = {class_names(leaf) for leaf in leaves}
+        names = {class_names(leaf) for leaf in source.leaves}
         if len(names) > 1:
             raise UnusableError(
                 f'the parts of {split} name different classes: set the same metainfo'
             )
         (classes,) = names
         labels = defect_labels(cfg, classes)
-        infos = list(
-            chain.from_iterable(
-                (leaf.get_data_info(n) for n in range(len(leaf))) for leaf in leaves
-            )
-        )
         listed: dict[str, list[dict]] = {}
-        for position in np.unique(origin).tolist():
-            listed.setdefault(infos[position]['img_path'], []).append(infos[position])
+        for index in source.once(np.arange(len(source))).tolist():
+            info = source.info(index)
+            listed.setdefault(info['img_path'], []).append(info)
         images = [photograph_of(merged(same), labels) for same in listed.values()]
-        said = leaves[0].metainfo.get('part')
+        said = source.leaves[0].metainfo.get('part')
         if said is not None:
             parts = part_names(said, list(listed))
             images = [one._replace(part=part) for one, part in zip(images, parts)]
@@ -159,8 +154,7 @@ def upright_boxes(rows: list) -> np.ndarray:
 
 def defect_labels(cfg: Any, classes: Sequence[str]) -> list[int]:
     """Labels of the classes that count as defects for the config's sampler."""
-    sampler = (cfg.get('train_dataloader') or {}).get('sampler') or {}
-    names = sampler.get('defect_classes') or classes
+    names = defect_classes_of(cfg) or classes
     return [label for label, name in enumerate(classes) if name in names]
 
 

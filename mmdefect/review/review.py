@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.analysis.files import whole
+from mmdefect.analysis.files import whole, write_text
 from mmdefect.metrics.image_score import Found
 from mmdefect.review import findings, operating
 from mmdefect.review.by_class import ByClass
@@ -240,5 +240,4 @@ def write_csv(path: Path, rows: Sequence[dict]) -> None:
 
 def write_json(path: Path, content: dict) -> None:
     """Write JSON."""
-    with whole(path) as part:
-        part.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
+    write_text(path, json.dumps(content, indent=1) + '\n')

@@ -21,7 +21,7 @@ from mmengine.logging import print_log
 
 from mmdefect.analysis.config import running
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.analysis.files import whole
+from mmdefect.analysis.files import write_text
 from mmdefect.analysis.tracking import Track, untracked
 from mmdefect.review.photographs import Photographs
 from mmdefect.review.scores import batch_size, loader, stamp
@@ -93,8 +93,7 @@ def unlikeness(
         distances=[one.distance for one in found.values()],
         boxes=[one.box.tolist() for one in found.values()],
     )
-    with whole(kept) as part:
-        part.write_text(json.dumps(content), encoding='utf-8')
+    write_text(kept, json.dumps(content))
     return found
 
 
