@@ -6,6 +6,7 @@ import re
 from itertools import chain
 
 import pytest
+import torch
 from tiny_runner import Items, train
 
 # 60 images, 12 with a defect; 96 images an epoch, in optimizer steps of 16.
@@ -103,18 +104,19 @@ def test_each_epoch_ends_once_for_the_learning_rate(tmp_path, done):
 
     def go(folder, batch_size, **options):
         steps = SIZE // batch_size
-        return train(
-            folder,
-            LOOPS['epoch loop'](steps),
-            batch_size=batch_size,
-            num_batches=steps,
-            quota=5,
-            over=16,
-            **options,
-        )
+        # The schedule would end with the second epoch, and its second step with it.
+        loop = dict(LOOPS['epoch loop'](steps), max_epochs=3)
+        options.update(num_batches=steps, quota=5, over=16)
+        return train(folder, loop, batch_size=batch_size, **options)
 
-    go(tmp_path / 'first', 8)
+    kept = tmp_path / 'kept'
+    kept.mkdir()
+    go(tmp_path / 'first', 8, keep=kept)
+    # As it was first written, before the epoch ended: its end is still to come.
+    copies = sorted(kept.glob('*.pth'), key=lambda path: int(path.stem))
+    iterations = [
+        torch.load(path, weights_only=False)['meta']['iter'] for path in copies
+    ]
     whole = rates(go(tmp_path / 'whole', 4))
-    checkpoint = tmp_path / 'first' / f'iter_{done}.pth'
-    rest = rates(go(tmp_path / 'rest', 4, resume=checkpoint))
+    rest = rates(go(tmp_path / 'rest', 4, resume=copies[iterations.index(done)]))
     assert rest == {n: rate for n, rate in whole.items() if n >= 2 * done}
