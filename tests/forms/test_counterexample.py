@@ -239,3 +239,14 @@ def test_a_schedule_may_ask_for_them_later_and_resuming_draws_the_same(small):
     later = scheduled()
     later.load_state_dict(first.state_dict())
     assert list(later) == whole[6:]
+
+
+def test_a_dataloader_built_anew_knows_the_counterexamples_of_a_later_milestone(small):
+    def batches():
+        return batches_of(preserving(plain(small)), dict(defect=2))
+
+    before, anew = batches(), batches()
+    milestones = [(0, dict(defect=2)), (4, dict(defect=2, counterexample=2))]
+    QuotaScheduleHook(milestones).apply(before)
+    anew.take_over(before)
+    assert anew.plan_at(4, 0).pools.keys() >= {'counterexample'}
