@@ -35,7 +35,7 @@ def check_validation(cfg: Any, training: Any = None) -> list[Finding]:
 
 
 def _check_val(cfg: Any, training: Any) -> list[Finding]:
-    begins = 'training ends where it is to validate'
+    begins = 'training will crash at the first validation'
     try:
         with running('the validation dataset cannot be built'):
             dataset = build_split(cfg, 'val')

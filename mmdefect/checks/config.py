@@ -227,7 +227,7 @@ def _check_metrics(cfg: Mapping[str, Any], dataset: Any) -> Iterator[Finding]:
                 f'val_evaluator{f"[{number}]" if listed else ""}.defect_classes',
                 f'DefectImageMetric judges {theirs or "every class"}, '
                 f'DefectPoolSampler draws {ours or "every class"}',
-                'an image that is normal to the one shows a defect to the other',
+                'an image would be normal for one and a defect for the other',
                 f'defect_classes={ours}',
             )
 

@@ -30,7 +30,7 @@ def judge_split(
             Finding(
                 f'{split}_dataloader.dataset',
                 f'it cannot be examined: {type(error).__name__}: {error}',
-                'whether it judges what is learned was not checked',
+                'so it was not compared with the training set',
                 '',
                 breaks=False,
             )
@@ -78,7 +78,7 @@ def _check_numbering(dataset: Any, training: Any, split: str) -> Iterator[Findin
                 f'{keys.get(id(leaf), key)}.metainfo',
                 f'{describe(leaf)} gives label {label} to {differ[0][0]!r}, which is '
                 f'{classes[label]!r} in training',
-                'MMDetection numbers them in the order in which they are listed: what '
-                'a perfect detector finds would count as another class',
+                'MMDetection numbers classes in the order in which they are listed: '
+                'all boxes of a perfect detector would count as another class',
                 f'{place} in the order of training: {shorten(classes)}',
             )

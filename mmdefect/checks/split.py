@@ -12,9 +12,7 @@ from mmdefect.pools.photographs import tells_photographs
 from mmdefect.pools.scan import infos_of, mask
 from mmdefect.pools.source import source_of
 
-KNOWN = (
-    'the detector knows them by heart: how it does on other photographs, nobody is told'
-)
+KNOWN = 'the detector knows them: its figures tell nothing about new photographs'
 # Bytes from the middle of a file by which those of one length are told apart.
 SAMPLE = 4096
 
@@ -63,9 +61,9 @@ def check_split(
         shows = 'here' if ours[path] else 'in training'
         yield Finding(
             where,
-            f'photographs with a defect in one of both sets and none in the other: '
+            'photographs that show a defect in one set and none in the other: '
             f'{len(unlike):,}, such as {path}, which shows one {shows}',
-            'one of both is wrong: it teaches or judges a defect as normal',
+            'one of the two is wrong: a defect is taught or judged as normal',
             '',
         )
 

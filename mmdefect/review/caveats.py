@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from mmdefect.metrics.rates import percent
@@ -47,11 +48,12 @@ def chosen(review: Review, checkpoints: int) -> list[str]:
     if checkpoints < 2:
         return []
     point = review.point
-    high = percent(point.escape_interval[1])
+    high = percent(point.escape_interval[1], math.ceil)
     bound = operating.bound_of_the_best(point.missed, point.defects, checkpoints)
+    most = percent(bound, math.ceil)
     return [
         f'This checkpoint is the best of {checkpoints} on these same images, so it '
-        f'looks better here than it is: on new parts up to {percent(bound)} of the '
+        f'looks better here than it is: on new parts up to {most} of the '
         f'defects may escape, not {high}. Judge it on images that chose nothing: put '
         'them into test_dataloader, and add --split test.'
     ]
