@@ -26,9 +26,12 @@ from pipelines import (
 pytestmark = pytest.mark.usefixtures('like_a_worker')
 
 REFUSING = dict(CROP, allow_negative_crop=False)
+SMALL = dict(CROP, crop_size=(0.15, 0.15))
+AIMED = 'a crop that leaves slivers'  # it gets a window that keeps the defect
 PIPELINES = {
-    'a crop that leaves slivers': lambda root: plain(
-        root, dict(CROP, crop_size=(0.15, 0.15))
+    AIMED: lambda root: plain(root, SMALL),
+    'a crop that leaves slivers inside another transform': lambda root: plain(
+        root, dict(type='RandomApply', transforms=[SMALL], prob=1.0)
     ),
     'a crop that refuses normal images': lambda root: plain(root, REFUSING),
     'a crop that leaves nothing': lambda root: plain(root, dict(type='CropsItAll')),
@@ -78,7 +81,8 @@ def test_it_delivers_what_a_dataset_of_mmdetection_delivers(name, small):
         drawn = [*pools['defect'].tolist() * 3, *pools['normal'][:20].tolist()]
         results.append([dataset[index]['inputs'] for index in drawn])
         counts.append(dataset.counts)
-    assert counts[0] == counts[1] != NOTHING
+    assert counts[0] == counts[1]
+    assert (counts[0] == NOTHING) == (name == AIMED)
     assert all(map(torch.equal, *results))
 
 
