@@ -5,9 +5,10 @@ Datasets are checked as built objects, which tell what a config really came to.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Iterator
 
 from mmdefect.checks.finding import Finding
+from mmdefect.images.transforms import effect_of
 from mmdefect.pools.walk import (
     DATASET,
     WRAPPER,
@@ -20,30 +21,16 @@ from mmdefect.pools.walk import (
 
 WRAP = f"dataset=dict(_delete_=True, type='{WRAPPER}', dataset=...)"
 
-# Transforms that can take the last defect of an image away, shrink it to nothing or
-# paint over it.
-CUTTING = (
-    *('Mosaic', 'RandomAffine', 'RandomCrop', 'GeomTransform', 'CopyPaste'),
-    *('RandomErasing', 'CutOut'),
-    *('Mosaic9', 'YOLOv5RandomAffine', 'PPYOLOERandomCrop'),  # of MMYOLO
-)
-
-# Transforms that keep one box of an image, whichever class it is of.
-SPARING = ('MinIoURandomCrop', 'RandomCenterCropPad', 'RandomShift')
-
-# Arguments by which a transform returns None, and for which images.
-REFUSING = {
-    'FilterAnnotations': ('keep_empty', True, 'a defect image whose last box it drops'),
-    'RandomCrop': ('allow_negative_crop', False, 'every normal image'),
-    'Albu': ('skip_img_without_anno', True, 'every normal image'),
-    'LoadImageFromFile': ('ignore_empty', True, 'an image that cannot be read'),
-}
-
 
 def cutting_transforms(dataset: Any) -> list[tuple[str, str]]:
     """The transforms of a dataset that may take defects away."""
     pipelines = pipelines_of(dataset)
-    return [cut for where, steps in pipelines for cut in _find(CUTTING, steps, where)]
+    return [
+        (place, type(step).__name__)
+        for where, steps in pipelines
+        for place, step in _named(steps, where)
+        if effect_of(step).cuts
+    ]
 
 
 def check_dataset(dataset: Any) -> list[Finding]:
@@ -94,21 +81,24 @@ def check_pipeline(pipeline: Any, where: str, preserved: bool) -> list[Finding]:
     """Check one pipeline."""
     findings = []
     for place, transform in walk_transforms(pipeline, where):
-        for name, (argument, value, images) in REFUSING.items():
-            if not is_a(transform, name) or getattr(transform, argument, None) != value:
-                continue
-            why = f'it returns None for {images}, and MMDetection takes any other'
-            if preserved:
-                why = 'normal images are then read three times, and go uncropped'
-            if not preserved or 'normal' in images:
-                what = f'{type(transform).__name__}({argument}={value})'
-                fix = f'{argument}={not value}'
-                findings.append(Finding(f'{place}.{argument}', what, why, fix))
-    for kinds, breaks, why in (
-        (CUTTING, True, 'drawn defect images may reach the model without a defect'),
-        (SPARING, False, 'an image drawn for one class may keep only a box of another'),
+        argument, value, images = effect_of(transform).refuses or ('', True, '')
+        if getattr(transform, argument, None) != value:
+            continue
+        why = f'it returns None for {images}, and MMDetection takes any other'
+        if preserved:
+            why = 'normal images are then read three times, and go uncropped'
+        if not preserved or 'normal' in images:
+            what = f'{type(transform).__name__}({argument}={value})'
+            fix = f'{argument}={not value}'
+            findings.append(Finding(f'{place}.{argument}', what, why, fix))
+    effects = [(type(s).__name__, effect_of(s)) for _, s in _named(pipeline, where)]
+    mixed = any(effect.cuts for _, effect in effects)
+    cut = [name for name, effect in effects if effect.cuts or (mixed and effect.mixes)]
+    spared = [name for name, effect in effects if effect.spares]
+    for names, breaks, why in (
+        (cut, True, 'drawn defect images may reach the model without a defect'),
+        (spared, False, 'an image drawn for one class may keep only a box of another'),
     ):
-        names = [name for _, name in _find(kinds, pipeline, where)]
         if names and not preserved:
             what = f'no {WRAPPER} around {", ".join(dict.fromkeys(names))} of {where}'
             findings.append(Finding(DATASET, what, why, WRAP, breaks))
@@ -126,9 +116,10 @@ def sliced(number: int, unit: str = 'images') -> Finding:
     )
 
 
-def _find(kinds: tuple[str, ...], pipeline: Any, where: str) -> list[tuple[str, str]]:
-    return [
-        (place, type(transform).__name__)
-        for place, transform in walk_transforms(pipeline, where)
-        if any(is_a(transform, kind) for kind in kinds)
-    ]
+def _named(pipeline: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """The transforms that a config names, and not what AutoAugment makes for itself."""
+    holder = None
+    for place, step in walk_transforms(pipeline, where):
+        if holder is None or not place.startswith(holder):
+            yield place, step
+            holder = f'{place}.' if effect_of(step).holds else None

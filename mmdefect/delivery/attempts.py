@@ -14,6 +14,7 @@ from mmdefect.delivery.window import aimed, is_crop
 from mmdefect.images.errors import RejectedError
 from mmdefect.images.remembering import remembering
 from mmdefect.images.transforms import (
+    effect_of,
     reads_file,
     replaced,
     split_at_loading,
@@ -22,9 +23,7 @@ from mmdefect.images.transforms import (
 )
 from mmdefect.pools.walk import walk_datasets, walk_transforms
 
-# Words in the names of transforms that may lose a defect, but make a new image and
-# leave the old one as it is, and how often these are tried in one attempt.
-REPEATED = ('Crop', 'Affine')
+# How often what leaves the old image as it is is tried on it in one attempt.
 REPEATS = 5
 
 
@@ -145,8 +144,7 @@ class Attempts:
             crop = remembering(aimed(step, results, *aim))
             return self._checked(crop(results), step)
         run = remembering(step)
-        repeated = any(word in type(step).__name__ for word in REPEATED)
-        if self.wanted and repeated and 'gt_bboxes' in results:
+        if self.wanted and effect_of(step).repeats and 'gt_bboxes' in results:
             for _ in range(REPEATS - 1):
                 boxes = copy.deepcopy(results['gt_bboxes'])
                 with suppress(RejectedError):

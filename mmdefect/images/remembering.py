@@ -6,11 +6,8 @@ from typing import Any, Callable
 
 import numpy as np
 
-from mmdefect.images.transforms import changed_inside
+from mmdefect.images.transforms import changed_inside, effect_of
 from mmdefect.pools.walk import walk_transforms
-
-# They paint over an image. CopyPaste and RandomErasing make new boxes besides.
-PAINTING = ('CutOut', 'RandomErasing', 'CopyPaste')
 
 
 def remembering(step: Any) -> Any:
@@ -30,7 +27,7 @@ def remembering(step: Any) -> Any:
 def _forgets(step: Any) -> bool:
     kind = type(step)
     return kind.__module__.startswith('mmdet.') and (
-        kind.__name__ in PAINTING
+        effect_of(step).paints
         or (kind.__name__ == 'RandomCrop' and step.recompute_bbox)
     )
 
@@ -47,7 +44,7 @@ class _Remembering:
         labels: Any = results.get('gt_bboxes_labels')
         if labels is None or not hasattr(boxes, 'visible_share'):
             return self._step(results)
-        paints = type(self._step).__name__ in PAINTING
+        paints = effect_of(self._step).paints
         before = results['img'].copy() if paints else None
         numbers = -1 - np.arange(len(labels))
         results = self._step({**results, 'gt_bboxes_labels': numbers})

@@ -3,14 +3,83 @@
 from __future__ import annotations
 
 import copy
+import re
 from contextlib import contextmanager
-from typing import Any, Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Callable, Iterable, Iterator, NamedTuple, Sequence
 
-# Words in the names of transforms that may move a defect out of the image or hide it.
-CUTTING = (
-    *('Crop', 'Affine', 'Perspective', 'Shift', 'Translate', 'Shear', 'Rotate'),
-    *('Augment', 'Albu', 'CutOut', 'Erasing'),
-)
+
+class Effect(NamedTuple):
+    """What a transform may do to the defects of an image.
+
+    Args:
+        cuts (bool): Take the last one away, or shrink it to nothing.
+        mixes (bool): Bring in those of other images.
+        paints (bool): Paint over them, which their boxes do not notice.
+        spares (bool): Keep one of them, whichever class it is of.
+        holds (bool): What those transforms do that it makes for itself.
+        repeats (bool): Leave the old image as it is, to be tried again on.
+        refuses (tuple[str, bool, str], optional): Return None: an argument and its
+            value, and for which images.
+    """
+
+    cuts: bool = False
+    mixes: bool = False
+    paints: bool = False
+    spares: bool = False
+    holds: bool = False
+    repeats: bool = False
+    refuses: tuple[str, bool, str] | None = None
+
+
+# By a word in the name of a transform or of one that it is derived from, so that those
+# of MMYOLO, Albumentations and users are known; the longest word counts.
+EFFECTS = {
+    'Mosaic': Effect(cuts=True, mixes=True),
+    'MixUp': Effect(mixes=True),
+    'CopyPaste': Effect(cuts=True, mixes=True, paints=True),
+    **dict.fromkeys(('CutOut', 'Erasing'), Effect(cuts=True, paints=True)),
+    **dict.fromkeys(('Crop', 'Affine'), Effect(cuts=True, repeats=True)),
+    'RandomCrop': Effect(
+        cuts=True,
+        repeats=True,
+        refuses=('allow_negative_crop', False, 'every normal image'),
+    ),
+    **dict.fromkeys(
+        ('MinIoURandomCrop', 'RandomCenterCropPad'), Effect(spares=True, repeats=True)
+    ),
+    'RandomShift': Effect(spares=True),
+    **dict.fromkeys(
+        ('Rotate', 'Shear', 'Translate', 'Shift', 'Perspective', 'CoarseDropout'),
+        Effect(cuts=True),
+    ),
+    **dict.fromkeys(('Rotate90', 'RGBShift'), Effect()),
+    'Augment': Effect(holds=True),
+    'Albu': Effect(
+        holds=True, refuses=('skip_img_without_anno', True, 'every normal image')
+    ),
+    'FilterAnnotations': Effect(
+        refuses=('keep_empty', True, 'a defect image whose last box it drops')
+    ),
+    'LoadImageFromFile': Effect(
+        refuses=('ignore_empty', True, 'an image that cannot be read')
+    ),
+}
+
+
+def effect_of(step: Any) -> Effect:
+    """What a transform may do, also through those that it makes for itself."""
+    effect = _effect_of_names(*(kind.__name__ for kind in type(step).__mro__))
+    if not effect.holds:
+        return effect
+    words = re.findall(r'\w+', str(getattr(step, 'transforms', '')))
+    return effect._replace(cuts=any(_effect_of_names(word).cuts for word in words))
+
+
+@lru_cache(maxsize=None)
+def _effect_of_names(*names: str) -> Effect:
+    known = [word for word in EFFECTS if any(word in name for name in names)]
+    return EFFECTS[max(known, key=len)] if known else Effect()
 
 
 def steps_of(dataset: Any) -> list:
@@ -43,10 +112,11 @@ def split_at_loading(steps: Sequence[Callable]) -> tuple[Sequence, Sequence]:
 def without_cutting(steps: Iterable[Callable]) -> Iterator[Callable]:
     """The transforms, without those that crop and mix."""
     for step in steps:
-        name = type(step).__name__
-        if not hasattr(step, 'get_indexes') and not any(c in name for c in CUTTING):
+        effect = effect_of(step)
+        loses = effect.cuts or effect.paints or effect.spares or effect.holds
+        if not loses and not effect.mixes and not hasattr(step, 'get_indexes'):
             yield changed_inside(step, without_cutting)
-        elif 'Mosaic' in name and hasattr(step, 'img_scale'):
+        elif 'Mosaic' in type(step).__name__ and hasattr(step, 'img_scale'):
             from mmdet.datasets.transforms import FixShapeResize
 
             width, height = step.img_scale

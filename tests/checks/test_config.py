@@ -61,6 +61,24 @@ def test_what_only_costs_time_or_a_class_is_no_finding(load):
     assert pause.where == 'train_dataloader.batch_sampler.infinite'
 
 
+@pytest.mark.parametrize(
+    ('step', 'name'),
+    [
+        (dict(type='AutoAugment'), 'AutoAugment'),
+        (dict(type='RandAugment'), 'RandAugment'),
+        (dict(type='CachedMixUp', img_scale=(64, 64)), 'CachedMosaic, CachedMixUp'),
+    ],
+    ids=['AutoAugment', 'RandAugment', 'CachedMixUp'],
+)
+def test_whatever_cuts_or_mixes_is_named(load, step, name):
+    mosaic = [dict(type='CachedMosaic', img_scale=(64, 64))] * ('Cached' in name)
+    cfg = load(SOUND['Faster R-CNN'])
+    cfg.train_dataloader.dataset.pipeline[2:2] = [*mosaic, step]
+    (finding,) = check_dataset(build(cfg))
+    assert finding.breaks
+    assert f'no DefectPreservingDataset around {name} of' in finding.what
+
+
 def test_whoever_cannot_resume_exactly_is_told(load):
     cfg = load(SOUND['Faster R-CNN'])
     (note,) = notes(cfg)
