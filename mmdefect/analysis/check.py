@@ -84,7 +84,8 @@ def check(
         # Such a config knows no `_delete_`: nothing but the line will do.
         return finding._replace(line=line, fix=(pure and line) or finding.fix)
 
-    return [with_line(finding) for finding in findings], delivery
+    once = dict.fromkeys(findings)  # both sets may read one file
+    return [with_line(finding) for finding in once], delivery
 
 
 def _refusal(where: str, error: UnusableError) -> Finding:

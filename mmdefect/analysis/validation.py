@@ -46,10 +46,11 @@ def _check_val(cfg: Any, training: Any) -> list[Finding]:
         for path in _evaluated_files(cfg)
         if not os.path.exists(path)
     ]
-    findings += _check_best(cfg, dataset)
-    if training is not None:
-        findings += judge_split(cfg, training, dataset, 'val')
-    return findings
+    judged = [] if training is None else judge_split(cfg, training, dataset, 'val')
+    # Where no defect is seen for a fault in the files, that is the cure.
+    if not any(finding.refused for finding in judged):
+        findings += _check_best(cfg, dataset)
+    return findings + judged
 
 
 def _evaluators(cfg: Any) -> list:

@@ -20,11 +20,10 @@ from mmdefect.checks.masks import check_masks
 from mmdefect.checks.names import check_names, coco_names, is_no_defect, xml_names
 from mmdefect.checks.pools import check_defect_classes
 from mmdefect.checks.xml_files import reads_xml, xml_images, xml_losses
-from mmdefect.pools.coco import is_coco
 from mmdefect.pools.pools import RESERVED
 from mmdefect.pools.scan import Part, union
 from mmdefect.pools.source import source_of
-from mmdefect.pools.walk import DATASET
+from mmdefect.pools.walk import DATASET, is_a
 from mmdefect.pools.wrappers import class_names, describe
 
 # Share of the images from which on a class is on nearly all of them.
@@ -96,19 +95,29 @@ class _Seen:
         leaf, names, wanted = part.leaf, [], list(self.shown)
         where = self.keys.get(id(leaf), self.where)
         losses = ignored_losses(part, wanted)
-        file = files.of(leaf)
+        file, compared = files.of(leaf), True
         if file is not None:
             names = coco_names(part, file)
-            if is_coco(leaf):
+            compared = part.unseen is not None
+            if compared:
                 found = coco_losses(part, file, wanted)
                 losses = losses if found is None else found
                 yield from check_ids(leaf, file)
         elif reads_xml(leaf):
             images = [image for image in xml_images(leaf) if image.objects]
             names = xml_names(images, class_names(leaf))
-            losses += xml_losses(images, wanted)
+            losses += xml_losses(leaf, images, wanted)
         else:
             losses += flat_losses(part, wanted)
+            compared = not (is_a(leaf, 'CocoDataset') or is_a(leaf, 'XMLDataset'))
+        if not compared:
+            yield Finding(
+                where,
+                f'{describe(leaf)} reads its annotations in a way of its own',
+                'whether what its files call a defect is drawn as one was not checked',
+                '',
+                breaks=False,
+            )
         yield from check_names(leaf, where, names, self.shown, self.chosen)
         yield from check_losses(
             leaf, where, losses, self.shown, self.defects, self.normal

@@ -11,7 +11,15 @@ from typing import Any, Iterable, Mapping, Sequence
 from mmengine.fileio import get_local_path
 
 from mmdefect.checks.finding import Finding
-from mmdefect.checks.losses import Loss, box_fault, grouped, overlap
+from mmdefect.checks.losses import (
+    Loss,
+    box_fault,
+    explains,
+    grouped,
+    overlap,
+    shown_in,
+)
+from mmdefect.pools.coco import is_coco
 from mmdefect.pools.scan import Part
 from mmdefect.pools.wrappers import class_names
 
@@ -133,7 +141,7 @@ def coco_losses(part: Part, file: CocoFile, wanted: Sequence[str]) -> list[Loss]
     leaf, labels = part.leaf, class_names(part.leaf)
     names = {category: labels[label] for category, label in leaf.cat2label.items()}
     known = {category for category, _ in file.categories()}
-    missing = any(names[category] in wanted for category in part.unseen)
+    missing = any(names[category] in wanted for category in part.unseen or ())
     if not (
         missing
         or not known.issuperset(leaf.cat_img_map)
@@ -144,6 +152,7 @@ def coco_losses(part: Part, file: CocoFile, wanted: Sequence[str]) -> list[Loss]
     content = file.content()
     images = {image['id']: image for image in content['images']}
     same_image, same_category = _by_text(images), _by_text(known)
+    shown = None if is_coco(leaf) else shown_in(leaf, 'img_id')
     causes: dict[tuple[str, str], str | None] = {}
     for annotation in content.get('annotations', ()):
         image_id, category = annotation['image_id'], annotation['category_id']
@@ -159,6 +168,8 @@ def coco_losses(part: Part, file: CocoFile, wanted: Sequence[str]) -> list[Loss]
             cause = 'image_id' if image else 'no image'
         else:
             cause = _fault(annotation, image, _min_size(leaf))
+        if shown is not None and not explains(cause, (image_id, name) in shown):
+            cause = None
         pair = (file_name_of(image) if image else f'image_id {image_id!r}', str(name))
         # One sound instance is enough.
         causes[pair] = causes.get(pair, cause) and cause

@@ -46,7 +46,10 @@ def _examine(
     known = source_of(dataset).class_names
     wanted = [name for name in defect_classes or () if name in known] or None
     return [
-        found
+        found._replace(
+            what=found.what.replace('drawn as ', 'judged as '),
+            why=found.why.replace('drawn as ', 'judged as '),
+        )
         for found in examine(dataset, wanted, f'{split}_dataloader.dataset')
         if found.where != 'train_dataloader.sampler'  # told with the training set
     ]

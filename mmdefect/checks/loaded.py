@@ -11,7 +11,7 @@ import numpy as np
 from mmdefect.checks.finding import Finding
 from mmdefect.checks.losses import overlap
 from mmdefect.images.transforms import reads_file, steps_of
-from mmdefect.pools.coco import is_coco
+from mmdefect.pools.coco import reads_coco
 from mmdefect.pools.source import source_of
 from mmdefect.pools.wrappers import describe
 
@@ -65,7 +65,11 @@ def _check_corners(leaf: Any, sample: Sequence[_Image]) -> Iterable[Finding]:
         f'{len(sample):,} looked at, such as {beyond[0].info["img_path"]}'
     )
     source = getattr(leaf, 'ann_file', None) or describe(leaf)
-    if is_coco(leaf) and 4 * len(beyond) > len(sample) and all(map(_corners, sample)):
+    if (
+        reads_coco(leaf)
+        and 4 * len(beyond) > len(sample)
+        and all(map(_corners, sample))
+    ):
         yield Finding(
             source,
             what,

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmdefect.checks.causes import CAUSES
 from mmdefect.checks.finding import Finding
-from mmdefect.pools.scan import Part, is_flat
+from mmdefect.pools.scan import Part, counts, infos_of, is_flat
 from mmdefect.pools.wrappers import class_names, describe
 
 # Share of the images with a defect above which it matters that others do not count.
@@ -48,6 +48,22 @@ def grouped(causes: Mapping[tuple[str, str], str | None]) -> list[Loss]:
         )
         for cause, pairs in groups.items()
     ]
+
+
+def shown_in(leaf: Any, key: str) -> set[tuple[Any, str]]:
+    """What the images of a dataset show, each by one of its keys."""
+    names = class_names(leaf)
+    return {
+        (info.get(key), names[each['bbox_label']])
+        for info in infos_of(leaf)
+        for each in info.get('instances') or ()
+        if counts(each)
+    }
+
+
+def explains(cause: str | None, shown: bool) -> bool:
+    """Whether a cause in a file tells of what a dataset of the user's made of it."""
+    return cause is not None and shown == (CAUSES[cause].weight == 'drawn')
 
 
 def box_fault(box: Sequence[float]) -> str | None:

@@ -7,10 +7,17 @@ from xml.etree import ElementTree
 
 from mmengine.fileio import get, list_from_file
 
-from mmdefect.checks.losses import Loss, box_fault, grouped, overlap
+from mmdefect.checks.losses import (
+    Loss,
+    box_fault,
+    explains,
+    grouped,
+    overlap,
+    shown_in,
+)
 from mmdefect.pools.progress import Progress
 from mmdefect.pools.scan import infos_of
-from mmdefect.pools.walk import loads_as_mmdet
+from mmdefect.pools.walk import is_a, loads_as_mmdet
 
 
 class XmlImage(NamedTuple):
@@ -19,7 +26,7 @@ class XmlImage(NamedTuple):
     Args:
         path (str): The file.
         objects (list[XmlObject]): Its objects.
-        size (tuple[int, int]): Width and height, 0 where it does not say.
+        size (tuple[int, int]): Width and height; () where the file has none.
         small (bool): Whether the dataset dropped it for its size.
     """
 
@@ -44,9 +51,14 @@ class XmlObject(NamedTuple):
 
 
 def reads_xml(leaf: Any) -> bool:
-    """Whether a dataset reads XML files as MMDetection does, not in its own way."""
-    own = ('load_data_list', 'parse_data_info', '_parse_instance_info')
-    return loads_as_mmdet(leaf, *own)
+    """Whether a dataset reads XML files listed as MMDetection expects them."""
+    listed = loads_as_mmdet(leaf, 'load_data_list') and is_a(leaf, 'XMLDataset')
+    first = next(iter(infos_of(leaf)), {}) if listed else {}
+    return {'img_id', 'xml_path'} <= set(first)
+
+
+def _is_stock(leaf: Any) -> bool:
+    return loads_as_mmdet(leaf, 'parse_data_info', '_parse_instance_info')
 
 
 def xml_images(leaf: Any) -> Iterator[XmlImage]:
@@ -61,11 +73,11 @@ def xml_images(leaf: Any) -> Iterator[XmlImage]:
     for _, name in progress.track(enumerate(names), len(names)):
         path = paths.get(name) or f'{folder}{name}.xml'
         root = ElementTree.fromstring(get(path, backend_args=options))
-        size = tuple(
-            int(root.findtext(f'size/{side}') or 0) for side in ('width', 'height')
-        )
+        sides = () if root.find('size') is None else ('width', 'height')
+        size = tuple(int(root.findtext(f'size/{side}') or 0) for side in sides)
         objects = [_object(item) for item in root.findall('object')]
-        yield XmlImage(path, objects, size, name not in paths and min(size) < least)
+        small = name not in paths and min(size, default=0) < least
+        yield XmlImage(path, objects, size, small)
 
 
 def _object(item: ElementTree.Element) -> XmlObject:
@@ -80,13 +92,18 @@ def _object(item: ElementTree.Element) -> XmlObject:
     )
 
 
-def xml_losses(images: Iterable[XmlImage], wanted: Sequence[str]) -> list[Loss]:
+def xml_losses(
+    leaf: Any, images: Iterable[XmlImage], wanted: Sequence[str]
+) -> list[Loss]:
     """Find out which images have objects of a class, and none with an area."""
+    shown = None if _is_stock(leaf) else shown_in(leaf, 'xml_path')
     causes: dict[tuple[str, str], str | None] = {}
     for path, objects, size, small in images:
         for name, box, difficult in objects:
             if name in wanted and not difficult:
                 pair, fault = (path, name), _fault(box, size, small)
+                if shown is not None and not explains(fault, pair in shown):
+                    fault = None
                 # One sound instance is enough.
                 causes[pair] = causes.get(pair, fault) and fault
     return grouped(causes)
@@ -95,9 +112,10 @@ def xml_losses(images: Iterable[XmlImage], wanted: Sequence[str]) -> list[Loss]:
 def _fault(box: Sequence[float], size: Sequence[int], small: bool) -> str | None:
     fault = box_fault(box)
     if fault or small:
-        return fault or ('small' if min(size) else 'no size')
+        return fault or ('no size' if 0 in size else 'small')
     # MMDetection cuts decimals off, so that less than a pixel may become nothing.
     sides = (int(start + side) - int(start) for start, side in zip(box[:2], box[2:]))
     if min(sides) < 1:
         return 'thin'
-    return 'beyond' if min(size) and not overlap(box, size) else None
+    known = size and min(size)
+    return 'beyond' if known and not overlap(box, size) else None

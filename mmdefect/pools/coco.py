@@ -18,13 +18,19 @@ from mmdefect.pools.serialized import (
     is_serialized,
     keys,
 )
-from mmdefect.pools.walk import loads_as_mmdet
+from mmdefect.pools.walk import is_a, loads_as_mmdet
 
 
 def is_coco(leaf: Any) -> bool:
     """Whether a dataset reads a COCO file as MMDetection does, not in its own way."""
     stock = loads_as_mmdet(leaf, 'load_data_list', 'parse_data_info')
     return stock and is_plain(leaf) and hasattr(leaf, 'cat_img_map')
+
+
+def reads_coco(leaf: Any) -> bool:
+    """The same, or a class of the user's that derives from MMDetection's."""
+    derived = is_plain(leaf) and is_a(leaf, 'CocoDataset')
+    return is_coco(leaf) or (derived and hasattr(leaf, 'cat_img_map'))
 
 
 def image_ids(leaf: Any) -> np.ndarray:
@@ -66,7 +72,9 @@ class Listed:
             else:
                 others[inside] = True
         self.left_out = np.flatnonzero(others)
-        if find.unique and is_serialized(leaf):
+        # A class of the user's may have other images, and make others of their boxes.
+        self._comparable = is_coco(leaf) or find.unique
+        if find.unique and is_serialized(leaf) and is_coco(leaf):
             self._certain = given == Serialized(leaf).counted()
         else:
             self._certain = np.zeros(len(given), bool)
@@ -79,8 +87,12 @@ class Listed:
             for category, images in self._images.items()
         }
 
-    def unseen(self, seen: Sequence[Mapping[Any, np.ndarray]]) -> dict[Any, np.ndarray]:
+    def unseen(
+        self, seen: Sequence[Mapping[Any, np.ndarray]]
+    ) -> dict[Any, np.ndarray] | None:
         """Images that the file gives an instance, and the dataset does not."""
+        if not self._comparable:
+            return None
         lost = {}
         for category, images in self._images.items():
             images = images[~self._certain[images]]

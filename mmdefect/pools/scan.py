@@ -16,7 +16,7 @@ from typing import (
 
 import numpy as np
 
-from mmdefect.pools.coco import Listed, is_coco
+from mmdefect.pools.coco import Listed, reads_coco
 from mmdefect.pools.progress import Progress
 from mmdefect.pools.serialized import Serialized, is_plain, is_serialized
 from mmdefect.pools.wrappers import class_names, describe
@@ -35,14 +35,14 @@ class Part(NamedTuple):
             it whose boxes have no area, and none that counts.
         unseen (dict[Any, np.ndarray]): By category id of a COCO file, the keys of the
             ids of the images that the file gives an instance of it and the dataset
-            does not.
+            does not. None where its images and those of the file cannot be compared.
         left_out (np.ndarray): See :class:`Scan`.
     """
 
     leaf: Any
     ignored: dict[Any, np.ndarray]
     flat: dict[Any, np.ndarray]
-    unseen: dict[Any, np.ndarray]
+    unseen: dict[Any, np.ndarray] | None
     left_out: np.ndarray
 
 
@@ -102,7 +102,7 @@ def _scan_leaf(leaf: Any, progress: Progress) -> Scan:
             f'{describe(leaf)} holds no image; set its ann_file and filter_cfg in '
             'train_dataloader.dataset'
         )
-    listed = Listed(leaf) if is_coco(leaf) else None
+    listed = Listed(leaf) if reads_coco(leaf) else None
     found = _read(leaf, progress.track(_annotations(leaf, listed), size))
     names = class_names(leaf)
     for label, indices in found.shown.items():
@@ -116,7 +116,7 @@ def _scan_leaf(leaf: Any, progress: Progress) -> Scan:
     shown, ignored, flat = (
         {label: index_array(images) for label, images in kind.items()} for kind in found
     )
-    left_out, unseen = NONE, {}
+    left_out, unseen = NONE, None
     if listed is not None:
         unseen = listed.unseen([shown, ignored, flat])
         for label, images in listed.shown().items():

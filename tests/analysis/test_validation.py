@@ -52,3 +52,14 @@ def test_images_of_classes_that_are_no_defect_validate_as_normal(stamped, capsys
     main(['inspect', stamped, '--json'])
     validation = json.loads(capsys.readouterr().out)['validation']
     assert (validation['normal'], validation['defect']) == (30, 10)
+
+
+def test_names_that_hide_all_defects_do_not_advise_to_keep_no_best_checkpoint(
+    stamped, capsys
+):
+    classes = 'val_dataloader.dataset.metainfo.classes=["Crack","Stamp"]'
+    options = ['--batches', '0', '--json', '--cfg-options', classes]
+    main(['check', stamped, *options])
+    found = json.loads(capsys.readouterr().out)['findings']
+    assert any("'crack' where the class is 'Crack'" in f['what'] for f in found)
+    assert not any('save_best' in f['where'] for f in found)
