@@ -344,5 +344,8 @@ def test_quickstart_shows_the_warnings_of_a_training_and_what_it_draws_once(tmp_
     lines = LOG.splitlines()
     shown = [line for line in done.stdout.splitlines() if line in lines]
     assert shown == [lines[n] for n in (0, 3, 4, 6, 9, 10)]
+    *_, activate, review = map(str.strip, done.stdout.splitlines())
+    assert activate == 'source .venv/bin/activate'
+    assert review == 'mmdefect review work_dirs/defect_yolox'
     mim.write_text('#!/bin/sh\ncat log; exit 1\n')
     assert run().returncode == 1
