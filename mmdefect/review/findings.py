@@ -15,9 +15,9 @@ import numpy as np
 
 from mmdefect.metrics.boxes import match, overlaps
 from mmdefect.metrics.image_score import Found
+from mmdefect.metrics.parts import numbered
 from mmdefect.metrics.rates import interval
 from mmdefect.review.operating import Curve, make_curve
-from mmdefect.review.parts import numbered
 from mmdefect.review.photographs import Photograph
 
 IOU_FOUND = 0.3  # boxes of defects are drawn loosely

@@ -10,11 +10,11 @@ import numpy as np
 
 from mmdefect.analysis.files import write_text
 from mmdefect.metrics.image_score import Found
+from mmdefect.metrics.parts import together
 from mmdefect.metrics.rates import percent, percent_range
 from mmdefect.review import findings, operating, pictures
 from mmdefect.review.advice import next_week, steps
 from mmdefect.review.lists import SHEET, SUSPECTS
-from mmdefect.review.parts import together
 from mmdefect.review.photographs import Photographs
 from mmdefect.review.pixels import Pixels
 from mmdefect.review.review import Against, Review

@@ -12,7 +12,7 @@ from mmdefect.analysis.errors import UnusableError
 from mmdefect.checks.config import defect_classes_of
 from mmdefect.delivery.whole_photographs import test_transforms
 from mmdefect.metrics.boxes import hulls
-from mmdefect.review.parts import part_names
+from mmdefect.metrics.parts import part_names
 
 
 class Photograph(NamedTuple):

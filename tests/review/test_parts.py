@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from mmdefect.analysis.errors import UnusableError
+from mmdefect.metrics.parts import together
 from mmdefect.metrics.rates import interval
 from mmdefect.review.operating import (
     at_threshold,
@@ -14,32 +13,7 @@ from mmdefect.review.operating import (
     make_curve,
     smallest_provable,
 )
-from mmdefect.review.parts import numbered, part_names, together
 from mmdefect.review.requirement import judge, parse
-
-PATHS = ['/a/t1_exp1.png', '/a/t1_exp2.png', '/a/t2_exp1.png']
-
-
-def test_a_pattern_or_a_file_says_which_photographs_show_one_part(tmp_path):
-    assert part_names(dict(pattern=r'(.*)_exp\d'), PATHS) == ['t1', 't1', 't2']
-    path = tmp_path / 'parts.txt'
-    path.write_text('t1_exp1.png 7\nt1_exp2.png 7\nt2_exp1.png 8\n')
-    assert part_names(dict(file=str(path)), PATHS) == ['7', '7', '8']
-    assert part_names(None, PATHS) == PATHS
-    assert numbered(PATHS) is None
-
-
-@pytest.mark.parametrize(
-    ('said', 'told'),
-    [
-        ('(.*)_exp', 'expected dict'),
-        (dict(pattern='.*'), 'with one group'),
-        (dict(pattern='(t2)'), 'no part of 2 of 3 photographs, such as t1_exp1.png'),
-    ],
-)
-def test_what_names_no_part_is_refused(said, told):
-    with pytest.raises(UnusableError, match=told):
-        part_names(said, PATHS)
 
 
 def test_pictures_of_a_part_stand_together():

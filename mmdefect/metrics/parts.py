@@ -13,8 +13,6 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from mmdefect.analysis.errors import UnusableError
-
 
 def part_names(said: Any, paths: Sequence[str]) -> list[str]:
     """The part of each photograph; its own path where ``said`` is None."""
@@ -35,15 +33,15 @@ def part_names(said: Any, paths: Sequence[str]) -> list[str]:
         raise _refused(said)
     lacking = [name for name, part in zip(names, parts) if not part]
     if lacking:
-        raise UnusableError(
+        raise ValueError(
             f'metainfo part={said!r} names no part of {len(lacking):,} of '
             f'{len(names):,} photographs, such as {lacking[0]}'
         )
     return [str(part) for part in parts]
 
 
-def _refused(said: Any) -> UnusableError:
-    return UnusableError(
+def _refused(said: Any) -> ValueError:
+    return ValueError(
         f"metainfo part={said!r}: expected dict(pattern=r'(.*)_exp\\d'), a regular "
         "expression with one group on the file name, or dict(file='parts.txt')"
     )
