@@ -6,10 +6,9 @@ import random
 from typing import Any, Iterator, NamedTuple, Sequence
 
 import numpy as np
-import torch
 
-from mmdefect.forms.paste import boxes_of, photograph
 from mmdefect.images.errors import RejectedError
+from mmdefect.images.instances import boxes_of, crop, photograph
 
 # Least share of the photograph's area that a part without a defect has: a smaller one
 # would be scaled up to more than twice its size.
@@ -90,28 +89,3 @@ class Counterexample:
 def defects_of(labels: Any, classes: Sequence[int]) -> np.ndarray:
     """Which instances are of some classes, bool of shape (n,)."""
     return np.isin(np.asarray(labels, np.int64), classes)
-
-
-def crop(results: dict, window: Window, kept: np.ndarray) -> dict:
-    """Crop an image."""
-    from mmdet.structures.bbox import HorizontalBoxes
-
-    left, top, right, bottom = window
-    part = slice(top, bottom), slice(left, right)
-    for key in ('img', 'gt_seg_map'):
-        if results.get(key) is not None:
-            results[key] = results[key][part].copy()
-    shape = results['img_shape'] = results['img'].shape[:2]
-    boxes = HorizontalBoxes(torch.as_tensor(boxes_of(results)[kept]).float())
-    boxes.translate_([-left, -top])
-    boxes.clip_(shape)
-    inside = ((boxes.widths > 0) & (boxes.heights > 0)).numpy()
-    array = isinstance(results['gt_bboxes'], np.ndarray)
-    results['gt_bboxes'] = boxes[inside].numpy() if array else boxes[inside]
-    for key in ('gt_bboxes_labels', 'gt_ignore_flags'):
-        if key in results:
-            results[key] = results[key][kept[inside]]
-    if 'gt_masks' in results:
-        masks = results['gt_masks'][kept[inside]]
-        results['gt_masks'] = masks.crop(np.array(window))
-    return results

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from mmdefect.forms.paste import PasteDefect, photograph
+from mmdefect.forms.paste import PasteDefect
 from mmdefect.images.errors import RejectedError
+from mmdefect.images.instances import photograph
 
 if TYPE_CHECKING:
     from mmdefect.forms.sources import Sources

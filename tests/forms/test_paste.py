@@ -26,7 +26,7 @@ from pipelines import (
 )
 
 from mmdefect import DefectPoolSampler, PasteDefect, QuotaBatchSampler
-from mmdefect.forms.paste import boxes_of
+from mmdefect.images.instances import boxes_of
 
 pytestmark = pytest.mark.usefixtures('like_a_worker')
 
