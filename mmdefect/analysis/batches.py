@@ -22,6 +22,7 @@ from mmdefect.analysis.dataloader import (
 )
 from mmdefect.analysis.stock import stock
 from mmdefect.delivery.delivered import delivered_classes
+from mmdefect.images.samples import upright
 from mmdefect.pools.forms import split_index
 from mmdefect.pools.source import source_of
 from mmdefect.samplers.forms import forms_of
@@ -121,9 +122,10 @@ def is_sliver(sample: Any, names: Mapping[int, str], shape: tuple) -> bool:
     """Whether no more shows of any defect than a narrow strip at the image's edge."""
     instances = sample.gt_instances
     counted = [label in names for label in instances.labels.tolist()]
-    if 'bboxes' not in instances or instances.bboxes.shape[-1] != 4:
+    boxes = upright(instances)
+    if boxes is None:
         return False
-    boxes = getattr(instances.bboxes, 'tensor', instances.bboxes).numpy()[counted]
+    boxes = boxes.numpy()[counted]
     height, width = shape
     narrow = (boxes[:, 2:] - boxes[:, :2]).min(1) < SLIVER
     at_edge = (boxes[:, :2].min(1) <= 1) | (

@@ -132,22 +132,19 @@ def draw_image(
         image = tint(image, instances.masks.to_ndarray())
     axis.imshow(image)
     axis.autoscale(False)
-    for box in box_rows(sample.get('ignored_instances')):
+    for box in _rows(sample.get('ignored_instances', {})):
         add_box(axis, box, '0.5', 'dashed')
-    for box, label in zip(box_rows(instances), instances.labels.tolist()):
+    for box, label in zip(_rows(instances), instances.labels.tolist()):
         add_box(axis, box, '#00b050', 'solid', names[label])
     under = file_title(sample.get('img_path', ''), 34 - len(mark))
     axis.set_xlabel(f'{under} {mark}', fontsize=7, color='#c00000' if mark else '0.35')
 
 
-def box_rows(instances: Any) -> list:
-    """Upright boxes of instances, of whatever kind theirs are: (x1, y1, x2, y2)."""
-    if instances is None or 'bboxes' not in instances:
-        return []
-    boxes = instances.bboxes
-    if hasattr(boxes, 'convert_to'):
-        boxes = boxes.convert_to('hbox').tensor
-    return boxes.tolist()
+def _rows(instances: Any) -> list:
+    from mmdefect.images.samples import upright
+
+    boxes = upright(instances)
+    return [] if boxes is None else boxes.tolist()
 
 
 def tint(image: np.ndarray, masks: np.ndarray) -> np.ndarray:

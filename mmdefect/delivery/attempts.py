@@ -6,13 +6,18 @@ import copy
 from contextlib import suppress
 from typing import Any, Callable, Iterable, Protocol, Sequence
 
-import numpy as np
 from mmengine.dataset import BaseDataset
 
 from mmdefect.delivery.partners import Partners
 from mmdefect.delivery.window import aimed, is_crop
 from mmdefect.images.errors import RejectedError
-from mmdefect.images.remembering import remembering
+from mmdefect.images.instances import ignored_in, shown_of
+from mmdefect.images.remembering import (
+    is_traced,
+    remembering,
+    with_memory,
+    without_memory,
+)
 from mmdefect.images.transforms import (
     effect_of,
     reads_file,
@@ -76,7 +81,7 @@ class Attempts:
         self._uncut = uncut
         if self._form is not None:  # which is yet to bring what is wanted
             self.wanted = frozenset()
-        return _without_memory(self._run(dataset, index))
+        return without_memory(self._run(dataset, index))
 
     def _run(self, dataset: Any, index: int) -> Any:
         if not _is_stock(dataset, '__getitem__'):
@@ -109,7 +114,7 @@ class Attempts:
         if self._form is not None:
             if self._reader is None:  # else it is a copy of what was read
                 results['img'] = results['img'].copy()
-            results = _with_memory(self._form(results))
+            results = with_memory(self._form(results))
             self.wanted = self._form.wanted
         for step in self._chosen(others):
             results = self._apply(step, results)
@@ -139,7 +144,7 @@ class Attempts:
 
     def _run_step(self, step: Any, results: dict) -> Any:
         self._restore_caches(step)
-        if self.wanted and is_crop(step) and _traces(results):
+        if self.wanted and is_crop(step) and is_traced(results):
             aim = self.wanted, self.min_area_ratio, self.at_least
             crop = remembering(aimed(step, results, *aim))
             return self._checked(crop(results), step)
@@ -180,7 +185,7 @@ class Attempts:
         name = type(source).__name__
         if results is None:
             raise RejectedError(f'{name} returned None')
-        results = _with_memory(results)
+        results = with_memory(results)
         shown = self._shown(results) if self.wanted else None
         if shown is not None and len(self.wanted & shown) < self.at_least:
             lost = 'its defect' if self.at_least < 2 else 'a class that the quota names'
@@ -189,26 +194,17 @@ class Attempts:
 
     def _shown(self, results: Any) -> set[int] | None:
         # Labels of what counts, where the results say it.
+        counted: Any = True
         if results.get('gt_bboxes') is not None and 'gt_bboxes_labels' in results:
             boxes, shape = results['gt_bboxes'], results['img_shape'][:2]
-            labels = results['gt_bboxes_labels'].tolist()
-            ignored = results.get('gt_ignore_flags', np.zeros(len(labels))).tolist()
+            labels, counted = results['gt_bboxes_labels'], ~ignored_in(results)
         elif hasattr(results.get('data_samples'), 'gt_instances'):
             instances = results['data_samples'].gt_instances
             boxes, shape = instances.get('bboxes'), results['inputs'].shape[-2:]
-            labels = instances.get('labels', np.empty(0)).tolist()
-            ignored = [0] * len(labels)
+            labels = instances.get('labels', ())
         else:
             return None
-        if hasattr(boxes, 'visible_share'):
-            shares = boxes.visible_share(shape).tolist()
-        else:
-            shares = [1.0] * len(labels)
-        return {
-            label
-            for label, ignore, share in zip(labels, ignored, shares)
-            if not ignore and 0 < share >= self.min_area_ratio
-        }
+        return shown_of(labels, boxes, shape, self.min_area_ratio, counted)
 
 
 def check_form(dataset: Any, what: str) -> None:
@@ -268,47 +264,3 @@ def _is_stock(dataset: Any, method: str) -> bool:
     return function.__module__.split('.')[0] in ('mmengine', 'mmdet') and (
         method == '__getitem__' or function is BaseDataset.prepare_data
     )
-
-
-def _with_memory(results: Any) -> Any:
-    # Lets the boxes remember what is left of them as soon as they have been loaded.
-    if not isinstance(results, dict):
-        return results
-    boxes: Any = results.get('gt_bboxes')
-    traced = _traced_type(boxes) if 'img_shape' in results else None
-    if traced:
-        # A dataset may hand out the dict that it keeps.
-        results = copy.copy(results)
-        results['gt_bboxes'] = traced.showing(boxes, results['img_shape'][:2])
-    return results
-
-
-def _traced_type(boxes: Any) -> Any:
-    # What such boxes are that remember. MMRotate may not be installed.
-    if type(boxes).__name__ == 'HorizontalBoxes':
-        from mmdefect.images.boxes import TracedBoxes
-
-        return TracedBoxes
-    if type(boxes).__name__ in ('RotatedBoxes', 'QuadriBoxes'):
-        from mmdefect.images.turned_boxes import TRACED
-
-        return TRACED.get(type(boxes))
-    return None
-
-
-def _traces(results: dict) -> bool:
-    boxes: Any = results.get('gt_bboxes')
-    return hasattr(boxes, 'visible_share') and 'gt_bboxes_labels' in results
-
-
-def _without_memory(results: Any) -> Any:
-    if not isinstance(results, dict):
-        return results
-    if hasattr(results.get('gt_bboxes'), 'plain'):
-        results['gt_bboxes'] = results['gt_bboxes'].plain()
-    sample = results.get('data_samples')
-    for name in ('gt_instances', 'ignored_instances'):
-        instances: Any = getattr(sample, name, {})
-        if hasattr(instances.get('bboxes'), 'plain'):
-            instances.bboxes = instances.bboxes.plain()
-    return results

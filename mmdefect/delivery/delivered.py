@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Iterable, Mapping, NamedTuple
 
+from mmdefect.images.samples import upright
 from mmdefect.pools.forms import COUNTEREXAMPLE, pasted_class, split_index
 from mmdefect.pools.pools import RESERVED
 from mmdefect.pools.source import source_of
@@ -21,8 +22,8 @@ def shown_labels(sample: Any) -> list[int]:
     """Labels of what a sample shows."""
     instances = sample.gt_instances
     labels = instances.labels.tolist()
-    if labels and 'bboxes' in instances and instances.bboxes.shape[-1] == 4:
-        boxes = getattr(instances.bboxes, 'tensor', instances.bboxes)
+    boxes = upright(instances)
+    if labels and boxes is not None:
         sides = (boxes[:, 2:] - boxes[:, :2]).amin(1).tolist()
         return [label for label, side in zip(labels, sides) if side >= 1]
     return labels

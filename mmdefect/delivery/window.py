@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import numpy as np
-
 from mmdefect.images.errors import RejectedError
+from mmdefect.images.instances import ignored_in, labelled, shown_of
 
 # Windows that are drawn before the crop counts as one that cuts the defect away.
 WINDOWS = 50
@@ -28,9 +27,7 @@ def aimed(step: Any, results: dict, wanted: Any, ratio: float, at_least: int) ->
     """
     height, width = results['img'].shape[:2]
     labels = results['gt_bboxes_labels']
-    chosen = np.isin(labels, list(wanted))
-    if 'gt_ignore_flags' in results:
-        chosen &= ~np.asarray(results['gt_ignore_flags'], bool)
+    chosen = labelled(results, wanted) & ~ignored_in(results)
     boxes, labels = results['gt_bboxes'][chosen], labels[chosen]
     for _ in range(WINDOWS):
         size = step._get_crop_size((height, width))
@@ -38,8 +35,7 @@ def aimed(step: Any, results: dict, wanted: Any, ratio: float, at_least: int) ->
         inside = boxes.clone()
         inside.translate_([-offset[1], -offset[0]])
         shape = min(size[0], height - offset[0]), min(size[1], width - offset[1])
-        shares = inside.visible_share(shape)
-        if len(set(labels[(shares > 0) & (shares >= ratio)].tolist())) >= at_least:
+        if len(shown_of(labels, inside, shape, ratio)) >= at_least:
             return _fixed(step, size, offset)
     raise RejectedError(f'{type(step).__name__} cut its defect away')
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Iterator, NamedTuple, Sequence
+from typing import Iterator, NamedTuple, Sequence
 
 import numpy as np
 
 from mmdefect.images.errors import RejectedError
-from mmdefect.images.instances import boxes_of, crop, photograph
+from mmdefect.images.instances import boxes_of, crop, ignored_in, labelled, photograph
 
 # Least share of the photograph's area that a part without a defect has: a smaller one
 # would be scaled up to more than twice its size.
@@ -74,18 +74,10 @@ class Counterexample:
 
     def __call__(self, results: dict) -> dict:
         """Crop it."""
-        hides = defects_of(results['gt_bboxes_labels'], self._labels)
-        ignored = results.get('gt_ignore_flags')
-        if ignored is not None:
-            hides = hides | np.asarray(ignored, bool)
+        hides = labelled(results, self._labels) | ignored_in(results)
         windows = free_windows(photograph(results), boxes_of(results)[hides])
         if not windows:
             raise RejectedError('no part without a defect is large enough')
         largest = max(window.area for window in windows)
         large = [window for window in windows if window.area >= largest / 2]
-        return crop(results, random.choice(large), np.flatnonzero(~hides))
-
-
-def defects_of(labels: Any, classes: Sequence[int]) -> np.ndarray:
-    """Which instances are of some classes, bool of shape (n,)."""
-    return np.isin(np.asarray(labels, np.int64), classes)
+        return crop(results, random.choice(large), ~hides)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Container, Sequence
+from typing import Any, Collection, Sequence
 
 import numpy as np
 from mmengine.registry import TRANSFORMS
@@ -18,7 +18,13 @@ from mmdefect.forms.patches import (
     soft,
 )
 from mmdefect.forms.sources import Sources
-from mmdefect.images.instances import add_instance, boxes_of, photograph
+from mmdefect.images.instances import (
+    add_instance,
+    boxes_of,
+    ignored_in,
+    labelled,
+    photograph,
+)
 from mmdefect.pools.source import source_of
 
 # Places that are tried until one is on no other box.
@@ -134,7 +140,7 @@ class PasteDefect:
         results: dict,
         patch: Patch,
         label: int,
-        defects: Container[int] | None = None,
+        defects: Collection[int] | None = None,
     ) -> bool:
         """Paste a defect into an image, somewhere at random.
 
@@ -144,8 +150,8 @@ class PasteDefect:
             results (dict): The image and its instances. The image is written into.
             patch (Patch): The defect.
             label (int): Its label.
-            defects (Container[int], optional): Labels of what it may not cover. None is
-                every label.
+            defects (Collection[int], optional): Labels of what it may not cover. None
+                is every label.
 
         Returns:
             bool: Whether there was a place for it.
@@ -165,16 +171,15 @@ class PasteDefect:
         return True
 
     def _free_place(
-        self, results: dict, patch: Patch, defects: Container[int] | None
+        self, results: dict, patch: Patch, defects: Collection[int] | None
     ) -> tuple[int, int] | None:
         # Where its left upper corner comes to lie, on no defect; while there is room,
         # on nothing that is ignored either.
         height, width = photograph(results)
         x1, y1, x2, y2 = patch.box
         at_left, at_top, at_right, at_bottom = patch.at_border
-        boxes, labels = boxes_of(results), results['gt_bboxes_labels'].tolist()
-        ignored = np.asarray(results.get('gt_ignore_flags', [False] * len(boxes)), bool)
-        kept = np.array([defects is None or n in defects for n in labels], bool)
+        boxes, ignored = boxes_of(results), ignored_in(results)
+        kept = labelled(results, defects)
         for avoided in (kept | ignored, kept & ~ignored):
             for _ in range(PLACES):
                 left = _place(x1, x2, width, at_left, at_right)
@@ -328,10 +333,8 @@ class PasteDefect:
 
     def _defects(self, results: dict) -> list[int]:
         # Numbers of the instances that are defects.
-        labels = results['gt_bboxes_labels'].tolist()
-        ignored = results.get('gt_ignore_flags', np.zeros(len(labels), bool))
-        counted = enumerate(zip(labels, ignored))
-        return [n for n, (label, i) in counted if label in self._labels and not i]
+        counted = labelled(results, self._labels) & ~ignored_in(results)
+        return np.flatnonzero(counted).tolist()
 
     def __repr__(self) -> str:
         hidden = ('sources', '_labels')

@@ -1,19 +1,18 @@
-"""The instances of an image that a pipeline has loaded: add some, crop them."""
+"""The instances of an image that a pipeline has loaded: which, add one, crop them."""
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, Collection, Sequence
 
 import numpy as np
 import torch
 
+# What holds a row for each instance.
+ROWS = ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags', 'gt_masks')
+
 
 def photograph(results: dict) -> tuple[int, int]:
-    """Height and width of what is no padding, which is on the right and at the bottom.
-
-    Args:
-        results (dict): An image, and what was done to it.
-    """
+    """Height and width without padding, which is on the right and at the bottom."""
     height, width = results['img'].shape[:2]
     if 'pad_shape' in results and 'ori_shape' in results:
         across, along = results.get('scale_factor', (1.0, 1.0))
@@ -24,33 +23,42 @@ def photograph(results: dict) -> tuple[int, int]:
 
 
 def boxes_of(results: dict) -> np.ndarray:
-    """The boxes of an image, float64 of shape (n, 4)."""
+    """The boxes of an image, x1, y1, x2, y2 in pixels, float64 of shape (n, 4)."""
     boxes = results['gt_bboxes']
     boxes = getattr(boxes, 'tensor', boxes)
     return np.asarray(boxes, np.float64).reshape(len(boxes), 4)
 
 
-def add_instance(results: dict, box: np.ndarray, label: int, mask: Any) -> None:
-    """Add an instance to those of an image.
+def labelled(results: dict, labels: Collection[int] | None) -> np.ndarray:
+    """Which instances have one of some labels, or any, bool of shape (n,)."""
+    own = np.asarray(results['gt_bboxes_labels'], np.int64)
+    return np.full(len(own), True) if labels is None else np.isin(own, list(labels))
 
-    Args:
-        results (dict): The image and its instances.
-        box (np.ndarray): Its box, x1, y1, x2, y2 in pixels.
-        label (int): Its label.
-        mask (np.ndarray, optional): Where it is, uint8 of the image's size.
-    """
+
+def ignored_in(results: dict) -> np.ndarray:
+    """Which instances are ignored, bool of shape (n,)."""
+    none = np.zeros(len(results['gt_bboxes_labels']))
+    return np.asarray(results.get('gt_ignore_flags', none), bool)
+
+
+def shown_of(
+    labels: Any, boxes: Any, shape: Sequence[int], ratio: float, counted: Any = True
+) -> set[int]:
+    """Labels of what is visible by a share of its box, where boxes know that."""
+    traced = hasattr(boxes, 'visible_share')
+    shares = boxes.visible_share(shape) if traced else np.ones(len(labels))
+    return set(np.asarray(labels)[counted & (shares > 0) & (shares >= ratio)].tolist())
+
+
+def add_instance(results: dict, box: np.ndarray, label: int, mask: Any) -> None:
+    """Add an instance; its mask is uint8 of the image's size, or None."""
     boxes = results['gt_bboxes']
     if mask is not None and mask.any():
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
-    new = torch.as_tensor(box, dtype=torch.float32)[None]
-    if isinstance(boxes, np.ndarray):
-        results['gt_bboxes'] = np.concatenate([boxes, new.numpy()])
-    else:
-        box_type = type(boxes)
-        results['gt_bboxes'] = (
-            boxes.cat([boxes, box_type(new)]) if len(boxes) else box_type(new)
-        )
+    new = _like(boxes, box[None])
+    join = np.concatenate if isinstance(boxes, np.ndarray) else boxes.cat
+    results['gt_bboxes'] = join([boxes, new]) if len(boxes) else new
     for key, value in (('gt_bboxes_labels', label), ('gt_ignore_flags', False)):
         if key in results:
             results[key] = np.append(
@@ -58,6 +66,28 @@ def add_instance(results: dict, box: np.ndarray, label: int, mask: Any) -> None:
             )
     if 'gt_masks' in results:
         results['gt_masks'] = _with_mask(results['gt_masks'], mask)
+
+
+def crop(results: dict, window: Sequence[int], kept: np.ndarray) -> dict:
+    """Crop an image to a window (x1, y1, x2, y2), with some of its instances."""
+    left, top, right, bottom = window
+    part = slice(top, bottom), slice(left, right)
+    for key in ('img', 'gt_seg_map'):
+        if results.get(key) is not None:
+            results[key] = results[key][part].copy()
+    height, width = results['img_shape'] = results['img'].shape[:2]
+    boxes = (boxes_of(results) - [left, top] * 2).clip(0, [width, height] * 2)
+    results['gt_bboxes'] = _like(results['gt_bboxes'], boxes)
+    kept = kept & (boxes[:, 2:] > boxes[:, :2]).all(1)
+    results.update({key: results[key][kept] for key in ROWS if key in results})
+    if 'gt_masks' in results:
+        results['gt_masks'] = results['gt_masks'].crop(np.array(window))
+    return results
+
+
+def _like(boxes: Any, corners: np.ndarray) -> Any:
+    new = torch.as_tensor(corners, dtype=torch.float32)
+    return new.numpy() if isinstance(boxes, np.ndarray) else type(boxes)(new)
 
 
 def _with_mask(masks: Any, mask: np.ndarray) -> Any:
@@ -82,28 +112,3 @@ def _outline(contour: np.ndarray) -> np.ndarray:
     x, y, width, height = cv2.boundingRect(contour)
     corners = [x, y, x + width, y, x + width, y + height, x, y + height]
     return np.array(corners, np.float64)
-
-
-def crop(results: dict, window: Sequence[int], kept: np.ndarray) -> dict:
-    """Crop an image."""
-    from mmdet.structures.bbox import HorizontalBoxes
-
-    left, top, right, bottom = window
-    part = slice(top, bottom), slice(left, right)
-    for key in ('img', 'gt_seg_map'):
-        if results.get(key) is not None:
-            results[key] = results[key][part].copy()
-    shape = results['img_shape'] = results['img'].shape[:2]
-    boxes = HorizontalBoxes(torch.as_tensor(boxes_of(results)[kept]).float())
-    boxes.translate_([-left, -top])
-    boxes.clip_(shape)
-    inside = ((boxes.widths > 0) & (boxes.heights > 0)).numpy()
-    array = isinstance(results['gt_bboxes'], np.ndarray)
-    results['gt_bboxes'] = boxes[inside].numpy() if array else boxes[inside]
-    for key in ('gt_bboxes_labels', 'gt_ignore_flags'):
-        if key in results:
-            results[key] = results[key][kept[inside]]
-    if 'gt_masks' in results:
-        masks = results['gt_masks'][kept[inside]]
-        results['gt_masks'] = masks.crop(np.array(window))
-    return results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Callable
 
 import numpy as np
@@ -40,10 +41,9 @@ class _Remembering:
         self._step = step
 
     def __call__(self, results: dict) -> Any:
-        boxes: Any = results.get('gt_bboxes')
-        labels: Any = results.get('gt_bboxes_labels')
-        if labels is None or not hasattr(boxes, 'visible_share'):
+        if not is_traced(results):
             return self._step(results)
+        boxes, labels = results['gt_bboxes'], results['gt_bboxes_labels']
         paints = effect_of(self._step).paints
         before = results['img'].copy() if paints else None
         numbers = -1 - np.arange(len(labels))
@@ -70,3 +70,49 @@ def _painted(before: Any, after: np.ndarray, boxes: Any) -> np.ndarray:
     # Share of the pixels of each box that have changed.
     changed = before != after
     return boxes.covered(changed.any(axis=2) if changed.ndim == 3 else changed)
+
+
+def with_memory(results: Any) -> Any:
+    """What was just loaded, with boxes that remember what is left of them."""
+    if not isinstance(results, dict):
+        return results
+    boxes: Any = results.get('gt_bboxes')
+    traced = _traced_type(boxes) if 'img_shape' in results else None
+    if traced:
+        # A dataset may hand out the dict that it keeps.
+        results = copy.copy(results)
+        results['gt_bboxes'] = traced.showing(boxes, results['img_shape'][:2])
+    return results
+
+
+def _traced_type(boxes: Any) -> Any:
+    # What such boxes are that remember. MMRotate may not be installed.
+    if type(boxes).__name__ == 'HorizontalBoxes':
+        from mmdefect.images.boxes import TracedBoxes
+
+        return TracedBoxes
+    if type(boxes).__name__ in ('RotatedBoxes', 'QuadriBoxes'):
+        from mmdefect.images.turned_boxes import TRACED
+
+        return TRACED.get(type(boxes))
+    return None
+
+
+def is_traced(results: dict) -> bool:
+    """Whether the boxes of an image remember."""
+    boxes: Any = results.get('gt_bboxes')
+    return hasattr(boxes, 'visible_share') and 'gt_bboxes_labels' in results
+
+
+def without_memory(results: Any) -> Any:
+    """What is delivered, with plain boxes."""
+    if not isinstance(results, dict):
+        return results
+    if hasattr(results.get('gt_bboxes'), 'plain'):
+        results['gt_bboxes'] = results['gt_bboxes'].plain()
+    sample = results.get('data_samples')
+    for name in ('gt_instances', 'ignored_instances'):
+        instances: Any = getattr(sample, name, {})
+        if hasattr(instances.get('bboxes'), 'plain'):
+            instances.bboxes = instances.bboxes.plain()
+    return results

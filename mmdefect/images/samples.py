@@ -18,6 +18,14 @@ def samples_of(batch: Any) -> Sequence[Any]:
     return ()
 
 
+def upright(instances: Any) -> Any:
+    """Boxes (x1, y1, x2, y2) of what a sample shows, a tensor (n, 4), or None."""
+    boxes = instances.get('bboxes')
+    if hasattr(boxes, 'convert_to'):
+        boxes = boxes.convert_to('hbox').tensor
+    return None if boxes is None or boxes.shape[-1] != 4 else boxes
+
+
 def _sample(boxes: Any) -> BaseDataElement:
     labels = boxes[:, 1].long()
     return BaseDataElement(
