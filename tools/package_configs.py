@@ -2,7 +2,8 @@
 
 ``mmdefect/.mim/configs`` are the ready configs. A symbolic link in the tree would do
 the same, but not on Windows. ``mmdefect/.mim/tools`` has a script for each command,
-which ``mim run mmdefect COMMAND`` runs.
+which ``mim run mmdefect COMMAND`` runs. ``mmdefect/.mim/model-index.yml`` lists the ready
+configs for ``mim search mmdefect``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,14 @@ from pathlib import Path
 from setuptools.command import build_py
 
 ROOT = Path(__file__).resolve().parents[1]
+
+MODEL = """\
+  - Name: {0}
+    In Collection: mmdefect
+    Config: configs/{0}.py
+    Metadata:
+      Task: Object Detection
+"""
 
 SCRIPT = '''"""What ``mim run mmdefect {name}`` runs."""
 
@@ -54,6 +63,10 @@ class BuildPy(build_py.build_py):
         for name in commands():
             script = SCRIPT.format(name=name)
             (folder / f'tools/{name}.py').write_text(script, encoding='utf-8')
+        models = [MODEL.format(path.stem) for path in sorted(ROOT.glob('configs/*.py'))]
+        (folder / 'model-index.yml').write_text(
+            'Collections:\n  - Name: mmdefect\nModels:\n' + ''.join(models)
+        )
 
     def get_source_files(self) -> list[str]:
         """What a source distribution needs, so that a wheel can be built from it."""
