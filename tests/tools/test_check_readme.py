@@ -198,6 +198,7 @@ data = dict(
     ann_file='train.json',
     data_prefix=dict(img='train/'),
     metainfo=dict(classes=('scratch', 'pit', 'dent')),
+    filter_cfg=dict(filter_empty_gt=False),
 )
 train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=data)
 val_dataloader = val_cfg = val_evaluator = None
