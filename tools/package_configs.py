@@ -2,8 +2,8 @@
 
 ``mmdefect/.mim/configs`` are the ready configs. A symbolic link in the tree would do
 the same, but not on Windows. ``mmdefect/.mim/tools`` has a script for each command,
-which ``mim run mmdefect COMMAND`` runs. ``mmdefect/.mim/model-index.yml`` lists the ready
-configs for ``mim search mmdefect``.
+which ``mim run mmdefect COMMAND`` runs. ``mmdefect/.mim/model-index.yml`` lists the
+ready configs for ``mim search mmdefect``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Each family of MMDetection's own configs takes the lines of the README and of check."""
+"""The lines of the front page and of ``check`` work on every family of MMDetection."""
 
 from __future__ import annotations
 
