@@ -10,6 +10,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from runner_configs import ROOT, RecordBatches, edit_configs
 
+from mmdefect.checks.look_alikes import check_look_alikes
+
 TILES = ROOT.parent / 'shared/data/magnetic_tile'
 
 pytestmark = [
@@ -50,3 +52,19 @@ def test_yolox_trains_on_photographs_once_the_data_lines_are_changed(tmp_path):
     assert (scalars['train/quota/delivered'].data[0] == 3).all()
     assert np.isfinite(scalars['train/loss'].data[0]).all()
     assert 'val/coco/bbox_mAP_50' in scalars
+
+
+def test_exposures_of_one_part_in_both_splits_are_asked_about():
+    def photographs(split):
+        content = json.loads((TILES / f'annotations/{split}.json').read_text())
+        defects = {annotation['image_id'] for annotation in content['annotations']}
+        paths = (
+            (f'{TILES}/images/{i["file_name"]}', i['id']) for i in content['images']
+        )
+        return {path: number in defects for path, number in paths}
+
+    (asked,) = check_look_alikes(photographs('val'), photographs('train_3pct'), '')
+    assert '114 of 190 normal and 32 of 364 with a defect' in asked.what
+    for split in ('parts1', 'parts2', 'parts3'):
+        ours, theirs = photographs(f'{split}_val'), photographs(f'{split}_train')
+        assert list(check_look_alikes(ours, theirs, '')) == []

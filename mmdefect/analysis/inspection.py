@@ -25,7 +25,8 @@ from mmdefect.analysis.dataloader import (
     schedules,
 )
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.analysis.validation import validation_images
+from mmdefect.analysis.validation import validation_images, validation_look_alikes
+from mmdefect.checks.look_alikes import Pair
 from mmdefect.plan.quotas import usual_over
 from mmdefect.samplers.draws import draws_per_image
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
@@ -53,6 +54,8 @@ class Inspection(NamedTuple):
         boxes (BoxSizes | None): How large the model sees the defects.
         validation (dict[str, int] | None): Validation images by class, and of
             ``normal`` and ``defect``, where they can be read.
+        look_alikes (list[Pair]): Validation photographs that look like some of
+            training, where they are asked for.
     """
 
     config: str
@@ -66,6 +69,7 @@ class Inspection(NamedTuple):
     balance: Balance | None
     boxes: BoxSizes | None
     validation: dict | None
+    look_alikes: list[Pair]
 
     @property
     def size(self) -> int:
@@ -123,7 +127,7 @@ class Inspection(NamedTuple):
         return comb(images - defects, self.size) / comb(images, self.size)
 
 
-def inspect(config: str, options: dict | None) -> Inspection:
+def inspect(config: str, options: dict | None, pairs: bool = False) -> Inspection:
     """Inspect a config."""
     cfg = load_config(config, options)
     run = run_length(config, cfg)
@@ -187,4 +191,5 @@ def inspect(config: str, options: dict | None) -> Inspection:
         choices,
         boxes,
         validation_images(cfg),
+        validation_look_alikes(cfg, dataset) if pairs else [],
     )

@@ -14,6 +14,8 @@ from mmdefect.analysis.errors import UnusableError
 from mmdefect.checks.config import defect_classes_of
 from mmdefect.checks.evaluation import judge_split
 from mmdefect.checks.finding import Finding
+from mmdefect.checks.look_alikes import ALIKE, Pair, look_alikes
+from mmdefect.checks.split import photographs
 from mmdefect.pools.source import source_of
 
 WHERE = 'val_dataloader.dataset'
@@ -101,6 +103,23 @@ def count_images(
     defects = len(source.defect_images(defect_classes))
     number = {name: len(images) for name, images in source.classes.items()}
     return {**number, 'normal': len(source) - defects, 'defect': defects}
+
+
+def validation_look_alikes(cfg: Any, training: Any) -> list[Pair]:
+    """Validation photographs that look like some of training, the most alike first."""
+    if not (cfg.get('val_dataloader') or {}).get('dataset'):
+        return []
+    try:
+        with running('the validation dataset cannot be built'):
+            ours, theirs = (
+                photographs(dataset, None)
+                for dataset in (build_split(cfg, 'val'), training)
+            )
+    except UnusableError:  # `mmdefect check` says why
+        return []
+    pairs = look_alikes([path for path in ours if path not in theirs], theirs)
+    alike = [pair for pair in pairs if pair.likeness >= ALIKE]
+    return sorted(alike, key=lambda pair: -pair.likeness)
 
 
 def validation_images(cfg: Any) -> dict[str, int] | None:

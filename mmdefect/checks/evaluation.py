@@ -16,14 +16,14 @@ from mmdefect.pools.wrappers import class_names, describe
 
 
 def judge_split(
-    cfg: Any, training: Any, dataset: Any, split: str, copies: bool = True
+    cfg: Any, training: Any, dataset: Any, split: str, pixels: bool = True
 ) -> list[Finding]:
     """What of a ``split``, 'val' or 'test', would judge a detector wrongly."""
     classes = defect_classes_of(cfg)
     try:
         return [
             *_examine(dataset, training, classes, split),
-            *check_split(dataset, training, classes, split, copies),
+            *check_split(dataset, training, classes, split, pixels),
         ]
     except Exception as error:  # of whatever kind a dataset of the user's raises
         return [

@@ -8,6 +8,8 @@ from collections import defaultdict
 from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 from mmdefect.checks.finding import Finding
+from mmdefect.checks.look_alikes import check_look_alikes
+from mmdefect.metrics.parts import part_names
 from mmdefect.pools.photographs import tells_photographs
 from mmdefect.pools.scan import infos_of, mask
 from mmdefect.pools.source import source_of
@@ -22,14 +24,15 @@ def check_split(
     training: Any,
     defect_classes: Sequence[str] | None,
     split: str,
-    copies: bool = True,
+    pixels: bool = True,
 ) -> Iterator[Finding]:
-    """Find the photographs that are in training and in another split, too.
+    """Find the photographs and parts that are in training and in another split, too.
 
-    With ``copies``, files of other names that are the same byte by byte as well.
+    With ``pixels``, also files of other names that are the same byte by byte, and
+    photographs that look alike.
     """
     where = f'{split}_dataloader.dataset'
-    ours, theirs = (_photographs(d, defect_classes) for d in (dataset, training))
+    ours, theirs = (photographs(d, defect_classes) for d in (dataset, training))
     both = [path for path in ours if path in theirs]
     if both:
         files = _files(dataset) & _files(training)
@@ -42,7 +45,7 @@ def check_split(
             '',
         )
     same = {path: path for path in both}
-    if copies:
+    if pixels:
         copied = dict(_copies(ours.keys() - same.keys(), theirs))
         if copied:
             path = min(copied)
@@ -66,10 +69,46 @@ def check_split(
             'one of the two is wrong: a defect is taught or judged as normal',
             '',
         )
+    others = {path: ours[path] for path in ours if path not in same}
+    said = next(filter(None, map(_said, (dataset, training))), None)
+    if said is not None:
+        yield from _check_parts(said, others, theirs, where)
+    elif pixels:
+        yield from check_look_alikes(others, theirs, where)
 
 
-def _photographs(dataset: Any, defect_classes: Sequence[str] | None) -> dict[str, bool]:
-    # By path, whether a photograph shows a defect.
+def _said(dataset: Any) -> Any:
+    # How a dataset says which photographs show one part.
+    held = getattr(source_of(dataset).leaves[0], 'metainfo', None) or {}
+    return held.get('part')
+
+
+def _check_parts(
+    said: Any, ours: Iterable[str], theirs: Iterable[str], where: str
+) -> Iterator[Finding]:
+    try:
+        mine, others = (
+            {part: path for path, part in zip(paths, part_names(said, list(paths)))}
+            for paths in (ours, theirs)
+        )
+    except ValueError as error:
+        why = 'whether parts are also trained on was not checked'
+        yield Finding(f'{where}.metainfo', str(error), why, '')
+        return
+    both = [part for part in mine if part in others]
+    if both:
+        part = both[0]
+        yield Finding(
+            where,
+            f'parts of which other photographs are trained on: {len(both):,} of '
+            f'{len(mine):,}, such as {part} in {mine[part]} and {others[part]}',
+            KNOWN,
+            '',
+        )
+
+
+def photographs(dataset: Any, defect_classes: Sequence[str] | None) -> dict[str, bool]:
+    """By path, whether a photograph of a dataset shows a defect."""
     source = source_of(dataset)
     is_defect = mask(source.defect_images(defect_classes), len(source))
     paths: list[str] = []

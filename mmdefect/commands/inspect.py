@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Sequence
 
 from mmdefect.commands.command_line import Parser, add_cfg_options, percent_of
-from mmdefect.commands.plan_picture import draw_plan
+from mmdefect.commands.plan_picture import draw_pairs, draw_plan
 from mmdefect.commands.screen import screen, table
 
 if TYPE_CHECKING:
@@ -49,7 +49,12 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument('config', metavar='CONFIG', help='the config file')
     parser.add_argument(
-        '--save', type=Path, metavar='PNG', help='draw the plan into this file'
+        '--save',
+        type=Path,
+        metavar='PNG',
+        help='draw the plan into this file, and into another beside it, named '
+        '..._look_alikes.png, the validation photographs that look like some of '
+        'training',
     )
     parser.add_argument('--json', action='store_true', help='print JSON')
     add_cfg_options(parser)
@@ -275,13 +280,21 @@ def run(args: argparse.Namespace) -> int:
     from mmdefect.analysis.inspection import inspect
 
     with screen(stderr=True).status('reading the annotations'):
-        found = inspect(args.config, args.cfg_options)
+        found = inspect(args.config, args.cfg_options, bool(args.save))
     if args.save:
         draw_plan(found, args.save)
+        beside = args.save.with_name(f'{args.save.stem}_look_alikes.png')
+        if found.look_alikes:
+            draw_pairs(found.look_alikes, beside)
     if args.json:
         print(as_json(found))
     else:
         if args.save:
-            print(f'{args.save}: the plan as a picture\n')
+            print(f'{args.save}: the plan as a picture')
+            if found.look_alikes:
+                print(
+                    f'{beside}: photographs to validate with, beside those trained on'
+                )
+            print()
         show(found)
     return 0

@@ -1,4 +1,4 @@
-"""The picture of a plan: batches as rows of squares, and what each quota means."""
+"""Pictures of a plan, its batches and quotas, and of what looks alike in a split."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 from mmdefect.analysis.colours import COLOURS
 from mmdefect.analysis.pictures import plain_axis, plotting, write_figure
 from mmdefect.commands.command_line import percent_of
-from mmdefect.commands.drawing import NORMAL, pool_title
+from mmdefect.commands.drawing import NORMAL, file_title, pool_title
 
 if TYPE_CHECKING:
     import numpy as np
 
     from mmdefect.analysis.inspection import Inspection
+    from mmdefect.checks.look_alikes import Pair
 
 ROWS = 24  # batches that are drawn
+PAIRS = (4, 3)  # rows and columns of pairs of photographs
 BEYOND = 10  # the panel of draws reaches to so many times what is too often
 
 
@@ -167,3 +169,37 @@ def mark_beyond(axis: Any, quota: int, value: float) -> None:
         fontsize=8,
         color='0.3',
     )
+
+
+def draw_pairs(pairs: list[Pair], path: Path) -> None:
+    """Draw photographs to validate with beside those of training like them."""
+    import cv2
+    import numpy as np
+
+    rows, columns = PAIRS
+    columns = min(columns, -(-len(pairs) // rows))
+    shown = pairs[: rows * columns]
+    rows = -(-len(shown) // columns)
+    size = (4.6 * columns, 2.6 * rows + 0.6)
+    figure = plotting().figure(figsize=size, layout='constrained')
+    axes = figure.subplots(rows, 2 * columns, squeeze=False)
+    for axis in axes.flat:
+        axis.axis('off')
+    for number, pair in enumerate(shown):
+        two = axes.reshape(-1, 2)[number]
+        for axis, file in zip(two, pair[:2]):
+            pixels: Any = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
+            axis.imshow(pixels[..., ::-1])
+            axis.set_title(file_title(file, 26), fontsize=8)
+        two[0].text(
+            *(0, -0.02, f'r = {pair.likeness:.2f}'),
+            transform=two[0].transAxes,
+            verticalalignment='top',
+            fontsize=8,
+        )
+    figure.suptitle(
+        f'{len(pairs):,} validation photographs look like\none of training, such as '
+        'these (left: validation)',
+        fontsize=11,
+    )
+    write_figure(figure, path, dpi=120)

@@ -324,7 +324,7 @@ def _tell_of_findings(runner: Any) -> None:
     findings = [*check_top_names(runner.cfg), *check_config(runner.cfg, dataset)]
     if runner.rank == 0 and runner.val_loop is not None:
         judging = runner.val_loop.dataloader.dataset
-        findings += judge_split(runner.cfg, dataset, judging, 'val', copies=False)
+        findings += judge_split(runner.cfg, dataset, judging, 'val', pixels=False)
     for finding in findings:
         if finding.breaks and finding not in said:
             print_log(str(finding), logger='current', level=logging.WARNING)

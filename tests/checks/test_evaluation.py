@@ -122,10 +122,32 @@ def test_copies_under_other_names_are_found_where_files_may_be_read(make, tmp_pa
     assert '1 of 3' in found.what
     assert '31.png of ' in found.what
     assert '4.png' in found.what
-    assert judge_split(CFG, training, other, 'val', copies=False) == []
+    assert judge_split(CFG, training, other, 'val', pixels=False) == []
 
 
 def test_a_set_that_cannot_be_examined_is_a_note(make):
     (found,) = judged(make('train'), [1, 2])
     assert not found.breaks
     assert 'cannot be examined' in found.what
+
+
+@pytest.mark.parametrize('said_by', [['train', 'other'], ['other']])
+def test_a_part_in_training_and_in_validation_is_found(make, said_by):
+    training, other = make('train'), make('other', {20: None, 31: 1, 7: 2})
+    for dataset, name in ((training, 'train'), (other, 'other')):
+        if name in said_by:
+            dataset._metainfo['part'] = dict(pattern=r'(\d)\.png')
+    (found,) = judge_split(CFG, training, other, 'val', pixels=False)
+    assert found.breaks
+    assert '3 of 3, such as 0 in ' in found.what
+    training._metainfo['part'] = other._metainfo['part'] = dict(pattern=r'(\d+)\.png')
+    (found,) = judged(training, other)
+    assert '1 of 3, such as 7 in ' in found.what
+
+
+def test_a_part_that_cannot_be_told_leaves_the_other_findings(make):
+    training = make('train')
+    training._metainfo['part'] = dict(pattern=r'(t\d)')
+    same, unknown = judged(training, training)
+    assert 'also trained on' in same.what
+    assert 'names no part of' in unknown.what

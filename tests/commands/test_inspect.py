@@ -372,6 +372,30 @@ def test_the_picture_is_written_whole_or_not_at_all(inspect, tmp_path, monkeypat
     assert [p.name for p in tmp_path.iterdir()] == ['plan.png']
 
 
+def test_validation_photographs_of_known_parts_are_drawn_beside_the_plan(
+    inspect, synthetic, tmp_path
+):
+    """In another light."""
+    for split in ('train', 'val', 'annotations'):
+        (tmp_path / split).mkdir()
+    content = json.loads((synthetic / 'annotations/train.json').read_text())
+    content['images'] = content['images'][:9]
+    content['annotations'] = []
+    (tmp_path / 'annotations/val.json').write_text(json.dumps(content))
+    for image in content['images']:
+        pixels = cv2.imread(str(synthetic / 'train' / image['file_name']))
+        darker = (0.7 * pixels).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / 'val' / image['file_name']), darker)
+    path, option = (
+        tmp_path / 'plan.png',
+        f'val_dataloader.dataset.data_root={tmp_path}/',
+    )
+    status, out, _ = inspect('--save', path, options=[option])
+    assert status == 0
+    assert 'plan_look_alikes.png: photographs to validate with' in out
+    assert cv2.imread(str(tmp_path / 'plan_look_alikes.png')).shape[0] > 500
+
+
 def test_the_squares_have_the_colours_of_the_pools(synthetic, tmp_path):
     batches = built(synthetic, tmp_path, dict(pit=2, dent=1))
     names, numbers = pool_numbers(batches)
