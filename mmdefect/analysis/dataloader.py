@@ -30,7 +30,9 @@ def build_loader(cfg: Config, dataset: Any) -> Any:
 
     seed = (cfg.get('randomness') or {}).get('seed') or 0
     set_random_seed(seed)  # the same config, the same findings
-    loader = Runner.build_dataloader({**cfg.train_dataloader, 'dataset': dataset}, seed)
+    # MMEngine would copy a dataset, and what is known of it would be found out anew.
+    built = dict(cfg.train_dataloader, dataset=dict(type=lambda: dataset))
+    loader = Runner.build_dataloader(built, seed)
     loader.collate_fn = partial(_collate, loader.collate_fn)
     return loader
 

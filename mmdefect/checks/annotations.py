@@ -31,23 +31,30 @@ NEARLY_ALL = 0.8
 
 
 def examine(
-    dataset: Any, defect_classes: Sequence[str] | None = None, where: str = DATASET
-) -> list[Finding]:
-    """Compare the images of the dataset at a key with what its files say of them."""
-    with CocoFiles() as files:
-        findings = check_labels(dataset, files, where)
-        if any(finding.refused for finding in findings):
-            return findings
-        return findings + check_annotations(dataset, defect_classes, files, where)
-
-
-def check_annotations(
     dataset: Any,
-    defect_classes: Sequence[str] | None,
-    files: CocoFiles,
+    defect_classes: Sequence[str] | None = None,
     where: str = DATASET,
+    files: CocoFiles | None = None,
 ) -> list[Finding]:
-    """Check that what the annotation files call a defect is drawn as one."""
+    """Compare the images of the dataset at a key with what its files say of them.
+
+    Found out once: ``mmdefect check`` asks, and so do the samplers that it builds.
+    """
+    source = source_of(dataset)
+    asked = where, dataset is source.dataset, repr(defect_classes)
+    if asked not in source.examined:
+        with CocoFiles() as own:
+            found = _examine(dataset, defect_classes, where, files or own)
+        source.examined[asked] = found
+    return [*source.examined[asked]]
+
+
+def _examine(
+    dataset: Any, defect_classes: Sequence[str] | None, where: str, files: CocoFiles
+) -> list[Finding]:
+    labels = check_labels(dataset, files, where)
+    if any(finding.refused for finding in labels):
+        return labels
     seen = _Seen(dataset, defect_classes, where)
     lost: list[Finding] = []
     others: list[Finding] = []
@@ -67,7 +74,7 @@ def check_annotations(
         *check_masks(dataset, seen.defect_images),
         *check_loaded(dataset, seen.defect_images),
     ]
-    return list(dict.fromkeys(lost + others))
+    return [*labels, *dict.fromkeys(lost + others)]
 
 
 class _Seen:

@@ -40,22 +40,26 @@ def judge_split(
 def _examine(
     dataset: Any, training: Any, defect_classes: Sequence[str] | None, split: str
 ) -> list[Finding]:
-    numbered = list(_check_numbering(dataset, training, split))
-    if numbered:
-        return numbered
     known = source_of(dataset).class_names
     wanted = [name for name in defect_classes or () if name in known] or None
+    with CocoFiles() as files:
+        numbered = list(_check_numbering(dataset, training, split, files))
+        if numbered:
+            return numbered
+        examined = examine(dataset, wanted, f'{split}_dataloader.dataset', files)
     return [
         found._replace(
             what=found.what.replace('drawn as ', 'judged as '),
             why=found.why.replace('drawn as ', 'judged as '),
         )
-        for found in examine(dataset, wanted, f'{split}_dataloader.dataset')
+        for found in examined
         if found.where != 'train_dataloader.sampler'  # told with the training set
     ]
 
 
-def _check_numbering(dataset: Any, training: Any, split: str) -> Iterator[Finding]:
+def _check_numbering(
+    dataset: Any, training: Any, split: str, files: CocoFiles
+) -> Iterator[Finding]:
     # CocoDataset and CocoMetric number the categories in the order of the file.
     learned = {class_names(leaf) for leaf in source_of(training).leaves}
     if len(learned) != 1:  # the parts' labels were compared with each other
@@ -63,25 +67,24 @@ def _check_numbering(dataset: Any, training: Any, split: str) -> Iterator[Findin
     (classes,) = learned
     key = f'{split}_dataloader.dataset'
     keys = keys_of(dataset, key)
-    with CocoFiles() as files:
-        for leaf in source_of(dataset).leaves:
-            file = files.of(leaf)
-            if file is None:
-                judged = class_names(leaf)
-                place = 'the classes of its metainfo'
-            else:
-                names = dict(file.categories())
-                judged = tuple(names.get(each, '') for each in leaf.cat2label)
-                place = f'the "categories" of {file.path}'
-            differ = [pair for pair in zip(judged, classes) if pair[0] != pair[1]]
-            if not differ or not set(judged) & set(classes):
-                continue  # other names altogether are told with their images
-            label = classes.index(differ[0][1])
-            yield Finding(
-                f'{keys.get(id(leaf), key)}.metainfo',
-                f'{describe(leaf)} gives label {label} to {differ[0][0]!r}, which is '
-                f'{classes[label]!r} in training',
-                'MMDetection numbers classes in the order in which they are listed: '
-                'all boxes of a perfect detector would count as another class',
-                f'{place} in the order of training: {shorten(classes)}',
-            )
+    for leaf in source_of(dataset).leaves:
+        file = files.of(leaf)
+        if file is None:
+            judged = class_names(leaf)
+            place = 'the classes of its metainfo'
+        else:
+            names = dict(file.categories())
+            judged = tuple(names.get(each, '') for each in leaf.cat2label)
+            place = f'the "categories" of {file.path}'
+        differ = [pair for pair in zip(judged, classes) if pair[0] != pair[1]]
+        if not differ or not set(judged) & set(classes):
+            continue  # other names altogether are told with their images
+        label = classes.index(differ[0][1])
+        yield Finding(
+            f'{keys.get(id(leaf), key)}.metainfo',
+            f'{describe(leaf)} gives label {label} to {differ[0][0]!r}, which is '
+            f'{classes[label]!r} in training',
+            'MMDetection numbers classes in the order in which they are listed: '
+            'all boxes of a perfect detector would count as another class',
+            f'{place} in the order of training: {shorten(classes)}',
+        )

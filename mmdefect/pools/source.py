@@ -25,6 +25,7 @@ class Source:
         leaves (list): The datasets inside that store images.
         origin (np.ndarray): Of each index the place of its image among those of all
             leaves, one after the other, int64 of shape (images,).
+        examined (dict): What was found of it, by what was asked.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -32,6 +33,7 @@ class Source:
         self.leaves, self.origin = unwrap(dataset)
         self._sizes = self._measure()
         self._ends = np.cumsum([len(leaf) for leaf in self.leaves])
+        self.examined: dict[Any, list] = {}
         self._scan: Scan | None = None
         self._photographs: PhotographIds | None = None
 

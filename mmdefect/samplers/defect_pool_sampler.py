@@ -11,11 +11,9 @@ from mmengine.logging import MessageHub
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
-from mmdefect.checks.annotations import check_annotations
-from mmdefect.checks.coco_files import CocoFiles
+from mmdefect.checks.annotations import examine
 from mmdefect.checks.dataset import check_outermost
 from mmdefect.checks.finding import tell
-from mmdefect.checks.labels import check_labels
 from mmdefect.checks.pools import (
     check_defect_classes,
     check_pool_names,
@@ -132,15 +130,11 @@ class DefectPoolSampler(Sampler):
         self.replacement = replacement
 
         check_outermost(dataset)
-        with CocoFiles() as files:
-            # They are read once, by the first rank: all fail with it.
-            if self.rank == 0:
-                tell(check_labels(dataset, files))
-            source = source_of(dataset)
-            scanned, shots = source.scan, source.photographs
-            self.defect_classes = check_defect_classes(defect_classes, scanned)
-            if self.rank == 0:
-                tell(check_annotations(dataset, defect_classes, files))
+        if self.rank == 0:  # the files are read by one rank: all fail with it
+            tell(examine(dataset, defect_classes))
+        source = source_of(dataset)
+        scanned, shots = source.scan, source.photographs
+        self.defect_classes = check_defect_classes(defect_classes, scanned)
         check_pool_names(pools or {}, scanned)
         extra = {name: read_pool(name, x, source) for name, x in (pools or {}).items()}
         self.pools = make_pools(scanned, self.defect_classes, extra)
