@@ -12,10 +12,12 @@ from mmdefect.forms.patches import (
     Patch,
     cut,
     edge,
+    hull,
     looks_alike,
     mirrored,
     resized,
     soft,
+    touching,
 )
 from mmdefect.forms.sources import Sources
 from mmdefect.images.instances import (
@@ -118,16 +120,18 @@ class PasteDefect:
     def cut(
         self,
         image: np.ndarray,
-        box: Sequence[float],
+        box: Any,
         mask: Any = None,
         classes: Any = None,
     ) -> Patch:
-        """Cut a defect out of its photograph.
+        """Cut a defect out of its photograph, or some that touch each other.
 
         Args:
             image (np.ndarray): The photograph.
-            box (Sequence[float]): Its box, x1, y1, x2, y2 in pixels.
-            mask (np.ndarray, optional): Where it is, uint8 of the photograph's size.
+            box (Sequence[float] | np.ndarray): Its box, x1, y1, x2, y2 in pixels; or
+                those of n, of shape (n, 4).
+            mask (np.ndarray, optional): Where it is, uint8 of the photograph's size; or
+                where each of n is, of shape (n, height, width).
             classes (np.ndarray, optional): The photograph's map of classes.
 
         Returns:
@@ -139,7 +143,7 @@ class PasteDefect:
         self,
         results: dict,
         patch: Patch,
-        label: int,
+        label: int | Sequence[int],
         defects: Collection[int] | None = None,
     ) -> bool:
         """Paste a defect into an image, somewhere at random.
@@ -149,7 +153,7 @@ class PasteDefect:
         Args:
             results (dict): The image and its instances. The image is written into.
             patch (Patch): The defect.
-            label (int): Its label.
+            label (int | Sequence[int]): Its label; or that of each of them.
             defects (Collection[int], optional): Labels of what it may not cover. None
                 is every label.
 
@@ -162,12 +166,15 @@ class PasteDefect:
         if place is None:
             return False
         left, top = place
-        box = (patch.box + [left, top] * 2).clip(0, [width, height] * 2)
-        mask = _placed(patch.mask, results['img'].shape, left, top)
-        if patch.mask is not None and not mask.any():
+        boxes = (patch.boxes + [left, top] * 2).clip(0, [width, height] * 2)
+        shape = results['img'].shape
+        masks = [_placed(mask, shape, left, top) for mask in patch.masks or ()]
+        if not all(mask.any() for mask in masks):
             return False
         self._blend(results, (height, width), patch, left, top)
-        add_instance(results, box, label, mask)
+        labels = [label] if isinstance(label, int) else label
+        for box, own, mask in zip(boxes, labels, masks or [None] * len(boxes)):
+            add_instance(results, box, own, mask)
         return True
 
     def _free_place(
@@ -217,7 +224,7 @@ class PasteDefect:
         )
         shown = edge(patch, self.blur)[inside]
         corner = [max(-left, 0), max(-top, 0)] * 2
-        visible = Patch(patch.image[inside], patch.box - corner)
+        visible = Patch(patch.image[inside], patch.boxes - corner)
         place = results['img'][there]
         place[:] = soft(looks_alike(visible, place), place, shown)
         if results.get('gt_seg_map') is not None and patch.classes is not None:
@@ -317,18 +324,21 @@ class PasteDefect:
         source = sources[0]
         labels, shape = source['gt_bboxes_labels'], photograph(source)
         boxes = boxes_of(source).clip(0, [*shape[::-1]] * 2)
-        fitting = [n for n in self._defects(source) if self.fits(boxes[n], shape)]
+        defects = self._defects(source)
+        groups = [np.array(defects)[group] for group in touching(boxes[defects])]
+        fitting = [group for group in groups if self.fits(hull(boxes[group]), shape)]
         if fitting:
-            number = random.choice(fitting)
+            alone = [group for group in fitting if len(group) == 1]
+            group = random.choice(alone or fitting)
             masks = source.get('gt_masks')
-            mask = None if masks is None else masks[number].to_ndarray()[0]
+            mask = None if masks is None else masks[group].to_ndarray()
             patch = self.cut(
-                source['img'], boxes[number], mask, source.get('gt_seg_map')
+                source['img'], boxes[group], mask, source.get('gt_seg_map')
             )
-            readable = 'gt_masks' not in results or patch.mask is not None
+            readable = 'gt_masks' not in results or patch.masks is not None
             alike = patch.image.shape[2:] == results['img'].shape[2:]
             if readable and alike and self.fits(patch.box, photograph(results)):
-                self.paste(results, patch, int(labels[number]), self._labels)
+                self.paste(results, patch, labels[group].tolist(), self._labels)
         return results
 
     def _defects(self, results: dict) -> list[int]:
@@ -353,8 +363,6 @@ def _place(first: float, end: float, size: int, at_start: bool, at_end: bool) ->
 
 def _placed(mask: Any, shape: Sequence[int], left: int, top: int) -> Any:
     # A patch's mask in the image.
-    if mask is None:
-        return None
     placed = np.zeros(shape[:2], np.uint8)
     height, width = mask.shape
     part = placed[max(top, 0) : top + height, max(left, 0) : left + width]

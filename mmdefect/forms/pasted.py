@@ -17,7 +17,7 @@ DRAWS = 20
 
 
 class Pasted:
-    """Pastes one defect into an image, in each attempt in another way.
+    """Pastes a defect into an image, in each attempt in another way.
 
     Attributes:
         wanted (frozenset[int]): The label of the defect.
@@ -31,15 +31,15 @@ class Pasted:
         self._image = image
         self._name = name
         self._patch: Any = None
+        self._labels: list[int] = []
         self.wanted: frozenset[int] = frozenset()
 
     def __call__(self, results: dict) -> dict:
         """Paste it."""
         if self._patch is None:
             self._choose(results)
-        (label,) = self.wanted
         defects = self._sources.names.of(self._image)
-        if not self._paste.paste(results, self._patch, label, defects):
+        if not self._paste.paste(results, self._patch, self._labels, defects):
             self._patch = None
             raise RejectedError('PasteDefect finds no place beside the other defects')
         return results
@@ -48,13 +48,14 @@ class Pasted:
         shape = photograph(results)
         for _ in range(DRAWS):
             image, number = self._sources.draw(self._name)
-            label = self._sources.label_in(self._image, image, number)
+            labels = self._sources.labels_in(self._image, image, number)
             # Drawn for its defect, an image that cannot be read is counted and named.
             with suppress(Exception):
                 patch = self._sources.patch(image, number)
                 alike = patch.image.shape[2:] == results['img'].shape[2:]
-                if label is not None and alike and self._paste.fits(patch.box, shape):
-                    self._patch, self.wanted = patch, frozenset([label])
+                if None not in labels and alike and self._paste.fits(patch.box, shape):
+                    self._patch, self._labels = patch, labels
+                    self.wanted = frozenset(labels[:1])
                     return
         raise RejectedError(
             'PasteDefect finds no defect that is small enough for it, of as many '

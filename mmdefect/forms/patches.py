@@ -7,6 +7,9 @@ from typing import Any, Callable, NamedTuple, Sequence
 import cv2
 import numpy as np
 
+# Pixels from a defect within which another one is hardly faded.
+NEAR = 4
+
 # Least pixels around a defect, so that there are surroundings to compare.
 MARGIN = 3
 
@@ -15,13 +18,13 @@ CONTRAST = 1.5
 
 
 class Patch(NamedTuple):
-    """A defect, and some of what surrounds it.
+    """A defect or some that touch, and some of what surrounds them.
 
     Args:
         image (np.ndarray): Pixels, of shape (height, width) or with channels besides.
-        box (np.ndarray): The defect's box (x1, y1, x2, y2) in the patch, float64.
-        mask (np.ndarray, optional): Where the defect is, uint8 of shape (height,
-            width), 0 or 1. None where only its box is known.
+        boxes (np.ndarray): Their boxes (x1, y1, x2, y2) in it, float64, shape (n, 4).
+        masks (list[np.ndarray], optional): Where each is, uint8 of shape (height,
+            width), 0 or 1. None where only their boxes are known.
         at_border (tuple[bool, bool, bool, bool]): Whether its photograph ends where it
             does, on the left, at the top, on the right, at the bottom.
         classes (np.ndarray, optional): Its part of a map of classes, of shape (height,
@@ -29,31 +32,61 @@ class Patch(NamedTuple):
     """
 
     image: np.ndarray
-    box: Any
-    mask: Any = None
+    boxes: Any
+    masks: Any = None
     at_border: tuple[bool, bool, bool, bool] = (False, False, False, False)
     classes: Any = None
+
+    @property
+    def box(self) -> np.ndarray:
+        """np.ndarray: The box around all."""
+        return hull(self.boxes)
+
+
+def hull(boxes: np.ndarray) -> np.ndarray:
+    """The box around some boxes of shape (n, 4)."""
+    return np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
+
+
+def touching(boxes: np.ndarray) -> list[list[int]]:
+    """Of each of some boxes (n, 4): itself, then all that touch it or one another."""
+    first, end = boxes[:, None, :2] - NEAR, boxes[:, None, 2:] + NEAR
+    near = ((first < boxes[None, :, 2:]) & (boxes[None, :, :2] < end)).all(2)
+    group = np.arange(len(boxes))
+    while len(boxes):
+        before, group = group, np.where(near, group, len(boxes)).min(1)
+        if (group == before).all():
+            break
+    alike = group[:, None] == group
+    return [
+        [n, *(m for m in np.flatnonzero(row).tolist() if m != n)]
+        for n, row in enumerate(alike)
+    ]
 
 
 def cut(
     image: np.ndarray,
-    box: Sequence[float],
+    box: Any,
     context: float,
     mask: np.ndarray | None = None,
     classes: np.ndarray | None = None,
 ) -> Patch:
-    """Cut a defect out of a photograph, as far as that shows it."""
+    """Cut defects out of a photograph, as far as that shows them."""
     height, width = image.shape[:2]
-    x1, y1, x2, y2 = np.clip(np.asarray(box, np.float64), 0, [width, height] * 2)
+    boxes = np.asarray(box, np.float64).reshape(-1, 4).clip(0, [width, height] * 2)
+    x1, y1, x2, y2 = hull(boxes)
+    masks = np.zeros((1, 1, 1)) if mask is None else mask.reshape(-1, height, width)
     right, low = max(context * (x2 - x1), MARGIN), max(context * (y2 - y1), MARGIN)
     left, top = int(np.floor(x1 - right)), int(np.floor(y1 - low))
     end = int(np.ceil(x2 + right)), int(np.ceil(y2 + low))
     corners = left, top, *end
     return Patch(
         _surrounded(image, corners, 'reflect'),
-        np.array([x1 - left, y1 - top, x2 - left, y2 - top]),
+        boxes - [left, top] * 2,
         # A polygon may hold no pixel, as one of three points on a line.
-        None if mask is None or not mask.any() else _surrounded(mask, corners),
+        [_surrounded(one, corners) for one in masks]
+        if masks.any((1, 2)).all()
+        else None,
         (x1 < 1, y1 < 1, x2 > width - 1, y2 > height - 1),
         None if classes is None else _surrounded(classes, corners, 'edge'),
     )
@@ -78,18 +111,20 @@ def resized(patch: Patch, scale: float) -> Patch:
     size = max(round(width * scale), 1), max(round(height * scale), 1)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     factor = np.array([size[0] / width, size[1] / height] * 2)
-    mask, classes = patch.mask, patch.classes
-    if mask is not None:
+    masks, classes = patch.masks, patch.classes
+    if masks is not None:
         # Of a line as thin as a pixel, no new pixel may hold half.
-        share = cv2.resize(mask.astype(np.float32), size, interpolation=how)
-        mask = (share >= share.max() / 2).astype(np.uint8)
+        shares = [
+            cv2.resize(np.float32(mask), size, interpolation=how) for mask in masks
+        ]
+        masks = [(share >= share.max() / 2).astype(np.uint8) for share in shares]
     if classes is not None:
         classes = cv2.resize(classes, size, interpolation=cv2.INTER_NEAREST)
     image = _by_channel(
         lambda pixels: cv2.resize(pixels, size, interpolation=how), patch.image
     )
-    box = patch.box * factor
-    return patch._replace(image=image, box=box, mask=mask, classes=classes)
+    boxes = patch.boxes * factor
+    return patch._replace(image=image, boxes=boxes, masks=masks, classes=classes)
 
 
 def _by_channel(change: Callable, image: np.ndarray) -> np.ndarray:
@@ -103,7 +138,7 @@ def _by_channel(change: Callable, image: np.ndarray) -> np.ndarray:
 def mirrored(patch: Patch, across: bool, along: bool, turned: bool) -> Patch:
     """A patch, flipped and turned by a right angle."""
     height, width = patch.image.shape[:2]
-    x1, y1, x2, y2 = patch.box
+    x1, y1, x2, y2 = patch.boxes.T
     left, top, right, bottom = patch.at_border
     if across:
         x1, x2, left, right = width - x2, width - x1, right, left
@@ -117,11 +152,9 @@ def mirrored(patch: Patch, across: bool, along: bool, turned: bool) -> Patch:
         pixels = pixels[:: -1 if along else 1, :: -1 if across else 1]
         return pixels.swapaxes(0, 1) if turned else pixels
 
-    mask, classes = (
-        None if pixels is None else moved(pixels)
-        for pixels in (patch.mask, patch.classes)
-    )
-    return Patch(moved(patch.image), np.array(box), mask, at_border, classes)
+    masks = patch.masks and list(map(moved, patch.masks))
+    classes = None if patch.classes is None else moved(patch.classes)
+    return Patch(moved(patch.image), np.stack(box, 1), masks, at_border, classes)
 
 
 def edge(patch: Patch, blur: float) -> np.ndarray:
@@ -133,10 +166,10 @@ def edge(patch: Patch, blur: float) -> np.ndarray:
         min(max(blur * side / 2, 0.5), whole / 8)
         for side, whole in ((x2 - x1, width), (y2 - y1, height))
     ]
-    if patch.mask is not None:
+    if patch.masks is not None:
         kernel = [2 * int(np.ceil(2 * sigma)) + 1 for sigma in spread]
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, kernel)
-        inside: Any = cv2.dilate(patch.mask, disc)
+        inside: Any = cv2.dilate(np.max(patch.masks, 0), disc)
     else:
         inside = np.zeros((height, width), np.uint8)
         center = (x1 + x2 - 1) / 2, (y1 + y2 - 1) / 2

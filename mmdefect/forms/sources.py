@@ -8,7 +8,7 @@ from typing import Any, Callable, Container, Sequence
 
 import numpy as np
 
-from mmdefect.forms.patches import Patch
+from mmdefect.forms.patches import Patch, hull, touching
 from mmdefect.images.transforms import split_at_loading, steps_of
 from mmdefect.pools.scan import counts
 from mmdefect.pools.source import source_of
@@ -16,15 +16,12 @@ from mmdefect.pools.source import source_of
 # Bytes of patches that a process keeps, so that few images are read again.
 KEPT = 64 * 2**20
 
-# Pixels from a defect within which another one is hardly faded.
-NEAR = 4
-
 
 class Sources:
     """The instances that can be pasted: not ignored, upright, and small enough.
 
-    One that touches another would bring it along without its label: it is drawn only
-    where its class has none that stands alone.
+    Those that touch each other are pasted together, each with its label, and only where
+    a class has none that stands alone. What is ignored is pasted along unlabelled.
 
     Attributes:
         of (dict[str, dict[int, list[int]]]): By class, and ``''`` for any, of each
@@ -48,6 +45,7 @@ class Sources:
         self.names = source.names(classes)
         self.need_masks = any(map(loads_masks, source.leaves))
         self._class_of: dict[tuple[int, int], str] = {}
+        self._together: dict[tuple[int, int], list[int]] = {}
         self._crowded: set[tuple[int, int]] = set()
         self.of: dict[str, dict[int, list[int]]] = {'': {}}
         self.seen: dict[str, int] = {'': 0}
@@ -63,20 +61,24 @@ class Sources:
         leaf, position = self._leaf_of(image)
         info, names = leaf.get_data_info(position), self.names.of(image)
         instances = info.get('instances', ())
-        self._crowded.update((image, n) for n in _touching(instances, names))
+        shape = info.get('height'), info.get('width')
+        groups = _groups(instances, names)
         for number, instance in enumerate(instances):
             name = names.get(instance['bbox_label'])
             if name is None or not counts(instance):
                 continue
+            self._class_of[image, number] = name
             for key in ('', name):
                 self.seen[key] = self.seen.get(key, 0) + 1
-            if self.need_masks and not _has_mask(instance):
+            together = [n for n in groups.get(number, ()) if counts(instances[n])]
+            masked = all(_has_mask(instances[n]) for n in together)
+            if not together or (self.need_masks and not masked):
                 continue
-            box = instance.get('bbox', ())
-            shape = info.get('height'), info.get('width')
-            known = None not in shape
-            if len(box) == 4 and (not known or self._fits(box, shape)):
-                self._class_of[image, number] = name
+            box = hull(np.array([instances[n]['bbox'] for n in together], float))
+            if None in shape or self._fits(box, shape):
+                self._together[image, number] = together
+                if len(groups[number]) > 1:
+                    self._crowded.add((image, number))
                 for key in ('', name):
                     of_image = self.of.setdefault(key, {}).setdefault(image, [])
                     of_image.append(number)
@@ -96,10 +98,13 @@ class Sources:
         image = random.choice(self._images[name])
         return image, random.choice(self._drawn[name][image])
 
-    def label_in(self, target: int, source: int, number: int) -> int | None:
-        """The label of an instance, in the part of another image."""
-        name, labels = self._class_of[source, number], self.names.of(target).items()
-        return next((label for label, known in labels if known == name), None)
+    def labels_in(self, target: int, source: int, number: int) -> list[int]:
+        """The labels of what is pasted, those that the part of another image has."""
+        labels: dict[str, int] = {}
+        for label, name in self.names.of(target).items():
+            labels.setdefault(name, label)
+        names = [self._class_of[source, n] for n in self._together[source, number]]
+        return [labels[name] for name in names if name in labels]
 
     def patch(self, image: int, number: int) -> Patch:
         """An instance, cut out of its photograph."""
@@ -116,36 +121,36 @@ class Sources:
     def _read(self, image: int, number: int) -> Patch:
         leaf, position = self._leaf_of(image)
         results = leaf.get_data_info(position)
-        instance = dict(results['instances'][number])  # loading may ignore it
+        together = [results['instances'][n] for n in self._together[image, number]]
+        together = list(map(dict, together))  # loading may ignore them
         for step in split_at_loading(steps_of(leaf))[0]:
             results = step(results)
-        mask = None
-        if _has_mask(instance):
+        masks = None
+        if all(map(_has_mask, together)):
             from mmdet.datasets.transforms import LoadAnnotations
 
-            one = dict(instances=[instance], ori_shape=results['img'].shape[:2])
+            them = dict(instances=together, ori_shape=results['img'].shape[:2])
             load = LoadAnnotations(with_bbox=False, with_label=False, with_mask=True)
-            mask = load(one)['gt_masks'].masks[0]
-        patch = self._cut(
-            results['img'], instance['bbox'], mask, results.get('gt_seg_map')
-        )
-        if self.need_masks and patch.mask is None:
+            masks = load(them)['gt_masks'].masks
+        boxes = [instance['bbox'] for instance in together]
+        patch = self._cut(results['img'], boxes, masks, results.get('gt_seg_map'))
+        if self.need_masks and patch.masks is None:
             raise ValueError('its mask holds no pixel')
         return patch
 
 
-def _touching(instances: Sequence[dict], names: Container[int]) -> list[int]:
-    """Numbers of the defects that are within ``NEAR`` pixels of another."""
-    near = [
-        (number, instance['bbox'])
+def _groups(
+    instances: Sequence[dict], names: Container[int]
+) -> dict[int, Sequence[int]]:
+    # Of each defect with an upright box: itself and those that it touches.
+    boxes = {
+        number: instance['bbox']
         for number, instance in enumerate(instances)
         if instance['bbox_label'] in names and len(instance.get('bbox', ())) == 4
-    ]
-    numbers = np.array([number for number, _ in near], np.int64)
-    boxes = np.array([box for _, box in near], float).reshape(-1, 4)
-    first, end = boxes[:, None, :2] - NEAR, boxes[:, None, 2:] + NEAR
-    touch = ((first < boxes[None, :, 2:]) & (boxes[None, :, :2] < end)).all(2)
-    return numbers[touch.sum(1) > 1].tolist()
+    }
+    numbers = list(boxes)
+    groups = touching(np.array(list(boxes.values()), float).reshape(-1, 4))
+    return {numbers[g[0]]: [numbers[n] for n in g] for g in groups}
 
 
 def _has_mask(instance: dict) -> bool:

@@ -532,6 +532,63 @@ def test_a_defect_that_touches_another_is_left_where_it_is(small, tmp_path):
         )
 
 
+def pits_with_a_dent_beside(content):
+    """No pit stands alone: each has a dent on its right."""
+    for annotation in list(content['annotations']):
+        if annotation['category_id'] == 2:
+            x, y, w, h = annotation['bbox']
+            beside = dict(annotation, bbox=[x + w, y, w, h], category_id=3)
+            beside['id'] = 10_000 + annotation['id']
+            content['annotations'].append(beside)
+
+
+def test_what_touches_the_only_sources_of_a_class_comes_with_its_label(small, tmp_path):
+    dataset = preserving(plain(changed(small, tmp_path, pits_with_a_dent_beside)))
+    batches_of(dataset, dict(pasted=dict(pit=1)))
+    for index in pasted_indices(dataset, 'pasted pit', 20):
+        instances = dataset[index]['data_samples'].gt_instances
+        assert {CLASSES.index('pit'), CLASSES.index('dent')} <= set(
+            instances.labels.tolist()
+        )
+        assert len(instances) >= 2
+
+
+def test_in_a_pipeline_of_mixed_images_it_comes_with_its_label_too(small, tmp_path):
+    root = changed(small, tmp_path, pits_with_a_dent_beside)
+    dataset = DATASETS.build(mixed(root, defect_classes=['pit', 'dent']))
+    dataset.pipeline[0].get_indexes = lambda _: [int(pools_of(dataset)['pit'][0])]
+    dataset.pipeline[0]._labels = {CLASSES.index('pit'), CLASSES.index('dent')}
+    got = [shown(dataset[i]) for i in pools_of(dataset)['normal'][:10].tolist()]
+    assert {1, 2} in got
+    assert all(labels in ({1, 2}, set()) for labels in got)
+
+
+@pytest.mark.parametrize('masked', [False, True])
+def test_boxes_pasted_together_lie_where_their_defects_do(masked):
+    image = source()
+    image[30:50, 52:60] = (230, 0, 0)  # another one beside the white one
+    boxes = np.array([SQUARE, (52, 30, 60, 50)])
+    masks = np.zeros((2, 80, 90), np.uint8)
+    masks[0, 30:50, 40:52] = masks[1, 30:50, 52:60] = 1
+    step = PasteDefect(turn=True)
+    patch = step.cut(image, boxes, masks if masked else None)
+    for _ in range(20):
+        results = target(value=60)
+        if masked:
+            results['gt_masks'] = BitmapMasks([], 100, 120)
+        assert step.paste(results, patch, [2, 1])
+        assert results['gt_bboxes_labels'].tolist() == [2, 1]
+        pixels = results['img'].astype(int)
+        for box, channel in zip(boxes_of(results), (1, 0)):
+            there = pixels[..., channel] > 150
+            if channel == 0:
+                there &= pixels[..., 1] < 100
+            rows, columns = np.nonzero(there)
+            found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+            assert found == pytest.approx(box, abs=3)
+        assert not masked or len(results['gt_masks']) == 2
+
+
 def test_in_a_pipeline_under_the_wrapper_the_dataset_is_scanned_once(
     small, monkeypatch
 ):
