@@ -188,20 +188,19 @@ def rates(review: Review) -> Any:
     from rich.table import Table
 
     from mmdefect.metrics.rates import percent, percent_range
-    from mmdefect.review.operating import smallest_provable
 
     table = Table(title=f'{review.name} on {review.split}')
     for name in ('good parts\nstopped', 'score\nto set'):
         table.add_column(name, justify='right')
     for name in ('defects that escape', 'of new parts'):
         table.add_column(name)
-    least = smallest_provable(review.point.independent[1])
+    least = review.point.overkill.provable
     for rate, one in review.points.items():
         table.add_row(
             f'<= {percent(rate)}' + ('\nnot provable' if rate < least else ''),
             f'{one.threshold}',
-            f'{percent(one.escape)} ({one.missed:,} of {one.defects:,})',
-            percent_range(one.escape_interval),
+            '{} ({:,} of {:,})'.format(percent(one.escape.share), *one.escape[:2]),
+            percent_range(one.escape.interval()),
         )
     return table
 

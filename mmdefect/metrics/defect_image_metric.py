@@ -14,7 +14,7 @@ from mmdefect.metrics.boxes import match, overlaps
 from mmdefect.metrics.rates import (
     percent,
     percent_range,
-    rate_interval,
+    rate_of,
     shortest_between,
 )
 
@@ -260,7 +260,7 @@ class DefectImageMetric(BaseMetric):
         return {
             key: (np.nan, np.nan)
             if np.isnan(metrics[key])
-            else rate_interval(hit, confidence=self.confidence)
+            else rate_of(hit).interval(self.confidence)
             for key, hit in hits.items()
         }
 

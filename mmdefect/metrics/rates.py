@@ -1,5 +1,7 @@
 """A rate: the threshold that makes it, how sure it is, and how it is written.
 
+How sure is asked of ``Rate``, wherever a rate is told, judged or drawn.
+
 The interval is exact (Clopper and Pearson, "The use of confidence or fiducial limits
 illustrated in the case of the binomial", Biometrika 26, 1934). Of images that come
 several from a part, it is that of as many independent ones as tell the same (Korn and
@@ -10,7 +12,7 @@ counts estimated from survey data", Survey Methodology 24, 1998).
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 import torch
@@ -35,43 +37,92 @@ def shortest_between(low: Any, high: Any) -> float:
     return float(high if np.isfinite(high) else np.nextafter(low, high))
 
 
-def rate_interval(
-    hits: np.ndarray, parts: np.ndarray | None = None, confidence: float = CONFIDENCE
-) -> tuple[float, float]:
-    """Where the share of hits (N,) of new images, or of new parts' (N,), lies."""
-    count, total = float(np.sum(hits)), float(len(hits))
-    if parts is not None and total:
-        independent = _independent(np.asarray(hits, float), parts)
-        count, total = count * independent / total, independent
-    return interval(count, total, confidence)
+class Rate(NamedTuple):
+    """A share of images, and how much they tell of it: of one threshold, or of each.
+
+    Args:
+        hits (int): Images that count, (k,) for k thresholds.
+        total (int): Images.
+        parts (int): Parts that they show.
+        independent (float): As many independent images tell the same, (k,).
+    """
+
+    hits: Any
+    total: int
+    parts: int
+    independent: Any
+
+    def at(self, number: int) -> Rate:
+        """That of one of the thresholds."""
+        hits, independent = int(self.hits[number]), float(self.independent[number])
+        return self._replace(hits=hits, independent=independent)
+
+    @property
+    def share(self) -> Any:
+        """float: The share seen, (k,)."""
+        return self.hits / self.total if self.total else math.nan
+
+    @property
+    def others(self) -> Rate:
+        """Rate: That of the images that do not count."""
+        return self._replace(hits=self.total - self.hits)
+
+    @property
+    def provable(self) -> float:
+        """float: The smallest rate that so many parts can prove: none must count."""
+        return float(_upper(0, self.parts, CONFIDENCE))
+
+    def upper(self, confidence: float = CONFIDENCE) -> Any:
+        """What the share of new parts does not exceed with a confidence, (k,)."""
+        seen = _upper(self.share * self.independent, self.independent, confidence)
+        # One part of which some photographs count makes no surer than none at all.
+        return np.maximum(seen, _upper(0, self.parts, confidence))
+
+    def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
+        """Where the share of new parts lies with a confidence."""
+        if not self.total:
+            return math.nan, math.nan
+        inside = (1 + confidence) / 2
+        return float(1 - self.others.upper(inside)), float(self.upper(inside))
 
 
-def interval(
-    count: float, total: float, confidence: float = CONFIDENCE
-) -> tuple[float, float]:
-    """Where a share lies with a confidence, seen ``count`` times in ``total``."""
-    if not total:
-        return math.nan, math.nan
-    inside = (1 + confidence) / 2
-    low, high = (bound(count, total, inside) for bound in (lower_bound, upper_bound))
-    return low, float(high)
+def rate_of(hits: np.ndarray, parts: np.ndarray | None = None) -> Rate:
+    """The share of images that count (n,) bool, and which parts (n,) they show."""
+    return rates_up_to(~np.asarray(hits, bool) + 0, 2, parts).at(0)
 
 
-def upper_bound(counts: Any, total: float, confidence: float) -> Any:
-    """What a share does not exceed with a confidence, seen ``counts`` times."""
-    counts = np.asarray(counts, float)
-    different, which = np.unique(counts, return_inverse=True)
-    some = different < total  # all of them: nothing is above 1
-    bounds = np.ones(len(different))
-    bounds[some] = _beta_quantile(
-        confidence, different[some] + 1, total - different[some]
-    )
-    return bounds[which].reshape(counts.shape)[()]
+def rates_up_to(level: np.ndarray, size: int, parts: np.ndarray | None = None) -> Rate:
+    """The share of images up to each of some levels, from the level of each (n,)."""
+    total = len(level)
+
+    def summed(weights: Any = None) -> np.ndarray:
+        return np.bincount(level, weights, minlength=size).cumsum()
+
+    hits = summed()
+    if parts is None or not total:
+        return Rate(hits, total, total, np.full(size, float(total)))
+    _, which, sizes = np.unique(parts, return_inverse=True, return_counts=True)
+    number, share = len(sizes), hits / total
+    order = np.lexsort((level, which))
+    place = np.empty(total, int)  # among the images of its part
+    place[order] = np.arange(total) - np.repeat(sizes.cumsum() - sizes, sizes)
+    # Squared, what each part has more than its share of, summed over the parts.
+    off = summed(2 * place + 1) - 2 * share * summed(sizes[which])
+    off += share**2 * (sizes**2).sum()
+    variance = number / max(number - 1, 1) * off / total**2
+    independent = (share * (1 - share) / variance.clip(1e-12)).clip(1, total)
+    # Nothing tells how alike images of a part are.
+    independent[(hits == 0) | (hits == total)] = number
+    return Rate(hits, total, number, independent if number > 1 else np.ones(size))
 
 
-def lower_bound(count: float, total: float, confidence: float) -> float:
-    """What a share does not fall below with a confidence, seen ``count`` times."""
-    return float(1 - upper_bound(total - count, total, confidence))
+def _upper(hits: Any, totals: Any, confidence: float) -> np.ndarray:
+    hits, totals = np.broadcast_arrays(np.asarray(hits, float), totals)
+    bounds = np.ones(hits.shape)
+    some = hits < totals  # all of them: nothing is above 1
+    hits, totals = hits[some], totals[some]
+    bounds[some] = _beta_quantile(confidence, hits + 1, totals - hits)
+    return bounds
 
 
 def percent(value: float, rounded: Callable[[float], float] = round) -> str:
@@ -87,17 +138,6 @@ def percent_range(pair: Sequence[float]) -> str:
     """From one share to another, no narrower than it is: ``0 to 14 %``."""
     low, high = percent(pair[0], math.floor), percent(pair[1], math.ceil)
     return f'{low[:-2]} to {high}' if low != high else low
-
-
-def _independent(hits: np.ndarray, parts: np.ndarray) -> float:
-    # So many independent images would leave the share as unsure as these parts do.
-    _, which = np.unique(parts, return_inverse=True)
-    number, total, share = int(which.max()) + 1, len(hits), hits.mean()
-    if number == 1 or share in (0, 1):  # nothing tells how alike images of a part are
-        return float(number)
-    off = np.bincount(which, hits - share)
-    variance = number / (number - 1) * (off**2).sum() / total**2
-    return float(np.clip(share * (1 - share) / max(variance, 1e-12), 1, total))
 
 
 def _beta_quantile(level: float, a: np.ndarray, b: np.ndarray) -> np.ndarray:

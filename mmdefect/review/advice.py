@@ -44,9 +44,9 @@ def steps(review: Review, config: str, command: str) -> list[tuple[str, str]]:
                 inspect,
             )
         )
-    if review.point.flagged or missed:
-        stopped = f'{review.point.flagged:,} good parts are stopped'
-        what = stopped if review.point.flagged else 'Some defects are not learnt'
+    if review.point.overkill.hits or missed:
+        stopped = f'{review.point.overkill.hits:,} good parts are stopped'
+        what = stopped if review.point.overkill.hits else 'Some defects are not learnt'
         said.append(
             (
                 f'{what}: this lists the training images that look like a defect (what '
@@ -76,19 +76,20 @@ def worst_class(review: Review, missed: Sequence[int]) -> str:
         review.photographs.classes,
         review.photographs.defect_labels,
     )
-    rates = {row.name: 1 - row.flagged / row.images for row in rows}
+    rates = {row.name: 1 - row.flagged.share for row in rows}
     if len(rates) < 2 or not missed:
         return ''
     worst = max(rates, key=lambda name: rates[name])
-    return worst if rates[worst] > MUCH * review.point.escape else ''
+    return worst if rates[worst] > MUCH * review.point.escape.share else ''
 
 
 def next_week(review: Review, overkill: float, config: str, checkpoint: str) -> list:
     """The round of new photographs: what is done, and the command that does it."""
     point = review.point
     config, checkpoint = map(shlex.quote, (config, checkpoint))
-    escape = max(math.ceil(100 * point.escape), 1)
-    limits = f'escape<={escape}%@overkill<={100 * max(overkill, point.overkill):.3g}%'
+    escape = max(math.ceil(100 * point.escape.share), 1)
+    overkill = max(overkill, point.overkill.share)
+    limits = f'escape<={escape}%@overkill<={100 * overkill:.3g}%'
     return [
         (
             'Let the detector look at the new photographs. Its page has the surest '

@@ -7,35 +7,20 @@ each fifth is judged with the scores that the other four fifths choose.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
 from mmdefect.metrics.image_score import Found
-from mmdefect.metrics.rates import interval, percent, percent_range, shortest_between
+from mmdefect.metrics.rates import percent, percent_range, shortest_between
 from mmdefect.review import operating
-from mmdefect.review.findings import defects_among
+from mmdefect.review.findings import decided, decisions, defects_among, parts_among
+from mmdefect.review.operating import Point
 from mmdefect.review.photographs import Photographs
 
 FEW = 10  # images of a class below which no score can be chosen for it
 FOLDS = 5
 OTHERS = 'all others'
-
-
-class ClassCounts(NamedTuple):
-    """Images that scores sort wrongly.
-
-    Args:
-        missed (int): Defect images that pass.
-        defects (int): Defect images, in all.
-        flagged (int): Normal images that do not pass.
-        normals (int): Normal images, in all.
-    """
-
-    missed: int
-    defects: int
-    flagged: int
-    normals: int
 
 
 class ByClass(NamedTuple):
@@ -45,23 +30,23 @@ class ByClass(NamedTuple):
         scores (dict[float, dict[str, float]]): By overkill rate and class, the score
             to set; infinite where no box of a class is to flag its image.
         overkill (float): The rate that is looked at.
-        here (ClassCounts): What its scores do on the images that chose them.
-        fresh (ClassCounts): What they do on images that chose nothing.
-        common (ClassCounts): What one score for all does on such images.
+        here (Point): What its scores do on the images that chose them.
+        fresh (Point): What they do on images that chose nothing.
+        common (Point): What one score for all does on such images.
         few (list[str]): Classes of too few images, which share a score.
     """
 
     scores: dict[float, dict[str, float]]
     overkill: float
-    here: ClassCounts
-    fresh: ClassCounts
-    common: ClassCounts
+    here: Point
+    fresh: Point
+    common: Point
     few: list[str]
 
     def as_dict(self) -> dict:
         """For JSON, which has no infinity."""
         counts = {
-            k: v._asdict() if isinstance(v, ClassCounts) else v
+            k: v.as_dict() if isinstance(v, Point) else v
             for k, v in self._asdict().items()
         }
         scores = {
@@ -81,15 +66,15 @@ class ByClass(NamedTuple):
         if len(self.scores[self.overkill]) < 2:
             return ' '.join([*said, 'So one score for all stays.'])
         fresh, common = self.fresh, self.common
-        sure = percent_range(interval(fresh.missed, fresh.defects))
         said.append(
-            f'With a score for each class, {fresh.missed:,} of {fresh.defects:,} '
-            f'defects escape ({percent(fresh.missed / fresh.defects)}; on new parts '
-            f'{sure}) and {fresh.flagged:,} of {fresh.normals:,} good parts are '
+            f'With a score for each class, {fresh.escape.hits:,} of '
+            f'{fresh.escape.total:,} defects escape ({percent(fresh.escape.share)}; on '
+            f'new parts {percent_range(fresh.escape.interval())}) and '
+            f'{fresh.overkill.hits:,} of {fresh.overkill.total:,} good parts are '
             'stopped, on images that did not choose the scores; with one score for all '
-            f'{common.missed:,} and {common.flagged:,}.'
+            f'{common.escape.hits:,} and {common.overkill.hits:,}.'
         )
-        if fresh.missed >= common.missed:
+        if fresh.escape.hits >= common.escape.hits:
             said.append('So these images do not show that it is worth it.')
         return ' '.join(said)
 
@@ -98,17 +83,20 @@ def by_class(
     photographs: Photographs, found: Sequence[Found], overkill: float
 ) -> ByClass:
     """Choose a score for each class, at each overkill rate of the table."""
-    is_defect = defects_among(photographs.images)
     groups, few = groups_of(photographs)
-    scores = best_scores(found, list(groups.values()))
+    images, scores = photographs.images, best_scores(found, list(groups.values()))
+    once = decisions(images)
+    scores = decided(images, scores)[once]
+    is_defect = decided(images, defects_among(images))[once]
+    parts = parts_among([images[n] for n in once])
     rates = sorted({*operating.RATES, overkill})
     cuts = {rate: choose(scores, is_defect, rate) for rate in rates}
     return ByClass(
         {rate: dict(zip(groups, one.tolist())) for rate, one in cuts.items()},
         overkill,
-        count(scores, is_defect, cuts[overkill]),
-        crossed(scores, is_defect, overkill),
-        crossed(scores.max(1, keepdims=True), is_defect, overkill),
+        sort(scores, is_defect, cuts[overkill], parts),
+        crossed(scores, is_defect, overkill, parts),
+        crossed(scores.max(1, keepdims=True), is_defect, overkill, parts),
         few,
     )
 
@@ -144,7 +132,7 @@ def choose(scores: np.ndarray, is_defect: np.ndarray, rate: float) -> np.ndarray
 
     A score for all is taken where it finds as many.
     """
-    budget = operating.allowed(rate, ~is_defect)
+    budget = operating.allowed(rate, (~is_defect).sum())
     cuts = scores.max(0)  # the score of a group that is just not flagged
     while True:
         flagged = (scores > cuts).any(1)
@@ -167,7 +155,7 @@ def choose(scores: np.ndarray, is_defect: np.ndarray, rate: float) -> np.ndarray
     chosen = np.array([between(scores[:, n], cut) for n, cut in enumerate(cuts)])
     curve = operating.make_curve(scores.max(1), is_defect)
     one = operating.at_overkill(curve, rate)
-    if one.missed <= count(scores, is_defect, chosen).missed:
+    if one.escape.hits <= sort(scores, is_defect, chosen).escape.hits:
         return np.full(scores.shape[1], one.threshold)
     return chosen
 
@@ -178,27 +166,31 @@ def between(scores: np.ndarray, cut: np.float32) -> float:
     return shortest_between(cut, above.min()) if len(above) else float('inf')
 
 
-def count(scores: np.ndarray, is_defect: np.ndarray, cuts: np.ndarray) -> ClassCounts:
-    """What scores to set do on images."""
-    flagged = (scores >= cuts.astype(np.float32)).any(1)
-    missed, stopped = (is_defect & ~flagged).sum(), (~is_defect & flagged).sum()
-    return ClassCounts(
-        int(missed), int(is_defect.sum()), int(stopped), int((~is_defect).sum())
-    )
+def sort(
+    scores: np.ndarray,
+    is_defect: np.ndarray,
+    cuts: np.ndarray,
+    parts: np.ndarray | None = None,
+) -> Point:
+    """What scores to set, (groups,) or for each image, do on images."""
+    flagged: Any = (scores >= cuts.astype(np.float32)).any(1)
+    return operating.point_of(float('nan'), flagged, is_defect, parts)
 
 
-def crossed(scores: np.ndarray, is_defect: np.ndarray, rate: float) -> ClassCounts:
+def crossed(
+    scores: np.ndarray,
+    is_defect: np.ndarray,
+    rate: float,
+    parts: np.ndarray | None = None,
+) -> Point:
     """What scores do on images that did not choose them, each image once."""
     draw = np.random.default_rng(0)
-    fold = np.empty(len(scores), int)
-    for kind in (is_defect, ~is_defect):
-        fold[kind] = draw.permutation(np.arange(kind.sum()) % FOLDS)
-    seen = [
-        count(
-            scores[fold == n],
-            is_defect[fold == n],
-            choose(scores[fold != n], is_defect[fold != n], rate),
-        )
-        for n in range(FOLDS)
-    ]
-    return ClassCounts(*map(sum, zip(*seen)))
+    parts = np.arange(len(scores)) if parts is None else parts
+    fold, cuts = np.empty(len(scores), int), np.empty(scores.shape)
+    with_defect = np.isin(parts, parts[is_defect])
+    for kind in (with_defect, ~with_defect):  # a part stands in one fold
+        _, which = np.unique(parts[kind], return_inverse=True)
+        fold[kind] = draw.permutation(np.arange(len(which)) % FOLDS)[which]
+    for n in range(FOLDS):
+        cuts[fold == n] = choose(scores[fold != n], is_defect[fold != n], rate)
+    return sort(scores, is_defect, cuts, parts)

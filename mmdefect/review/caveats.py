@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from mmdefect.metrics.rates import percent
+from mmdefect.metrics.rates import CONFIDENCE, Rate, percent
 from mmdefect.review import operating
 from mmdefect.review.review import Review
 
@@ -19,15 +19,15 @@ def caveats(review: Review, cfg: Any, checkpoint: str, overkill: float) -> list[
             'there is nothing to choose from. It may need a longer training.'
         )
     if review.point == review.points.get(overkill, review.point):
-        said += unproved(overkill, review.point.independent[1])
+        said += unproved(overkill, review.point.overkill)
     if checkpoint.startswith('best_') and same_images(cfg, review.split):
         said += chosen(review, validations(cfg.get('train_cfg') or {}))
     return said
 
 
-def unproved(overkill: float, normals: int) -> list[str]:
+def unproved(overkill: float, stopped: Rate) -> list[str]:
     """That an overkill rate is smaller than normal images can prove, if it is."""
-    least = operating.smallest_provable(normals)
+    least = stopped.provable
     if overkill >= least:
         return []
     first = next((rate for rate in operating.RATES if rate >= least), None)
@@ -38,8 +38,9 @@ def unproved(overkill: float, normals: int) -> list[str]:
     )
     needed = operating.images_to_prove(overkill)
     return [
-        f'{normals:,} normal images cannot prove that only {percent(overkill)} of good '
-        f'parts are stopped. {step}; {percent(overkill)} needs {needed:,} images.'
+        f'{stopped.parts:,} normal images cannot prove that only {percent(overkill)} '
+        f'of good parts are stopped. {step}; {percent(overkill)} needs {needed:,} '
+        'images.'
     ]
 
 
@@ -47,9 +48,9 @@ def chosen(review: Review, checkpoints: int) -> list[str]:
     """That these images chose the checkpoint, and by how much it looks too good."""
     if checkpoints < 2:
         return []
-    point = review.point
-    high = percent(point.escape_interval[1], math.ceil)
-    bound = operating.bound_of_the_best(point.missed, point.defects, checkpoints)
+    # Bonferroni: it holds for the best of them, whichever that is.
+    bound = review.point.escape.upper(1 - (1 - CONFIDENCE) / 2 / checkpoints)
+    high = percent(review.point.escape.interval()[1], math.ceil)
     most = percent(bound, math.ceil)
     return [
         f'This checkpoint is the best of {checkpoints} on these same images, so it '

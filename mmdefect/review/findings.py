@@ -16,7 +16,7 @@ import numpy as np
 from mmdefect.metrics.boxes import match, overlaps
 from mmdefect.metrics.image_score import Found
 from mmdefect.metrics.parts import numbered
-from mmdefect.metrics.rates import interval
+from mmdefect.metrics.rates import Rate, rate_of
 from mmdefect.review.operating import Curve, make_curve
 from mmdefect.review.photographs import Photograph
 
@@ -46,24 +46,26 @@ class ClassRow(NamedTuple):
 
     Args:
         name (str): The class.
-        images (int): Photographs that show it.
-        flagged (int): Those of them that are flagged, for whatever defect.
-        boxes (int): Annotated boxes.
-        found (int): Those that a box of the same class meets.
+        flagged (Rate): Photographs of it, or parts, flagged for whatever defect.
+        found (Rate): Annotated boxes that a box of the same class meets.
         confused (str): The class as which most of the others are seen, or ''.
     """
 
     name: str
-    images: int
-    flagged: int
-    boxes: int
-    found: int
+    flagged: Rate
+    found: Rate
     confused: str
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        """tuple[float, float]: Where the share of new images flagged lies, 95 %."""
-        return interval(self.flagged, self.images)
+    def as_dict(self) -> dict:
+        """For JSON."""
+        return dict(
+            name=self.name,
+            images=self.flagged.total,
+            flagged=self.flagged.hits,
+            boxes=self.found.total,
+            found=self.found.hits,
+            confused=self.confused,
+        )
 
 
 def image_scores(found: Sequence[Found]) -> np.ndarray:
@@ -71,14 +73,30 @@ def image_scores(found: Sequence[Found]) -> np.ndarray:
     return np.array([one.score for one in found], np.float32)
 
 
-def curve_of(images: Sequence[Photograph], found: Sequence[Found]) -> Curve:
-    """All thresholds of a detector on photographs."""
-    return make_curve(image_scores(found), defects_among(images), parts_among(images))
-
-
 def parts_among(images: Sequence[Photograph]) -> np.ndarray | None:
     """The part of each image as a number (n,), or None where each is its own."""
     return numbered([image.part or image.path for image in images])
+
+
+def decided(images: Sequence[Photograph], values: np.ndarray) -> np.ndarray:
+    """The highest of some values (n, ...) of what each photograph is decided with."""
+    _, which = np.unique([image.decided for image in images], return_inverse=True)
+    highest = np.zeros((len(images), *values.shape[1:]), values.dtype)
+    np.maximum.at(highest, which, values)
+    return highest[which]
+
+
+def decisions(images: Sequence[Photograph]) -> np.ndarray:
+    """One photograph of each decision, by its number, (m,)."""
+    return np.unique([image.decided for image in images], return_index=True)[1]
+
+
+def curve_of(images: Sequence[Photograph], found: Sequence[Found]) -> Curve:
+    """All thresholds of a detector on photographs."""
+    once = decisions(images)
+    values = image_scores(found), defects_among(images)
+    scores, defects = (decided(images, one)[once] for one in values)
+    return make_curve(scores, defects, parts_among([images[n] for n in once]))
 
 
 def defects_among(images: Sequence[Photograph]) -> np.ndarray:
@@ -91,8 +109,8 @@ def misses(
 ) -> list[int]:
     """Defect images that pass, the least suspected first."""
     scores = image_scores(found)
-    missed = defects_among(images) & ~(scores >= threshold)
-    return _sorted(missed, scores)
+    passed = ~(decided(images, scores) >= threshold)
+    return _sorted(defects_among(images) & passed, scores)
 
 
 def hits(
@@ -100,7 +118,8 @@ def hits(
 ) -> list[int]:
     """Defect images that are flagged, the surest first."""
     scores = image_scores(found)
-    return _sorted(defects_among(images) & (scores >= threshold), -scores)
+    flagged = decided(images, scores) >= threshold
+    return _sorted(defects_among(images) & flagged, -scores)
 
 
 def false_alarms(
@@ -108,7 +127,8 @@ def false_alarms(
 ) -> list[int]:
     """Normal images that are flagged, the surest first."""
     scores = image_scores(found)
-    return _sorted(~defects_among(images) & (scores >= threshold), -scores)
+    normal = ~decided(images, defects_among(images))
+    return _sorted(normal & (scores >= threshold), -scores)
 
 
 def normal_suspects(
@@ -175,31 +195,31 @@ def class_rows(
     labels: Sequence[int],
 ) -> list[ClassRow]:
     """How many defects of each class are found at a threshold."""
-    flagged = image_scores(found) >= threshold
-    counts: Any = {label: np.zeros(4, int) for label in labels}
+    flagged = decided(images, image_scores(found)) >= threshold
+    hit: Any = {label: [] for label in labels}
     seen_as = {label: np.zeros(len(classes), int) for label in labels}
-    for image, one, is_flagged in zip(images, found, flagged):
-        if not image.is_defect:
-            continue
+    for image, one in zip(images, found):
         kept = one.scores >= threshold
         ious = overlaps(one.boxes[kept], image.boxes)
         same = np.where(one.labels[kept][:, None] == image.labels, ious, 0)
-        hit = match(same, IOU_FOUND)
-        for label in np.unique(image.labels):
-            mine = image.labels == label
-            counts[label] += [1, is_flagged, mine.sum(), hit[mine].sum()]
-        for column in np.flatnonzero(~hit) if len(ious) else ():
-            best = ious[:, column].argmax()
-            if ious[best, column] >= IOU_FOUND:
-                seen_as[image.labels[column]][one.labels[kept][best]] += 1
+        for column, met in enumerate(match(same, IOU_FOUND)):
+            label = image.labels[column]
+            hit[label].append(met)
+            best = ious[:, column].argmax() if len(ious) else 0
+            if len(ious) and not met and ious[best, column] >= IOU_FOUND:
+                seen_as[label][one.labels[kept][best]] += 1
     rows = []
     for label in labels:
-        if counts[label][0]:
-            others = seen_as[label].copy()
-            others[label] = 0
-            often = classes[others.argmax()] if others.any() else ''
-            shown, hit_images, boxes, hit_boxes = map(int, counts[label])
-            rows.append(
-                ClassRow(classes[label], shown, hit_images, boxes, hit_boxes, often)
+        showing = [n for n, image in enumerate(images) if label in image.labels]
+        if showing:
+            shown = [images[n] for n in showing]
+            once = decisions(shown)
+            rate = rate_of(
+                flagged[showing][once], parts_among([shown[n] for n in once])
             )
+            others = seen_as[label]
+            others[label] = 0
+            often = classes[int(others.argmax())] if others.any() else ''
+            found_boxes = rate_of(np.array(hit[label]))
+            rows.append(ClassRow(classes[label], rate, found_boxes, often))
     return rows

@@ -115,8 +115,8 @@ def difference(titles: Sequence[str], seen: Sequence[Finished], score: float) ->
         point = operating.at_threshold(curve, score)
         ap50 = figures_of(one.run).get('AP50')
         said.append(
-            f'{title} found {1 - point.escape:.0%} of the defect images, with false '
-            f'alarms on {point.overkill:.0%} of the normal ones'
+            f'{title} found {1 - point.escape.share:.0%} of the defect images, with '
+            f'false alarms on {point.overkill.share:.0%} of the normal ones'
             + ('' if ap50 is None else f' (AP50 {ap50:.2f})')
         )
     lengths = [f'{one.run.log.iteration:,}' for one in seen]

@@ -128,8 +128,8 @@ def write_page(
         next_week=next_week(review, overkill, about['config'], about['checkpoint']),
         by_class=review.by_class,
         provable=dict(
-            overkill=operating.smallest_provable(point.independent[1]),
-            escape=operating.smallest_provable(point.independent[0]),
+            overkill=point.overkill.provable,
+            escape=point.escape.provable,
         ),
         needed=[(r, operating.images_to_prove(r)) for r in operating.RATES],
         classes=findings.class_rows(
@@ -217,7 +217,7 @@ def sentence(review: Review, against: Against) -> str:
     rate, one = next(
         (r, d)
         for r, d in zip(operating.RATES, against.differences)
-        if r >= min(review.point.overkill, operating.RATES[-1])
+        if r >= min(review.point.overkill.share, operating.RATES[-1])
     )
     names = [review.name, against.review.name]
     at = f'With at most {percent(rate)} of good parts stopped'

@@ -26,6 +26,7 @@ class Photograph(NamedTuple):
             and those of other classes, (m, 4).
         info (dict): What the pipeline takes.
         part (str): The physical piece that it shows; '' where only it does.
+        per (str): What is decided on, ``photograph`` or ``part``.
     """
 
     path: str
@@ -34,6 +35,12 @@ class Photograph(NamedTuple):
     others: np.ndarray
     info: dict
     part: str = ''
+    per: str = 'photograph'
+
+    @property
+    def decided(self) -> str:
+        """str: What is decided on with it: itself, or the part that it shows."""
+        return self.part if self.per == 'part' else self.path
 
     @property
     def is_defect(self) -> bool:
@@ -87,7 +94,8 @@ def read_split(cfg: Any, split: str) -> Photographs:
         said = source.leaves[0].metainfo.get('part')
         if said is not None:
             parts = part_names(said, list(listed))
-            images = [one._replace(part=part) for one, part in zip(images, parts)]
+            per = per_of(cfg, split)
+            images = [one._replace(part=p, per=per) for one, p in zip(images, parts)]
     return Photographs(
         images,
         classes,
@@ -95,6 +103,15 @@ def read_split(cfg: Any, split: str) -> Photographs:
         pipeline_for(cfg, split),
         dataset,
     )
+
+
+def per_of(cfg: Any, split: str) -> str:
+    """What ``DefectImageMetric`` decides on; of training images, on each."""
+    evaluators = cfg.get(f'{split}_evaluator') or cfg.get('val_evaluator') or []
+    for one in evaluators if isinstance(evaluators, list) else [evaluators]:
+        if split != 'train' and one['type'].rsplit('.')[-1] == 'DefectImageMetric':
+            return one.get('per', 'photograph')
+    return 'photograph'
 
 
 def read_folder(cfg: Any, folder: Path) -> Photographs:

@@ -12,7 +12,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 import numpy as np
 
 from mmdefect.metrics.rates import CONFIDENCE
-from mmdefect.review.operating import Curve, Point, band, smallest_provable
+from mmdefect.review.operating import Curve, Point, band
 from mmdefect.review.photographs import Photograph
 
 LONGEST = 640  # pixels of a side of a picture
@@ -154,26 +154,25 @@ def draw_curve(
     from matplotlib import pyplot
     from matplotlib.ticker import FuncFormatter
 
-    total = next(iter(curves.values())).normals.sum()
+    total = next(iter(curves.values())).overkill.total
     least = min(0.5 / total, 0.01)
     rates = np.geomspace(least, 0.999, 120)
     settings: Any = {'svg.fonttype': 'none', 'svg.hashsalt': 'review', 'font.size': 10}
     with matplotlib.rc_context(settings):
         figure, axis = pyplot.subplots(figsize=size, layout='constrained')
         for (name, curve), colour in zip(curves.items(), (OURS, OTHERS)):
-            overkill, escape = curve.rates()
-            x = np.append(overkill.clip(least), 1.0)
-            y = np.append(escape, escape[-1])
+            x = np.append(curve.overkill.share[::-1].clip(least), 1.0)
+            y = np.append(curve.escape.share[::-1], curve.escape.share[0])
             # Fewer good parts stopped are not provable: a band would promise it.
-            proved = rates[rates >= smallest_provable(curve.independent[1])]
+            proved = rates[rates >= curve.overkill.provable]
             axis.fill_between(
                 proved, *band(curve, proved), color=colour, alpha=0.16, lw=0
             )
             axis.step(x, y, where='post', color=colour, lw=2, label=name)
             point = points[name]
             axis.plot(
-                max(point.overkill, least),
-                point.escape,
+                max(point.overkill.share, least),
+                point.escape.share,
                 'o',
                 color=colour,
                 ms=8,

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.metrics.rates import CONFIDENCE, upper_bound
 from mmdefect.review.operating import (
     Curve,
     Point,
@@ -68,10 +67,10 @@ class Verdict(NamedTuple):
             kept = self.requirement.kept
             return f'not met: {text}: these images prove no {kept} rate as low'
         how = 'with 95 % confidence ' if self.confident else ''
+        missed, flagged = self.point.escape, self.point.overkill
         counts = dict(
-            escape=f'{self.point.missed} of {self.point.defects} defect images pass',
-            overkill=f'{self.point.flagged} of {self.point.normals} normal images '
-            'are flagged',
+            escape=f'{missed.hits} of {missed.total} defect images pass',
+            overkill=f'{flagged.hits} of {flagged.total} normal images are flagged',
         )
         most, kept = 'at most ' if self.confident else '', self.requirement.kept
         said = f'{figure} is {most}{self.reached:.4g}'
@@ -107,19 +106,9 @@ def judge(
     threshold: float | None = None,
 ) -> Verdict:
     """Say whether a detector meets a requirement, at the score that is set if any."""
-    counts = dict(escape=curve.missed, overkill=curve.flagged)
-    totals = dict(escape=curve.defects.sum(), overkill=curve.normals.sum())
-    independent = dict(zip(counts, curve.independent))
     rates = {
-        # Photographs of a part may all say the same.
-        name: upper_bound(
-            counts[name] * (independent[name] / totals[name]),
-            independent[name],
-            CONFIDENCE,
-        )
-        if confident
-        else counts[name] / totals[name]
-        for name in counts
+        name: rate.upper() if confident else rate.share
+        for name, rate in (('escape', curve.escape), ('overkill', curve.overkill))
     }
     kept, figure = rates[requirement.kept], rates[requirement.figure]
     keeps = kept <= requirement.kept_limit + 1e-12

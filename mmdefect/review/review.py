@@ -103,33 +103,22 @@ def make_review(
 
 def compare(review: Review, other: Review) -> Against:
     """Compare two detectors on the same photographs."""
-    defects = findings.defects_among(review.images)
-    scores = [findings.image_scores(one.found) for one in (review, other)]
+    images = review.images
+    defects = findings.defects_among(images)
+    found = [findings.image_scores(one.found) for one in (review, other)]
+    scores = [findings.decided(images, one) for one in found]
     hits = [s >= one.point.threshold for s, one in zip(scores, (review, other))]
+    once = findings.decisions(images)
     return Against(
         other,
         operating.differences(
-            scores[0], scores[1], defects, findings.parts_among(review.images)
+            scores[0][once],
+            scores[1][once],
+            findings.decided(images, defects)[once],
+            findings.parts_among([images[n] for n in once]),
         ),
         np.flatnonzero(defects & hits[0] & ~hits[1]).tolist(),
         np.flatnonzero(defects & hits[1] & ~hits[0]).tolist(),
-    )
-
-
-def point_as_dict(point: Point) -> dict:
-    """A threshold with its rates and intervals, for JSON and CSV."""
-    counts = point._asdict()
-    del counts['intervals']
-    parts = dict(zip(('defect_parts', 'normal_parts'), counts.pop('independent')))
-    return dict(
-        counts,
-        **parts,
-        escape=point.escape,
-        escape_low=float(point.escape_interval[0]),
-        escape_high=float(point.escape_interval[1]),
-        overkill=point.overkill,
-        overkill_low=float(point.overkill_interval[0]),
-        overkill_high=float(point.overkill_interval[1]),
     )
 
 
@@ -156,7 +145,7 @@ def as_dict(review: Review, against: Against | None = None) -> dict:
     if against:
         content['against'] = dict(
             detector=against.review.name,
-            operating_point=point_as_dict(against.review.point),
+            operating_point=against.review.point.as_dict(),
             differences=[one._asdict() for one in against.differences],
             only_first=[paths[n] for n in against.only_first],
             only_second=[paths[n] for n in against.only_second],
@@ -168,17 +157,17 @@ def rates_as_dict(review: Review) -> dict:
     """What a review says of new parts, for JSON."""
     photographs, point = review.photographs, review.point
     return dict(
-        operating_point=point_as_dict(point),
+        operating_point=point.as_dict(),
         thresholds=[
-            dict(overkill_at_most=rate, **point_as_dict(one))
+            dict(overkill_at_most=rate, **one.as_dict())
             for rate, one in review.points.items()
         ],
         smallest_provable=dict(
-            overkill=operating.smallest_provable(point.independent[1]),
-            escape=operating.smallest_provable(point.independent[0]),
+            overkill=point.overkill.provable,
+            escape=point.escape.provable,
         ),
         classes=[
-            row._asdict()
+            row.as_dict()
             for row in findings.class_rows(
                 review.images,
                 review.found,
@@ -205,7 +194,7 @@ def write_thresholds(folder: Path, review: Review) -> None:
     rows = [
         dict(
             overkill_at_most=rate,
-            **point_as_dict(one),
+            **one.as_dict(),
             **{f'score of {name}': score for name, score in by_class(rate).items()},
         )
         for rate, one in review.points.items()

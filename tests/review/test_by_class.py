@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdefect.review.by_class import choose, count, crossed
+from mmdefect.review.by_class import choose, crossed, sort
 from mmdefect.review.operating import at_overkill, make_curve
 
 
@@ -40,15 +40,15 @@ def test_all_classes_together_keep_the_overkill_and_miss_no_more_than_one_score(
     scores = np.array([row[:3] for row in rows], np.float32)
     is_defect = np.array([row[3] for row in rows])
     is_defect[:2] = True, False
-    done = count(scores, is_defect, choose(scores, is_defect, rate))
-    assert done.flagged <= rate * done.normals + 1e-9
-    assert done.missed <= common(scores, is_defect, rate).missed
+    done = sort(scores, is_defect, choose(scores, is_defect, rate))
+    assert done.overkill.hits <= rate * done.overkill.total + 1e-9
+    assert done.escape.hits <= common(scores, is_defect, rate).escape.hits
 
 
 def test_a_cosmetic_class_does_not_set_the_score_of_a_dangerous_one():
     scores, is_defect = simulate(np.random.default_rng(0), 200, 400, 0.8)
-    done = count(scores, is_defect, choose(scores, is_defect, 0.02))
-    assert done.missed < 0.6 * common(scores, is_defect, 0.02).missed
+    done = sort(scores, is_defect, choose(scores, is_defect, 0.02))
+    assert done.escape.hits < 0.6 * common(scores, is_defect, 0.02).escape.hits
 
 
 def test_what_is_told_of_it_holds_on_new_images():
@@ -57,10 +57,28 @@ def test_what_is_told_of_it_holds_on_new_images():
     for _ in range(30):
         scores, is_defect = simulate(rng, 40, 150, 0.5)
         cuts = choose(scores, is_defect, 0.02)
-        here.append(count(scores, is_defect, cuts).missed / 40)
-        fresh.append(crossed(scores, is_defect, 0.02).missed / 40)
+        here.append(sort(scores, is_defect, cuts).escape.hits / 40)
+        fresh.append(crossed(scores, is_defect, 0.02).escape.hits / 40)
         new, kind = simulate(rng, 2000, 2000, 0.5)
-        true.append(count(new, kind, cuts).missed / 2000)
+        true.append(sort(new, kind, cuts).escape.hits / 2000)
     # On the images that chose them, the scores look better than they are.
     assert np.mean(here) < np.mean(true) - 0.01
     assert np.mean(fresh) == pytest.approx(np.mean(true), abs=0.04)
+
+
+def test_a_part_chooses_no_score_that_judges_it(monkeypatch):
+    # Each part has a score of its own, by which it is known.
+    parts = np.repeat(np.arange(40), 3)
+    scores = (1 + parts[:, None]).astype(np.float32) / 50
+    is_defect = np.arange(120) % 60 < 20
+    seen = []
+
+    def choosing(chosen, kinds, rate):
+        seen.append(len(np.unique(chosen)))
+        return np.array([0.5])
+
+    monkeypatch.setattr('mmdefect.review.by_class.choose', choosing)
+    done = crossed(scores, is_defect, 0.02, parts)
+    assert len(seen) == 5
+    assert sum(seen) == 4 * 40
+    assert (done.escape.parts, done.escape.total) == (14, 40)

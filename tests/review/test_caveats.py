@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import re
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from mmengine.config import ConfigDict
 
-from mmdefect.review.caveats import same_images, unproved, validations
-from mmdefect.review.operating import bound_of_the_best, interval
+from mmdefect.metrics.rates import Rate
+from mmdefect.review.caveats import chosen, same_images, unproved, validations
+
+
+def seen(hits, total):
+    return Rate(hits, total, total, total)
+
+
+def review_of(escape):
+    return SimpleNamespace(point=SimpleNamespace(escape=escape))
 
 
 def test_250_normal_images_are_pointed_to_two_percent():
-    (said,) = unproved(0.01, 250)
+    (said,) = unproved(0.01, seen(0, 250))
     assert '250 normal images cannot prove that only 1 %' in said
     assert 'The first step that they can prove is 2 %; 1 % needs 299 images' in said
-    assert unproved(0.02, 250) == []
-    (said,) = unproved(0.01, 20)
+    assert unproved(0.02, seen(0, 250)) == []
+    (said,) = unproved(0.01, seen(0, 20))
     assert 'They prove no step of the table' in said
 
 
@@ -26,8 +37,12 @@ def test_the_bound_of_a_chosen_checkpoint_holds_on_new_parts(checkpoints):
     rate, defects, rounds = 0.2, 30, 4000
     best = rng.binomial(defects, rate, (rounds, checkpoints)).min(1)
     missed, times = np.unique(best, return_counts=True)
-    naive = [interval(int(n), defects)[1] < rate for n in missed]
-    honest = [bound_of_the_best(int(n), defects, checkpoints) < rate for n in missed]
+    rates = [seen(int(n), defects) for n in missed]
+    naive = [one.interval()[1] < rate for one in rates]
+    cfg = ConfigDict(max_epochs=checkpoints)
+    said = [chosen(review_of(one), validations(cfg))[0] for one in rates]
+    told = [float(re.search(r'up to (\S+) %', text)[1]) / 100 for text in said]
+    honest = np.array(told) < rate
     assert times @ naive / rounds > 0.05
     assert times @ honest / rounds <= 0.025
 

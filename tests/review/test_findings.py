@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from mmdefect.metrics.image_score import Found
@@ -15,6 +17,7 @@ from mmdefect.review.findings import (
 )
 from mmdefect.review.photographs import photograph_of
 
+NUMBERS = itertools.count()
 CLASSES = ('crack', 'dent', 'stain')
 HERE, NEARLY, THERE = [10, 10, 30, 30], [11, 11, 31, 31], [60, 60, 80, 80]
 
@@ -25,7 +28,9 @@ def image(*rows, labels=(0, 1)):
         dict(bbox=box, bbox_label=label, ignore_flag=int(bool(rest)))
         for box, label, *rest in rows
     ]
-    return photograph_of(dict(img_path='x.png', instances=instances), labels)
+    return photograph_of(
+        dict(img_path=f'{next(NUMBERS)}.png', instances=instances), labels
+    )
 
 
 def found(*rows):
@@ -82,10 +87,12 @@ def test_no_label_is_doubted_where_the_detector_is_not_sure():
 
 def test_a_class_has_the_images_and_boxes_of_a_count_by_hand():
     crack, dent = class_rows(IMAGES, FOUND, 0.5, CLASSES, [0, 1])
-    assert crack == ('crack', 2, 2, 2, 1, 'dent')
-    assert dent == ('dent', 2, 1, 2, 1, '')
+    assert tuple(crack.as_dict().values()) == ('crack', 2, 2, 2, 1, 'dent')
+    assert tuple(dent.as_dict().values()) == ('dent', 2, 1, 2, 1, '')
     none = class_rows(IMAGES, FOUND, 1.0, CLASSES, [0, 1])
-    assert [row[2:] for row in none] == [(0, 2, 0, ''), (0, 2, 0, '')]
+    assert [(r.flagged.hits, r.found[:2], r.confused) for r in none] == [
+        (0, (0, 2), '')
+    ] * 2
 
 
 def test_no_ranking_has_to_wait_for_the_end_of_another():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
-from mmdefect.metrics.rates import interval, upper_bound
+from mmdefect.metrics.rates import Rate
 from mmdefect.review import operating
 from mmdefect.review.operating import (
     Point,
@@ -18,7 +18,6 @@ from mmdefect.review.operating import (
     differences,
     images_to_prove,
     make_curve,
-    smallest_provable,
 )
 
 SCORES = st.lists(
@@ -27,6 +26,10 @@ SCORES = st.lists(
     max_size=40,
 )
 RATES = st.sampled_from([0.001, 0.01, 0.05, 0.29, 0.5, 0.57])
+
+
+def seen(hits, total):
+    return Rate(hits, total, total, total)
 
 
 def curve_of(defects, normals):
@@ -42,8 +45,8 @@ def test_no_threshold_keeps_the_overkill_rate_and_misses_fewer_defects(
     labels = [1] * len(defects) + [0] * len(normals)
     scores = np.array([*defects, *normals], np.float32)
     false, true, _ = roc_curve(labels, scores, drop_intermediate=False)
-    assert point.overkill <= rate + 1e-9
-    assert point.escape == pytest.approx(1 - true[false <= rate + 1e-9].max())
+    assert point.overkill.share <= rate + 1e-9
+    assert point.escape.share == pytest.approx(1 - true[false <= rate + 1e-9].max())
 
 
 @given(SCORES, SCORES, RATES)
@@ -51,8 +54,8 @@ def test_whoever_sets_the_score_gets_what_was_told(defects, normals, rate):
     curve = curve_of(defects, normals)
     point = at_overkill(curve, rate)
     reached = [np.array(s, np.float32) >= point.threshold for s in (defects, normals)]
-    assert point.missed == (~reached[0]).sum()
-    assert point.flagged == reached[1].sum()
+    assert point.escape.hits == (~reached[0]).sum()
+    assert point.overkill.hits == reached[1].sum()
     assert at_threshold(curve, point.threshold) == point
 
 
@@ -61,23 +64,23 @@ def test_the_line_that_is_drawn_goes_through_what_the_table_says(
     defects, normals, rate
 ):
     curve = curve_of(defects, normals)
-    overkill, escape = curve.rates()
+    overkill, escape = curve.overkill.share[::-1], curve.escape.share[::-1]
     assert (np.diff(overkill) >= 0).all()
     assert (np.diff(escape) <= 0).all()
     point = at_overkill(curve, rate)
     reached = overkill <= rate + 1e-9  # what a step holds until the next one
-    assert escape[reached][-1] == pytest.approx(point.escape)
+    assert escape[reached][-1] == pytest.approx(point.escape.share)
 
 
 def test_a_threshold_is_as_short_a_number_as_will_do():
     curve = curve_of([0.9213, 0.87], [0.3141592, 0.6, 0.61803])
     assert at_overkill(curve, 0.1).threshold == 0.7
-    assert at_overkill(curve, 0.4) == Point(0.61, 0, 2, 1, 3, (2, 3))
+    assert at_overkill(curve, 0.4) == Point(0.61, seen(0, 2), seen(1, 3))
 
 
 def test_an_image_without_a_box_is_flagged_at_no_threshold():
     point = at_overkill(curve_of([0.0, 0.2], [0.0, 0.0, 0.3]), 0.9)
-    assert point == Point(0.1, 1, 2, 1, 3, (2, 3))
+    assert point == Point(0.1, seen(1, 2), seen(1, 3))
 
 
 def test_intervals_hold_the_true_rate_at_least_as_often_as_they_say():
@@ -85,7 +88,7 @@ def test_intervals_hold_the_true_rate_at_least_as_often_as_they_say():
     for rate, total in ((0.01, 190), (0.3, 24)):
         held = 0
         for _ in range(400):
-            low, high = interval(int(rng.binomial(total, rate)), total)
+            low, high = seen(int(rng.binomial(total, rate)), total).interval()
             held += low <= rate <= high
         assert held / 400 >= 0.95 - 0.03
 
@@ -96,24 +99,23 @@ def test_the_overkill_of_a_chosen_threshold_stays_below_its_bound_on_new_parts()
     above = 0
     for _ in range(400):
         point = at_overkill(curve_of([0.5], rng.random(100)), 0.05)
-        above += 1 - point.threshold > upper_bound(point.flagged, 100, 0.95)
+        above += 1 - point.threshold > point.overkill.upper()
     assert above / 400 <= 0.05 + 0.03
 
 
 def test_none_and_all_have_intervals_too():
-    assert interval(0, 30) == (0, pytest.approx(0.1157, abs=1e-4))
-    assert interval(30, 30) == (pytest.approx(0.8843, abs=1e-4), 1)
+    assert seen(0, 30).interval() == (0, pytest.approx(0.1157, abs=1e-4))
+    assert seen(30, 30).interval() == (pytest.approx(0.8843, abs=1e-4), 1)
 
 
 @pytest.mark.parametrize('rate', operating.RATES)
 def test_so_many_images_are_needed_and_not_one_fewer(rate):
     needed = images_to_prove(rate)
-    assert upper_bound(0, needed, 0.95) <= rate < upper_bound(0, needed - 1, 0.95)
-    assert smallest_provable(needed) <= rate < smallest_provable(needed - 1)
+    assert seen(0, needed).provable <= rate < seen(0, needed - 1).provable
 
 
 def test_with_190_normal_images_a_tenth_of_a_percent_cannot_be_proven():
-    assert smallest_provable(190) == pytest.approx(0.0156, abs=1e-4)
+    assert seen(0, 190).provable == pytest.approx(0.0156, abs=1e-4)
     assert images_to_prove(0.001) == 2995
 
 

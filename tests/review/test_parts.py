@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from mmdefect.metrics.parts import together
-from mmdefect.metrics.rates import interval
 from mmdefect.review.operating import (
     at_threshold,
     band,
     differences,
     make_curve,
-    smallest_provable,
 )
 from mmdefect.review.requirement import judge, parse
 
@@ -39,8 +37,9 @@ def test_the_interval_of_45_parts_of_6_photographs_covers_the_true_escape():
     for _ in range(rounds):
         scores, is_defect, parts = simulate(rng)
         point = at_threshold(make_curve(scores, is_defect, parts), 0.5)
-        naive = interval(point.missed, point.defects)
-        for n, (low, high) in enumerate((point.escape_interval, naive)):
+        naive = at_threshold(make_curve(scores, is_defect), 0.5)
+        for n, one in enumerate((point, naive)):
+            low, high = one.escape.interval()
             held[n] += low <= 0.3 <= high
     by_part, by_photograph = held / rounds
     assert 0.93 <= by_part <= 0.98
@@ -51,8 +50,8 @@ def test_a_gate_and_a_proof_count_parts():
     scores, is_defect, parts = simulate(np.random.default_rng(0))
     parts[is_defect.sum() :] = 10**6  # one part shown 30 times
     curve = make_curve(scores, is_defect, parts)
-    assert curve.independent == (45, 1)
-    assert smallest_provable(curve.independent[1]) > 0.9
+    assert (curve.escape.parts, curve.overkill.parts) == (45, 1)
+    assert curve.overkill.provable > 0.9
     text = 'overkill<=0.2@escape<=0.9'
     assert not judge(parse(text), curve, confident=True).met
     assert judge(parse(text), make_curve(scores, is_defect), confident=True).met

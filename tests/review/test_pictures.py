@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmdefect.review import pictures
-from mmdefect.review.operating import make_curve, point_at, smallest_provable
+from mmdefect.review.operating import make_curve, point_at
 from mmdefect.review.photographs import Photograph
 
 
@@ -16,7 +16,7 @@ def test_no_band_is_drawn_where_nothing_can_be_proved(monkeypatch):
     band = pictures.band
     monkeypatch.setattr(pictures, 'band', lambda c, x: drawn.append(x) or band(c, x))
     pictures.draw_curve({'a': curve}, {'a': point_at(curve, 30)}, (4, 3))
-    assert drawn[0].min() >= smallest_provable(40) > 0.05
+    assert drawn[0].min() >= curve.overkill.provable > 0.05
 
 
 def test_a_small_defect_is_shown_from_nearby_at_full_resolution():

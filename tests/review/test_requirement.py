@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.metrics.rates import upper_bound
+from mmdefect.metrics.rates import rate_of
 from mmdefect.review.operating import make_curve
 from mmdefect.review.requirement import judge, parse
 
@@ -28,12 +28,12 @@ def test_it_is_met_where_any_threshold_meets_it(
     met = False
     for threshold in (0.05, 0.2, 0.4, 0.55, 0.7, 0.95):
         counts = (
-            (sum(s < threshold for s in defects), len(defects), escape),
-            (sum(s >= threshold for s in normals), len(normals), overkill),
+            (rate_of(np.array(defects) < threshold), escape),
+            (rate_of(np.array(normals) >= threshold), overkill),
         )
         met |= all(
-            (upper_bound(n, total, 0.95) if confident else n / total) <= limit + 1e-12
-            for n, total, limit in counts
+            (rate.upper() if confident else rate.share) <= limit + 1e-12
+            for rate, limit in counts
         )
     curve = curve_of(defects, normals)
     for text in (
