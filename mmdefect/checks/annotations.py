@@ -20,8 +20,9 @@ from mmdefect.checks.masks import check_masks
 from mmdefect.checks.names import check_names, coco_names, is_no_defect, xml_names
 from mmdefect.checks.pools import check_defect_classes
 from mmdefect.checks.xml_files import reads_xml, xml_images, xml_losses
+from mmdefect.pools.indices import union
 from mmdefect.pools.pools import RESERVED
-from mmdefect.pools.scan import Part, union
+from mmdefect.pools.scan import LeafScan
 from mmdefect.pools.source import source_of
 from mmdefect.pools.walk import DATASET, is_a
 from mmdefect.pools.wrappers import class_names, describe
@@ -58,11 +59,11 @@ def _examine(
     seen = _Seen(dataset, defect_classes, where)
     lost: list[Finding] = []
     others: list[Finding] = []
-    for part in source_of(dataset).scan.parts:
+    for scanned in source_of(dataset).scan.leaves:
         try:
-            lost += seen.check_part(part, files)
+            lost += seen.check_leaf(scanned, files)
         except Exception as error:  # of whatever kind a file and its backend raise
-            others.append(seen.unchecked(part.leaf, error))
+            others.append(seen.unchecked(scanned.leaf, error))
     if not seen.defects:
         told = [finding for finding in lost if finding.breaks] or lost
         lost = [finding._replace(breaks=True, refused=True) for finding in told]
@@ -98,16 +99,16 @@ class _Seen:
         self.normal = shots.count(self.normal_images)
         self.keys = keys_of(dataset, where)
 
-    def check_part(self, part: Part, files: CocoFiles) -> Iterable[Finding]:
-        leaf, names, wanted = part.leaf, [], list(self.shown)
+    def check_leaf(self, scanned: LeafScan, files: CocoFiles) -> Iterable[Finding]:
+        leaf, names, wanted = scanned.leaf, [], list(self.shown)
         where = self.keys.get(id(leaf), self.where)
-        losses = ignored_losses(part, wanted)
+        losses = ignored_losses(scanned, wanted)
         file, compared = files.of(leaf), True
         if file is not None:
-            names = coco_names(part, file)
-            compared = part.unseen is not None
+            names = coco_names(scanned, file)
+            compared = scanned.unseen is not None
             if compared:
-                found = coco_losses(part, file, wanted)
+                found = coco_losses(scanned, file, wanted)
                 losses = losses if found is None else found
                 yield from check_ids(leaf, file)
         elif reads_xml(leaf):
@@ -115,7 +116,7 @@ class _Seen:
             names = xml_names(images, class_names(leaf))
             losses += xml_losses(leaf, images, wanted)
         else:
-            losses += flat_losses(part, wanted)
+            losses += flat_losses(scanned, wanted)
             compared = not (is_a(leaf, 'CocoDataset') or is_a(leaf, 'XMLDataset'))
         if not compared:
             yield Finding(

@@ -20,7 +20,7 @@ from mmdefect.checks.losses import (
     shown_in,
 )
 from mmdefect.pools.coco import is_coco
-from mmdefect.pools.scan import Part
+from mmdefect.pools.scan import LeafScan
 from mmdefect.pools.wrappers import class_names
 
 # Bytes of a file in which a list must end: what is tried one after another.
@@ -136,16 +136,18 @@ def check_ids(leaf: Any, file: CocoFile) -> Iterable[Finding]:
     )
 
 
-def coco_losses(part: Part, file: CocoFile, wanted: Sequence[str]) -> list[Loss] | None:
+def coco_losses(
+    scanned: LeafScan, file: CocoFile, wanted: Sequence[str]
+) -> list[Loss] | None:
     """Find out why the dataset lacks instances that its file has."""
-    leaf, labels = part.leaf, class_names(part.leaf)
+    leaf, labels = scanned.leaf, class_names(scanned.leaf)
     names = {category: labels[label] for category, label in leaf.cat2label.items()}
     known = {category for category, _ in file.categories()}
-    missing = any(names[category] in wanted for category in part.unseen or ())
+    missing = any(labels[label] in wanted for label in scanned.unseen or ())
     if not (
         missing
         or not known.issuperset(leaf.cat_img_map)
-        or (part.ignored and file.holds(TEXT_CROWD))
+        or (scanned.ignored and file.holds(TEXT_CROWD))
         or file.holds(DOT)
     ):
         return None

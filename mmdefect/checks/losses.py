@@ -10,7 +10,8 @@ import numpy as np
 
 from mmdefect.checks.causes import CAUSES
 from mmdefect.checks.finding import Finding
-from mmdefect.pools.scan import Part, counts, infos_of, is_flat
+from mmdefect.pools.infos import infos_of
+from mmdefect.pools.scan import LeafScan, counts, is_flat
 from mmdefect.pools.wrappers import class_names, describe
 
 # Share of the images with a defect above which it matters that others do not count.
@@ -90,24 +91,24 @@ def overlap(box: Sequence[float], size: Sequence[float]) -> bool:
     )
 
 
-def ignored_losses(part: Part, wanted: Sequence[str]) -> list[Loss]:
+def ignored_losses(scanned: LeafScan, wanted: Sequence[str]) -> list[Loss]:
     """Images whose only instances of a class are ignored ones."""
-    found = _by_name(part, part.ignored, wanted)
+    found = _by_name(scanned, scanned.ignored, wanted)
     if not found:
         return []
     images = np.unique(np.concatenate(list(found.values())))
     classes = {name: len(of_class) for name, of_class in found.items()}
-    example = image_name(part.leaf, images[0])
-    return [Loss(_why_ignored(part.leaf), classes, len(images), example)]
+    example = image_name(scanned.leaf, images[0])
+    return [Loss(_why_ignored(scanned.leaf), classes, len(images), example)]
 
 
 def _by_name(
-    part: Part, by_label: Mapping[Any, np.ndarray], wanted: Sequence[str]
+    scanned: LeafScan, by_label: Mapping[Any, np.ndarray], wanted: Sequence[str]
 ) -> dict[str, np.ndarray]:
     # What is ignored may have a label of no class.
     return {
         name: by_label[label]
-        for label, name in enumerate(class_names(part.leaf))
+        for label, name in enumerate(class_names(scanned.leaf))
         if name in wanted and label in by_label
     }
 
@@ -119,19 +120,19 @@ def _why_ignored(leaf: Any) -> str:
     return next((known[name] for name in known if hasattr(leaf, name)), 'ignore_flag')
 
 
-def flat_losses(part: Part, wanted: Sequence[str]) -> list[Loss]:
+def flat_losses(scanned: LeafScan, wanted: Sequence[str]) -> list[Loss]:
     """Images whose only instances of a class have no area."""
     causes = {}
-    for name, images in _by_name(part, part.flat, wanted).items():
-        label = class_names(part.leaf).index(name)
+    for name, images in _by_name(scanned, scanned.flat, wanted).items():
+        label = class_names(scanned.leaf).index(name)
         for index in images.tolist():
             left, top, right, bottom = next(
                 each['bbox']
-                for each in part.leaf.get_data_info(index)['instances']
+                for each in scanned.leaf.get_data_info(index)['instances']
                 if each['bbox_label'] == label and is_flat(each.get('bbox'))
             )
             fault = box_fault((left, top, right - left, bottom - top))
-            causes[image_name(part.leaf, index), name] = fault
+            causes[image_name(scanned.leaf, index), name] = fault
     return grouped(causes)
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
-import numpy as np
-
 from mmdefect.checks.coco_files import CocoFile
 from mmdefect.checks.finding import Finding
 from mmdefect.checks.spelling import alike, nearest, plain, shorten
 from mmdefect.checks.xml_files import XmlImage
-from mmdefect.pools.coco import image_ids
-from mmdefect.pools.scan import Part
-from mmdefect.pools.serialized import keys
+from mmdefect.pools.indices import NONE
+from mmdefect.pools.scan import LeafScan
 from mmdefect.pools.wrappers import class_names, describe
 
 # How labelling tools, and those who use them, call what is no defect.
@@ -56,20 +53,18 @@ class Name(NamedTuple):
     example: str = ''
 
 
-def coco_names(part: Part, file: CocoFile) -> list[Name]:
+def coco_names(scanned: LeafScan, file: CocoFile) -> list[Name]:
     """The names of the categories of a COCO file, in its order."""
-    leaf, found = part.leaf, []
-    normal = image_ids(leaf)[part.left_out] if len(part.left_out) else part.left_out
+    leaf, found = scanned.leaf, []
     for category, called in file.categories():
         listed = leaf.cat_img_map.get(category, ())
         name = Name(called, len(listed))
         if category not in leaf.cat2label and listed:
-            images = np.unique(keys(listed))
-            alone = part.left_out[np.isin(normal, images)]
+            alone = scanned.left_out.get(category, NONE)
             example = f'that with the id {listed[0]}'
             if len(alone):
                 example = leaf.get_data_info(int(alone[0]))['img_path']
-            name = Name(called, len(images), len(alone), example)
+            name = Name(called, len(set(listed)), len(alone), example)
         found.append(name)
     return found
 

@@ -10,8 +10,9 @@ from typing import Any, Iterable, Iterator, Mapping, Sequence
 from mmdefect.checks.finding import Finding
 from mmdefect.checks.look_alikes import check_look_alikes
 from mmdefect.metrics.parts import part_names
+from mmdefect.pools.indices import mask
+from mmdefect.pools.infos import infos_of
 from mmdefect.pools.photographs import tells_photographs
-from mmdefect.pools.scan import infos_of, mask
 from mmdefect.pools.source import source_of
 
 KNOWN = 'the detector knows them: its figures tell nothing about new photographs'

@@ -15,8 +15,8 @@ from mmdefect.checks.losses import (
     overlap,
     shown_in,
 )
+from mmdefect.pools.infos import infos_of
 from mmdefect.pools.progress import Progress
-from mmdefect.pools.scan import infos_of
 from mmdefect.pools.walk import is_a, loads_as_mmdet
 
 
@@ -70,7 +70,7 @@ def xml_images(leaf: Any) -> Iterator[XmlImage]:
     least = (leaf.filter_cfg or {}).get('min_size', 0)
     names = list_from_file(leaf.ann_file, backend_args=options)
     progress = Progress(len(names), 'checking the annotations')
-    for _, name in progress.track(enumerate(names), len(names)):
+    for name in progress.track(names):
         path = paths.get(name) or f'{folder}{name}.xml'
         root = ElementTree.fromstring(get(path, backend_args=options))
         sides = () if root.find('size') is None else ('width', 'height')

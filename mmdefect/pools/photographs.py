@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-from itertools import count
-from typing import Any, Callable, Sequence
+from functools import lru_cache
+from typing import Any, Callable
 
 import numpy as np
 
-from mmdefect.pools.scan import infos_of
-from mmdefect.pools.serialized import Serialized, encoded, is_serialized
 from mmdefect.pools.walk import loads_as_mmdet
-
-SEPARATOR = os.sep.encode()
 
 
 class PhotographIds:
@@ -22,11 +18,9 @@ class PhotographIds:
     files list, or one file twice. They are told apart by their paths.
     """
 
-    def __init__(self, leaves: Sequence[Any], origin: np.ndarray) -> None:
-        key = _key_of_paths()
-        # Of each image, what stands for its photograph in this process.
-        self._keys = np.concatenate([_keys(leaf, key) for leaf in leaves])[origin]
-        ordered = np.sort(self._keys)
+    def __init__(self, keys: np.ndarray) -> None:
+        self._keys = keys
+        ordered = np.sort(keys)
         self._all_differ = bool((ordered[1:] != ordered[:-1]).all())
 
     def count(self, images: np.ndarray) -> int:
@@ -45,25 +39,14 @@ def tells_photographs(leaf: Any) -> bool:
     return loads_as_mmdet(leaf, 'load_data_list')
 
 
-def _keys(leaf: Any, key: Callable[[bytes | None], int]) -> np.ndarray:
-    if not tells_photographs(leaf):
-        return np.fromiter((key(None) for _ in range(len(leaf))), np.int64)
-    if is_serialized(leaf):
-        return Serialized(leaf).paths(key)
-    paths = (info.get('img_path') for info in infos_of(leaf))
-    return np.fromiter((key(encoded(path)) for path in paths), np.int64)
+def photograph_key(leaf: Any) -> Callable[[Any, int], int]:
+    """What stands for the photograph at a path, or at an index, in this process."""
+    by_path, absolute = tells_photographs(leaf), lru_cache(None)(os.path.abspath)
 
-
-def _key_of_paths() -> Callable[[bytes | None], int]:
-    folders: dict[bytes, bytes] = {}
-    others = count()
-
-    def key(path: bytes | None) -> int:
-        if not path:  # a photograph of its own
-            return hash((next(others),))
-        folder, _, name = path.replace(SEPARATOR, b'/').rpartition(b'/')
-        if folder not in folders:
-            folders[folder] = os.path.abspath(folder)
-        return hash((folders[folder], name))
+    def key(path: Any, index: int) -> int:
+        if not (path and by_path):  # a photograph of its own
+            return hash((id(leaf), index))
+        folder, _, name = str(path).rpartition(os.sep)
+        return hash((absolute(folder), name))
 
     return key

@@ -14,7 +14,8 @@ from unicodedata import normalize
 
 import numpy as np
 
-from mmdefect.pools.scan import Scan, mask
+from mmdefect.pools.indices import mask
+from mmdefect.pools.scan import Scan
 from mmdefect.pools.source import Source
 from mmdefect.pools.unreadable import encoding_of
 

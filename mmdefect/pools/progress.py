@@ -18,15 +18,13 @@ class Progress:
         self._total, self._what, self._done = total, what, 0
         self._start, self._due = monotonic(), 2
 
-    def track(
-        self, images: Iterable[tuple[int, Any]], size: int
-    ) -> Iterator[tuple[int, Any]]:
+    def track(self, images: Iterable[Any]) -> Iterator[Any]:
         """Hand on what is read."""
-        for number, (index, image) in enumerate(images):
-            yield index, image
-            if not number % BLOCK:
-                self._report(self._done + index + 1)
-        self._done += size
+        for image in images:
+            yield image
+            self._done += 1
+            if not self._done % BLOCK:
+                self._report(self._done)
 
     def _report(self, done: int) -> None:
         seconds = monotonic() - self._start

@@ -7,9 +7,11 @@ from typing import Any, Container, Iterator, Mapping
 
 import numpy as np
 
+from mmdefect.pools.indices import union
+from mmdefect.pools.infos import infos_of
 from mmdefect.pools.labels import LabelNames
 from mmdefect.pools.photographs import PhotographIds
-from mmdefect.pools.scan import Scan, infos_of, scan_leaves, union
+from mmdefect.pools.scan import Scan, scan_leaves
 from mmdefect.pools.walk import WRAPPER, is_a
 from mmdefect.pools.wrappers import class_names, unwrap
 
@@ -77,7 +79,7 @@ class Source:
     def photographs(self) -> PhotographIds:
         """PhotographIds: Which indices are one photograph."""
         if self._photographs is None:
-            self._photographs = PhotographIds(self.leaves, self.origin)
+            self._photographs = PhotographIds(self.scan.photographs)
         return self._photographs
 
     @property

@@ -717,8 +717,7 @@ def test_a_scan_costs_a_fraction_of_loading_and_little_memory(tmp_path):
     options = ['--images', '10000', '--sets', 'sparse', '--rounds', '3', '--json']
     subprocess.run([sys.executable, str(tool), *options, str(report)], check=True)
     row = json.loads(report.read_text())['sparse']
-    assert row['scan / ClassAwareSampler'] < 0.7
-    assert row['scan / loading'] < 0.24
+    assert row['scan / loading'] < 0.3
     assert row['wrapped twice / scan'] < 2.6
     assert row['scan and truth / loading'] < 0.5
     assert row['extra memory, MB'] < 10

@@ -244,7 +244,7 @@ def slow_scan(images, sets, rounds):
     """A report in which the scan of the sparse set takes longer than it may."""
     row = dict.fromkeys((*scan_tool.RATIOS, scan_tool.MEMORY), 0.1)
     row['seconds'] = defaultdict(float)
-    slow = {**row, 'scan / ClassAwareSampler': 0.36}
+    slow = {**row, 'scan / loading': 0.36}
     machine = dict(cpus=1, load_before=0.0, load_after=0.0)
     return dict(images=images, machine=machine, sparse=slow, dense=row)
 
