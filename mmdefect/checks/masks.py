@@ -7,8 +7,8 @@ from typing import Any, Iterable, Mapping
 import numpy as np
 
 from mmdefect.checks.finding import Finding
+from mmdefect.images.transforms import loads_masks
 from mmdefect.pools.source import source_of
-from mmdefect.pools.walk import is_a, pipelines_of, walk_transforms
 from mmdefect.pools.wrappers import describe
 
 # A fault's key -> what is said of the images, why it matters, and the cure.
@@ -33,7 +33,7 @@ FAULTS = {
 
 def check_masks(dataset: Any, images: np.ndarray) -> Iterable[Finding]:
     """Check the masks of images where a pipeline loads them."""
-    if not _loads_masks(dataset):
+    if not loads_masks(dataset):
         return
     found: dict[tuple[str, str], list[str]] = {}
     held = source_of(dataset)
@@ -54,14 +54,6 @@ def check_masks(dataset: Any, images: np.ndarray) -> Iterable[Finding]:
             fix,
             refused=fault == 'none',
         )
-
-
-def _loads_masks(dataset: Any) -> bool:
-    return any(
-        is_a(transform, 'LoadAnnotations') and getattr(transform, 'with_mask', False)
-        for where, pipeline in pipelines_of(dataset)
-        for _, transform in walk_transforms(pipeline, where)
-    )
 
 
 def _fault(instance: Mapping[str, Any]) -> str | None:

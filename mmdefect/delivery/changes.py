@@ -85,4 +85,4 @@ class Changes:
 
     @cached_property
     def _sources(self) -> Sources:
-        return self._paste.sources_in(self._dataset, self._defects, self._classes)
+        return Sources(self._dataset, self._defects, self._classes, self._paste)

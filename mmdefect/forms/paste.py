@@ -102,12 +102,7 @@ class PasteDefect:
     # One defect into one image -------------------------------------------------------
 
     def fits(self, box: Any, shape: Sequence[int]) -> bool:
-        """Whether a box is small enough, at its least scale, for a photograph.
-
-        Args:
-            box (Sequence[float]): x1, y1, x2, y2 in pixels.
-            shape (Sequence[int]): Height and width of the photograph in pixels.
-        """
+        """Whether a box is small enough, at its least scale, for a photograph."""
         x1, y1, x2, y2 = box
         area = x2 > x1 and y2 > y1
         return area and self._largest_scale(box, shape) >= self.scale_range[0]
@@ -118,25 +113,9 @@ class PasteDefect:
         return min(height / max(y2 - y1, 1e-9), width / max(x2 - x1, 1e-9))
 
     def cut(
-        self,
-        image: np.ndarray,
-        box: Any,
-        mask: Any = None,
-        classes: Any = None,
+        self, image: np.ndarray, box: Any, mask: Any = None, classes: Any = None
     ) -> Patch:
-        """Cut a defect out of its photograph, or some that touch each other.
-
-        Args:
-            image (np.ndarray): The photograph.
-            box (Sequence[float] | np.ndarray): Its box, x1, y1, x2, y2 in pixels; or
-                those of n, of shape (n, 4).
-            mask (np.ndarray, optional): Where it is, uint8 of the photograph's size; or
-                where each of n is, of shape (n, height, width).
-            classes (np.ndarray, optional): The photograph's map of classes.
-
-        Returns:
-            Patch: The defect.
-        """
+        """Cut a defect out of its photograph, or some of them together."""
         return cut(image, box, self.context, mask, classes)
 
     def paste(
@@ -146,19 +125,9 @@ class PasteDefect:
         label: int | Sequence[int],
         defects: Collection[int] | None = None,
     ) -> bool:
-        """Paste a defect into an image, somewhere at random.
+        """Paste defects somewhere beside others, if there is a place for them.
 
-        A defect that the border of its photograph cuts is put to the same border.
-
-        Args:
-            results (dict): The image and its instances. The image is written into.
-            patch (Patch): The defect.
-            label (int | Sequence[int]): Its label; or that of each of them.
-            defects (Collection[int], optional): Labels of what it may not cover. None
-                is every label.
-
-        Returns:
-            bool: Whether there was a place for it.
+        What the border of its photograph cuts is put to the same border.
         """
         height, width = photograph(results)
         patch = self._vary(patch, (height, width))
@@ -167,14 +136,18 @@ class PasteDefect:
             return False
         left, top = place
         boxes = (patch.boxes + [left, top] * 2).clip(0, [width, height] * 2)
-        shape = results['img'].shape
-        masks = [_placed(mask, shape, left, top) for mask in patch.masks or ()]
+        # What is beyond the photograph is left out.
+        there, inside = _meeting((height, width), patch.image.shape, (top, left))
+        size, own = results['img'].shape[:2], patch.masks or ()
+        masks: Any = [np.zeros(size, np.uint8) for _ in own]
+        for placed, mask in zip(masks, own):
+            placed[there] = mask[inside]
         if not all(mask.any() for mask in masks):
             return False
-        self._blend(results, (height, width), patch, left, top)
+        self._blend(results, patch, there, inside)
         labels = [label] if isinstance(label, int) else label
-        for box, own, mask in zip(boxes, labels, masks or [None] * len(boxes)):
-            add_instance(results, box, own, mask)
+        for box, one, mask in zip(boxes, labels, masks or [None] * len(boxes)):
+            add_instance(results, box, one, mask)
         return True
 
     def _free_place(
@@ -208,22 +181,9 @@ class PasteDefect:
             return mirrored(patch, across, along, False)
         return other
 
-    def _blend(
-        self, results: dict, shape: Sequence[int], patch: Patch, left: int, top: int
-    ) -> None:
-        # What is beyond the photograph is left out of both.
-        height, width = shape
-        end, low = left + patch.image.shape[1], top + patch.image.shape[0]
-        there = (
-            slice(max(top, 0), min(low, height)),
-            slice(max(left, 0), min(end, width)),
-        )
-        inside = (
-            slice(max(-top, 0), min(low, height) - top),
-            slice(max(-left, 0), min(end, width) - left),
-        )
+    def _blend(self, results: dict, patch: Patch, there: Any, inside: Any) -> None:
         shown = edge(patch, self.blur)[inside]
-        corner = [max(-left, 0), max(-top, 0)] * 2
+        corner = [inside[1].start, inside[0].start] * 2
         visible = Patch(patch.image[inside], patch.boxes - corner)
         place = results['img'][there]
         place[:] = soft(looks_alike(visible, place), place, shown)
@@ -234,32 +194,8 @@ class PasteDefect:
 
     # What can be pasted --------------------------------------------------------------
 
-    def sources_in(
-        self, dataset: Any, images: np.ndarray, classes: Sequence[str] | None
-    ) -> Sources:
-        """What can be pasted of some images of a dataset.
-
-        Args:
-            dataset: The dataset.
-            images (np.ndarray): Indices of the images.
-            classes (Sequence[str], optional): Names of the classes of defects. None is
-                every class.
-
-        Returns:
-            Sources: The instances.
-        """
-        return Sources(dataset, images, classes, self.fits, self.cut)
-
     def check(self, sources: Sources, name: str = '') -> None:
-        """Check that there is something to paste.
-
-        Args:
-            sources (Sources): What can be pasted.
-            name (str): A class; any, where it is empty.
-
-        Raises:
-            ValueError: If there is nothing.
-        """
+        """Check that there is something to paste, of a class or of any."""
         if sources.of.get(name):
             return
         least = self.scale_range[0]
@@ -276,14 +212,7 @@ class PasteDefect:
     # In a pipeline of MultiImageMixDataset -------------------------------------------
 
     def get_indexes(self, dataset: Any) -> list[int]:
-        """Choose an image to paste a defect of.
-
-        Args:
-            dataset: The dataset that ``MultiImageMixDataset`` holds.
-
-        Returns:
-            list[int]: Its index; or nothing, for an image that gets no defect.
-        """
+        """Choose an image to paste a defect of; none, for one that gets no defect."""
         if random.random() >= self.prob:
             return []
         sources = self._sources_of(dataset)
@@ -298,21 +227,13 @@ class PasteDefect:
             shown = source_of(dataset).classes
             classes = self.defect_classes or tuple(shown)
             images = np.unique(np.concatenate([shown[name] for name in classes]))
-            sources = self.sources_in(dataset, images, classes)
+            sources = Sources(dataset, images, classes, self)
             self.check(sources)
             self.sources = dataset, sources
         return self.sources[1]
 
     def __call__(self, results: dict) -> dict:
-        """Paste a defect of ``results['mix_results']`` into an image without one.
-
-        Args:
-            results (dict): The image and its instances.
-
-        Returns:
-            dict: The same; as it was, where it shows a defect already, or there is no
-            place for another.
-        """
+        """Paste a defect of ``results['mix_results']`` into an image without one."""
         sources = results.get('mix_results')
         if sources is None:
             raise ValueError(
@@ -361,14 +282,16 @@ def _place(first: float, end: float, size: int, at_start: bool, at_end: bool) ->
     return round(random.uniform(least, most))
 
 
-def _placed(mask: Any, shape: Sequence[int], left: int, top: int) -> Any:
-    # A patch's mask in the image.
-    placed = np.zeros(shape[:2], np.uint8)
-    height, width = mask.shape
-    part = placed[max(top, 0) : top + height, max(left, 0) : left + width]
-    rows, columns = max(-top, 0), max(-left, 0)
-    part[:] = mask[rows : rows + part.shape[0], columns : columns + part.shape[1]]
-    return placed
+def _meeting(
+    shape: Sequence[int], size: Sequence[int], corner: Sequence[int]
+) -> tuple[Any, Any]:
+    # Where a patch lies in an image, and which part of it does.
+    ends = [
+        (max(first, 0), min(first + length, side), first)
+        for first, length, side in zip(corner, size, shape)
+    ]
+    there = tuple(slice(start, end) for start, end, _ in ends)
+    return there, tuple(slice(start - n, end - n) for start, end, n in ends)
 
 
 def _overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:

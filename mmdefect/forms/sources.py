@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
-from typing import Any, Callable, Container, Sequence
+from typing import Any, Container, Sequence
 
 import numpy as np
 
 from mmdefect.forms.patches import Patch, hull, touching
-from mmdefect.images.transforms import split_at_loading, steps_of
+from mmdefect.images.transforms import loads_masks, split_at_loading, steps_of
 from mmdefect.pools.scan import counts
 from mmdefect.pools.source import source_of
 
@@ -36,14 +36,12 @@ class Sources:
         dataset: Any,
         images: np.ndarray,
         classes: Container[str] | None,
-        fits: Callable[[Any, Any], bool],
-        cut: Callable[..., Patch],
+        paste: Any,
     ) -> None:
-        self._fits = fits
-        self._cut = cut
+        self._paste = paste
         self._dataset, source = dataset, source_of(dataset)
         self.names = source.names(classes)
-        self.need_masks = any(map(loads_masks, source.leaves))
+        self.need_masks = loads_masks(dataset)
         self._class_of: dict[tuple[int, int], str] = {}
         self._together: dict[tuple[int, int], list[int]] = {}
         self._crowded: set[tuple[int, int]] = set()
@@ -75,7 +73,7 @@ class Sources:
             if not together or (self.need_masks and not masked):
                 continue
             box = hull(np.array([instances[n]['bbox'] for n in together], float))
-            if None in shape or self._fits(box, shape):
+            if None in shape or self._paste.fits(box, shape):
                 self._together[image, number] = together
                 if len(groups[number]) > 1:
                     self._crowded.add((image, number))
@@ -133,7 +131,7 @@ class Sources:
             load = LoadAnnotations(with_bbox=False, with_label=False, with_mask=True)
             masks = load(them)['gt_masks'].masks
         boxes = [instance['bbox'] for instance in together]
-        patch = self._cut(results['img'], boxes, masks, results.get('gt_seg_map'))
+        patch = self._paste.cut(results['img'], boxes, masks, results.get('gt_seg_map'))
         if self.need_masks and patch.masks is None:
             raise ValueError('its mask holds no pixel')
         return patch
@@ -161,9 +159,3 @@ def _has_mask(instance: dict) -> bool:
             mask.get('counts'), (list, str, bytes)
         )
     return any(len(part) >= 6 and len(part) % 2 == 0 for part in mask or ())
-
-
-def loads_masks(leaf: Any) -> bool:
-    """Whether the pipeline of a dataset loads masks: then each instance needs one."""
-    steps = steps_of(leaf) if hasattr(leaf, 'pipeline') else ()
-    return any(getattr(step, 'with_mask', False) for step in steps)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Callable, Iterable, Iterator, NamedTuple, Sequence
 
+from mmdefect.pools.walk import pipelines_of, walk_transforms
+
 
 class Effect(NamedTuple):
     """What a transform may do to the defects of an image.
@@ -96,6 +98,15 @@ def steps_in(pipeline: Any) -> list:
 def reads_file(step: Any) -> bool:
     """Whether a transform reads the image file."""
     return any(kind.__name__ == 'LoadImageFromFile' for kind in type(step).__mro__)
+
+
+def loads_masks(dataset: Any) -> bool:
+    """Whether a pipeline of a dataset loads masks: then each instance needs one."""
+    return any(
+        getattr(transform, 'with_mask', False)
+        for where, pipeline in pipelines_of(dataset)
+        for _, transform in walk_transforms(pipeline, where)
+    )
 
 
 def split_at_loading(steps: Sequence[Callable]) -> tuple[Sequence, Sequence]:

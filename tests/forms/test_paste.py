@@ -26,6 +26,7 @@ from pipelines import (
 )
 
 from mmdefect import DefectPoolSampler, PasteDefect, QuotaBatchSampler
+from mmdefect.forms.sources import Sources
 from mmdefect.images.instances import boxes_of
 
 pytestmark = pytest.mark.usefixtures('like_a_worker')
@@ -513,9 +514,8 @@ def test_a_defect_that_touches_another_is_left_where_it_is(small, tmp_path):
 
     touched = []
     dataset = preserving(plain(changed(small, tmp_path, touch)))
-    sources = dataset.paste.sources_in(
-        dataset.dataset, pools_of(dataset)['defect'], None
-    )
+    defects = pools_of(dataset)['defect']
+    sources = Sources(dataset.dataset, defects, None, dataset.paste)
     crowded = {
         index
         for index in sources.of['']
