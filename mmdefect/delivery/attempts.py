@@ -65,11 +65,14 @@ class Attempts:
         min_area_ratio: float = 0.0,
         at_least: int = 1,
         form: Form | None = None,
+        remembers: bool = False,
     ) -> None:
         self.wanted = wanted
         self.min_area_ratio = min_area_ratio
         self.at_least = at_least
         self._form = form
+        # Of a normal image nothing is wanted; what it is mixed with may be.
+        self._remembers = remembers or bool(wanted) or form is not None
         self._uncut = False
         self._reader: Any = None
         self._read: dict = {}
@@ -139,11 +142,14 @@ class Attempts:
     def _apply(self, step: Any, results: dict) -> Any:
         if reads_file(step):
             return self._read_file(step, results)
-        with self._partners.shared(step):
+        parts = [part for _, part in walk_transforms(step, '')]
+        self._restore_caches(parts)
+        with self._partners.shared(parts):
             return self._run_step(step, results)
 
     def _run_step(self, step: Any, results: dict) -> Any:
-        self._restore_caches(step)
+        if not self._remembers:
+            return self._checked(step(results), step)
         if self.wanted and is_crop(step) and is_traced(results):
             aim = self.wanted, self.min_area_ratio, self.at_least
             crop = remembering(aimed(step, results, *aim))
@@ -156,8 +162,8 @@ class Attempts:
                     return self._checked(run({**results, 'gt_bboxes': boxes}), step)
         return self._checked(run(results), step)
 
-    def _restore_caches(self, step: Any) -> None:
-        for _, part in walk_transforms(step, ''):
+    def _restore_caches(self, parts: Sequence[Any]) -> None:
+        for part in parts:
             cache = getattr(part, 'results_cache', None)
             if cache is not None:
                 cache[:] = self._caches.setdefault(id(part), list(cache))
@@ -185,6 +191,8 @@ class Attempts:
         name = type(source).__name__
         if results is None:
             raise RejectedError(f'{name} returned None')
+        if not self._remembers:
+            return results
         results = with_memory(results)
         shown = self._shown(results) if self.wanted else None
         if shown is not None and len(self.wanted & shown) < self.at_least:
@@ -252,11 +260,11 @@ class _Watched:
 
 
 def _load_any(dataset: Any, index: int) -> Any:
-    return Attempts()._run(dataset, index)
+    return Attempts(remembers=True)._run(dataset, index)
 
 
 def _walk_any(steps: Sequence[Callable], results: dict) -> Any:
-    return Attempts()._walk(steps, results)
+    return Attempts(remembers=True)._walk(steps, results)
 
 
 def _is_stock(dataset: Any, method: str) -> bool:

@@ -10,7 +10,6 @@ import torch
 
 from mmdefect.images.errors import IN_A_ROW, RejectedError
 from mmdefect.images.transforms import replaced, steps_in
-from mmdefect.pools.walk import walk_transforms
 
 T = TypeVar('T')
 Load = Callable[[Any, int], Any]
@@ -42,10 +41,10 @@ class Partners:
         return copy.deepcopy(self._mixed[id(step)])
 
     @contextmanager
-    def shared(self, step: Any) -> Iterator[None]:
-        """Let a transform, and those that it holds, find the same partners again."""
+    def shared(self, parts: Sequence[Any]) -> Iterator[None]:
+        """Let transforms find the same partners again."""
         with ExitStack() as stack:
-            for _, part in walk_transforms(step, ''):
+            for part in parts:
                 held = getattr(part, 'pre_transform', None)
                 if held is None or not hasattr(part, 'get_indexes'):
                     continue

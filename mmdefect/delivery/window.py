@@ -26,16 +26,14 @@ def aimed(step: Any, results: dict, wanted: Any, ratio: float, at_least: int) ->
     cropping the image for each.
     """
     height, width = results['img'].shape[:2]
-    labels = results['gt_bboxes_labels']
+    boxes, labels = results['gt_bboxes'], results['gt_bboxes_labels']
     chosen = labelled(results, wanted) & ~ignored_in(results)
-    boxes, labels = results['gt_bboxes'][chosen], labels[chosen]
     for _ in range(WINDOWS):
         size = step._get_crop_size((height, width))
         offset = step._rand_offset((max(height - size[0], 0), max(width - size[1], 0)))
-        inside = boxes.clone()
-        inside.translate_([-offset[1], -offset[0]])
         shape = min(size[0], height - offset[0]), min(size[1], width - offset[1])
-        if len(shown_of(labels, inside, shape, ratio)) >= at_least:
+        shown = shown_of(labels, boxes, shape, ratio, chosen, offset[::-1])
+        if len(shown) >= at_least:
             return _fixed(step, size, offset)
     raise RejectedError(f'{type(step).__name__} cut its defect away')
 

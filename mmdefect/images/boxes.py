@@ -37,12 +37,16 @@ class Traced:
         traced.kept = shares / np.where(inside > 0, inside, 1)
         return traced
 
-    def visible_share(self, shape: Sequence[int]) -> np.ndarray:
+    def visible_share(
+        self, shape: Sequence[int], corner: Sequence[int] = (0, 0)
+    ) -> np.ndarray:
         """Share of each box that has not been cut off."""
-        return self.kept * self.inside(shape)
+        return self.kept * self.inside(shape, corner)
 
-    def inside(self, shape: Sequence[int]) -> np.ndarray:
-        """Share of each box that is inside an image."""
+    def inside(
+        self, shape: Sequence[int], corner: Sequence[int] = (0, 0)
+    ) -> np.ndarray:
+        """Share of each box inside an image, or a window with its corner at x, y."""
         raise NotImplementedError
 
     def covered(self, pixels: np.ndarray) -> np.ndarray:
@@ -97,13 +101,16 @@ class TracedBoxes(Traced, HorizontalBoxes):
 
     plain_type = HorizontalBoxes
 
-    def inside(self, shape: Sequence[int]) -> np.ndarray:
+    def inside(
+        self, shape: Sequence[int], corner: Sequence[int] = (0, 0)
+    ) -> np.ndarray:
         """See :meth:`Traced.inside`."""
         # An image has few boxes: vectorised, this would take three times as long.
         height, width = shape[:2]  # MMYOLO hands on those of an array with channels
+        left, top = corner
         shares = [
-            max(min(x2, width) - max(x1, 0), 0)
-            * max(min(y2, height) - max(y1, 0), 0)
+            max(min(x2, left + width) - max(x1, left), 0)
+            * max(min(y2, top + height) - max(y1, top), 0)
             / max((x2 - x1) * (y2 - y1), 1e-9)
             for x1, y1, x2, y2 in self.tensor.tolist()
         ]

@@ -20,7 +20,8 @@ def remembering(step: Any) -> Any:
     """
     if _forgets(step):
         return _Remembering(step)
-    if any(_forgets(part) for _, part in walk_transforms(step, '')):
+    held = walk_transforms(step, '') if hasattr(step, 'transforms') else ()
+    if any(_forgets(part) for _, part in held):
         return changed_inside(step, lambda steps: map(remembering, steps))
     return step
 

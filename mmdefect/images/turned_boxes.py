@@ -31,17 +31,22 @@ class Turned(Traced):
         super().__init__(data, **options)
         self.most = np.full(len(self.tensor), np.inf)
 
-    def visible_share(self, shape: Sequence[int]) -> np.ndarray:
+    def visible_share(
+        self, shape: Sequence[int], corner: Sequence[int] = (0, 0)
+    ) -> np.ndarray:
         """See :meth:`Traced.visible_share`."""
-        return np.minimum(self.most, super().visible_share(shape))
+        return np.minimum(self.most, super().visible_share(shape, corner))
 
-    def inside(self, shape: Sequence[int]) -> np.ndarray:
+    def inside(
+        self, shape: Sequence[int], corner: Sequence[int] = (0, 0)
+    ) -> np.ndarray:
         """See :meth:`Traced.inside`."""
         height, width = shape[:2]
         if not len(self.tensor):
             return np.zeros(0)
         boxes = self.convert_to('rbox').tensor.float()
-        image = boxes.new_tensor([[width / 2, height / 2, width, height, 0]])
+        x, y = corner[0] + width / 2, corner[1] + height / 2
+        image = boxes.new_tensor([[x, y, width, height, 0]])
         shares = box_iou_rotated(boxes, image, mode='iof')[:, 0]
         # Its last digits are not to be trusted: a whole box is whole.
         return shares.double().numpy().round(3)

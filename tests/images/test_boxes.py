@@ -213,3 +213,12 @@ def test_copies_do_not_share_what_they_remember():
         other.clip_((10, 10))
         assert other.visible_share((10, 10)).tolist() == [0.25]
         assert boxes.visible_share((10, 10)).tolist() == [1]
+
+
+def test_a_window_of_an_image_shows_what_a_crop_to_it_leaves():
+    boxes = TracedBoxes(np.array([[10, 10, 30, 30], [0, 0, 8, 8]], np.float32))
+    boxes.kept[:] = 0.5
+    moved = boxes.clone()
+    moved.translate_([-20, -5])
+    shares = boxes.visible_share((15, 40), (20, 5))
+    assert shares.tolist() == moved.visible_share((15, 40)).tolist() == [0.125, 0]
