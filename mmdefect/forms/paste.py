@@ -107,6 +107,14 @@ class PasteDefect:
         area = x2 > x1 and y2 > y1
         return area and self._largest_scale(box, shape) >= self.scale_range[0]
 
+    def suits(self, patch: Patch, results: dict) -> bool:
+        """Whether a patch has the channels, the mask and the size for an image."""
+        return (
+            patch.image.shape[2:] == results['img'].shape[2:]
+            and ('gt_masks' not in results or patch.masks is not None)
+            and self.fits(patch.box, photograph(results))
+        )
+
     def _largest_scale(self, box: Any, shape: Sequence[int]) -> float:
         x1, y1, x2, y2 = box
         height, width = (self.max_size * side for side in shape)
@@ -256,9 +264,7 @@ class PasteDefect:
             patch = self.cut(
                 source['img'], boxes[group], mask, source.get('gt_seg_map')
             )
-            readable = 'gt_masks' not in results or patch.masks is not None
-            alike = patch.image.shape[2:] == results['img'].shape[2:]
-            if readable and alike and self.fits(patch.box, photograph(results)):
+            if self.suits(patch, results):
                 self.paste(results, patch, labels[group].tolist(), self._labels)
         return results
 

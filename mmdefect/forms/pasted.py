@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from mmdefect.forms.paste import PasteDefect
 from mmdefect.images.errors import RejectedError
-from mmdefect.images.instances import photograph
 
 if TYPE_CHECKING:
     from mmdefect.forms.sources import Sources
@@ -45,15 +44,14 @@ class Pasted:
         return results
 
     def _choose(self, results: dict) -> None:
-        shape = photograph(results)
         for _ in range(DRAWS):
             image, number = self._sources.draw(self._name)
             labels = self._sources.labels_in(self._image, image, number)
             # Drawn for its defect, an image that cannot be read is counted and named.
             with suppress(Exception):
                 patch = self._sources.patch(image, number)
-                alike = patch.image.shape[2:] == results['img'].shape[2:]
-                if None not in labels and alike and self._paste.fits(patch.box, shape):
+                known = len(labels) == len(patch.boxes)
+                if known and self._paste.suits(patch, results):
                     self._patch, self._labels = patch, labels
                     self.wanted = frozenset(labels[:1])
                     return

@@ -131,10 +131,8 @@ class Sources:
             load = LoadAnnotations(with_bbox=False, with_label=False, with_mask=True)
             masks = load(them)['gt_masks'].masks
         boxes = [instance['bbox'] for instance in together]
-        patch = self._paste.cut(results['img'], boxes, masks, results.get('gt_seg_map'))
-        if self.need_masks and patch.masks is None:
-            raise ValueError('its mask holds no pixel')
-        return patch
+        classes = results.get('gt_seg_map')
+        return self._paste.cut(results['img'], boxes, masks, classes)
 
 
 def _groups(

@@ -553,6 +553,14 @@ def test_what_touches_the_only_sources_of_a_class_comes_with_its_label(small, tm
         assert len(instances) >= 2
 
 
+def test_a_class_that_the_images_own_part_lacks_is_not_pasted(small, monkeypatch):
+    dataset = preserving(plain(small))
+    batches_of(dataset, dict(pasted=1))
+    monkeypatch.setattr(Sources, 'labels_in', lambda *_: [])
+    with pytest.raises(RuntimeError, match='PasteDefect finds no defect'):
+        dataset[pasted_indices(dataset)[0]]
+
+
 def test_in_a_pipeline_of_mixed_images_it_comes_with_its_label_too(small, tmp_path):
     root = changed(small, tmp_path, pits_with_a_dent_beside)
     dataset = DATASETS.build(mixed(root, defect_classes=['pit', 'dent']))
