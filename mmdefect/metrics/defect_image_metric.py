@@ -11,12 +11,15 @@ from mmengine.logging import print_log
 from mmengine.registry import METRICS
 
 from mmdefect.metrics.boxes import match, overlaps
+from mmdefect.metrics.meta import names_by_label, part_of
+from mmdefect.metrics.parts import first_of, highest_of, part_names
 from mmdefect.metrics.rates import (
     percent,
     percent_range,
     rate_of,
     shortest_between,
 )
+from mmdefect.metrics.redraw import redrawn
 
 # Overlaps of ``recall``: a perfect score takes a perfect box, so it hardly ever ties.
 STRICT = np.arange(50, 100, 5) / 100
@@ -67,6 +70,11 @@ class DefectImageMetric(BaseMetric):
     ...), dict(type='DefectImageMetric')]``, and reads the ground truth from the test
     pipeline: ``LoadAnnotations`` after ``Resize``, as in MMDetection's configs.
 
+    Photographs of one part are no independent evidence. Where the dataset says which
+    belong together, ``metainfo=dict(classes=..., part=dict(pattern=r'(.*)_exp.'))``
+    (one group on the file name) or ``part=dict(file='parts.txt')`` (a file name and its
+    part a line), all intervals count and redraw parts.
+
     Args:
         score_thr (float): Score from which a box counts; a score of 0 never does.
             Defaults to 0.3, from which MMDetection draws boxes: what is seen is what is
@@ -78,6 +86,9 @@ class DefectImageMetric(BaseMetric):
         iou_thrs (Sequence[float]): IoU thresholds of recall, each in (0, 1].
         num_bootstrap (int): Resampled sets for the intervals; 0 = no intervals.
         confidence (float): How often an interval is to hold the figure.
+        per (str): What is decided on: ``'photograph'``, or ``'part'`` where several
+            views decide about one piece: its score is its highest, and the rates count
+            parts. Recall is of boxes either way.
         **kwargs: ``collect_device``, ``collect_dir`` and ``prefix`` of ``BaseMetric``.
 
     Raises:
@@ -95,6 +106,7 @@ class DefectImageMetric(BaseMetric):
         iou_thrs: Sequence[float] = (0.3, 0.5),
         num_bootstrap: int = 1000,
         confidence: float = 0.95,
+        per: str = 'photograph',
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -106,6 +118,8 @@ class DefectImageMetric(BaseMetric):
             raise _refused(TypeError, 'num_bootstrap', num_bootstrap, 'an int')
         if num_bootstrap < 0:
             raise _refused(ValueError, 'num_bootstrap', num_bootstrap, '0 or more')
+        if per not in ('photograph', 'part'):
+            raise _refused(ValueError, 'per', per, "'photograph' or 'part'")
         if defect_classes is not None:
             _check_classes(defect_classes)
         self.score_thr = float(score_thr)
@@ -114,6 +128,7 @@ class DefectImageMetric(BaseMetric):
         self.iou_thrs = iou_thrs
         self.num_bootstrap = num_bootstrap
         self.confidence = confidence
+        self.per = per
         self._warned = False
 
     @property
@@ -126,7 +141,12 @@ class DefectImageMetric(BaseMetric):
 
     @dataset_meta.setter
     def dataset_meta(self, dataset_meta: Any) -> None:
-        names = _names_by_label(dataset_meta)
+        metas = dataset_meta if isinstance(dataset_meta, list) else [dataset_meta]
+        names = names_by_label(metas)
+        self._part = part_of(metas)
+        if self._part is None and self.per == 'part':
+            expected = "'photograph', as metainfo of the validation dataset has no part"
+            raise _refused(ValueError, 'per', self.per, expected)
         classes = tuple(names.values())
         unknown = [name for name in self.defect_classes or () if name not in classes]
         if unknown:
@@ -178,7 +198,13 @@ class DefectImageMetric(BaseMetric):
             iou_thrs = [*self.iou_thrs, *STRICT]
             matches = [match(ious, iou_thr) for iou_thr in iou_thrs]
             found_by_thr = np.reshape(matches, (len(iou_thrs), len(true_labels)))
-            self.results.append((score, true_labels, found_by_thr))
+            path = sample.get('img_path')
+            if path is None and self._part is not None:
+                raise ValueError(
+                    'DefectImageMetric needs the file names that metainfo part=... is '
+                    "about: keep 'img_path' in meta_keys of PackDetInputs"
+                )
+            self.results.append((score, true_labels, found_by_thr, path))
 
     def _reaches(self, scores: np.ndarray) -> np.ndarray:
         # Compared in the type of the scores: a detector's 0.7, in float32, is a little
@@ -194,11 +220,21 @@ class DefectImageMetric(BaseMetric):
         Returns:
             dict[str, float]: Value by key, without the prefix.
         """
-        scores = np.array([score for score, _, _ in results])
-        is_defect = np.array([len(labels) > 0 for _, labels, _ in results])
-        metrics = self._image_metrics(scores, is_defect)
-        true_labels = np.concatenate([labels for _, labels, _ in results])
-        found = np.concatenate([matches for _, _, matches in results], axis=1)
+        all_scores, all_labels, matches_of, paths = zip(*results)
+        scores = np.array(all_scores)
+        is_defect = np.array([len(labels) > 0 for labels in all_labels])
+        parts = None
+        if self._part is not None:
+            parts = np.array(part_names(self._part, paths))
+        if self.per == 'part':
+            once = first_of(parts)
+            scores, is_defect = (
+                highest_of(one, parts)[once] for one in (scores, is_defect)
+            )
+            parts = None
+        metrics = self._image_metrics(scores, is_defect, parts)
+        true_labels = np.concatenate(all_labels)
+        found = np.concatenate(matches_of, axis=1)
         for iou_thr, matches in zip(self.iou_thrs, found):
             key = f'recall_{100 * iou_thr:g}'
             metrics[key] = _share(matches)
@@ -227,28 +263,33 @@ class DefectImageMetric(BaseMetric):
         )
 
     def _image_metrics(
-        self, scores: np.ndarray, is_defect: np.ndarray
+        self,
+        scores: np.ndarray,
+        is_defect: np.ndarray,
+        parts: np.ndarray | None = None,
     ) -> dict[str, float]:
-        # Everything below needs no more than how many images have which score.
         levels, level = np.unique(scores, return_inverse=True)
-        defects = np.bincount(level[is_defect], minlength=len(levels))
-        normals = np.bincount(level[~is_defect], minlength=len(levels))
-        figures = self._rates(levels, defects, normals)
+        kinds = [
+            (level[kind], None if parts is None else parts[kind])
+            for kind in (is_defect, ~is_defect)
+        ]
+        counts = (np.bincount(one, minlength=len(levels)) for one, _ in kinds)
+        figures = self._rates(levels, *counts)
         metrics = {key: float(value) for key, (value,) in figures.items()}
         if not self.num_bootstrap:
             return metrics
         margin = (1 - self.confidence) / 2
         ends = {
             key: np.quantile(values, [margin, 1 - margin])
-            for key, values in self._bootstrap(levels, defects, normals).items()
+            for key, values in self._bootstrap(levels, kinds).items()
         }
-        ends.update(self._exact(scores, is_defect, metrics))
+        ends.update(self._exact(scores, is_defect, kinds, metrics))
         for key, (low, high) in ends.items():
             metrics[f'{key}_low'], metrics[f'{key}_high'] = float(low), float(high)
         return metrics
 
     def _exact(
-        self, scores: np.ndarray, is_defect: np.ndarray, metrics: dict[str, float]
+        self, scores: np.ndarray, is_defect: np.ndarray, kinds: list, metrics: dict
     ) -> dict[str, tuple[float, float]]:
         # Intervals of the rates, at the thresholds that were found.
         flagged = self._reaches(scores)
@@ -260,23 +301,23 @@ class DefectImageMetric(BaseMetric):
         return {
             key: (np.nan, np.nan)
             if np.isnan(metrics[key])
-            else rate_of(hit).interval(self.confidence)
+            else rate_of(hit, kinds[key == 'overkill'][1]).interval(self.confidence)
             for key, hit in hits.items()
         }
 
-    def _bootstrap(
-        self, levels: np.ndarray, defects: np.ndarray, normals: np.ndarray
-    ) -> dict[str, np.ndarray]:
+    def _bootstrap(self, levels: np.ndarray, kinds: list) -> dict[str, np.ndarray]:
         # Seeded anew, so that the same scores always have the same intervals.
         rng = np.random.default_rng(0)
-        rounds = max(CHUNK // max(len(levels), 1), 1)
-        parts: dict[str, list] = {}
+        # Of parts, each image is counted, and otherwise each score.
+        longest = max(len(levels), *(len(of) for _, of in kinds if of is not None), 1)
+        rounds = max(CHUNK // longest, 1)
+        sets: dict[str, list] = {}
         for start in range(0, self.num_bootstrap, rounds):
             size = min(rounds, self.num_bootstrap - start)
-            drawn = [_redraw(rng, counts, size) for counts in (defects, normals)]
+            drawn = (redrawn(rng, one, len(levels), of, size) for one, of in kinds)
             for key, values in self._rates(levels, *drawn).items():
-                parts.setdefault(key, []).append(values)
-        return {key: np.concatenate(values) for key, values in parts.items()}
+                sets.setdefault(key, []).append(values)
+        return {key: np.concatenate(values) for key, values in sets.items()}
 
     def _rates(
         self, levels: np.ndarray, defects: np.ndarray, normals: np.ndarray
@@ -325,37 +366,12 @@ class DefectImageMetric(BaseMetric):
         )
 
 
-def _names_by_label(dataset_meta: Any) -> dict[int, str]:
-    names: dict[int, str] = {}
-    for part in dataset_meta if isinstance(dataset_meta, list) else [dataset_meta]:
-        for label, name in enumerate(part.get('classes') or ()):
-            if names.setdefault(label, name) != name:
-                raise ValueError(
-                    f'label {label} is {names[label]!r} in one part of the validation '
-                    f'dataset and {name!r} in another, and DefectImageMetric sees '
-                    'labels only; set the same metainfo for all parts'
-                )
-    if not names:
-        raise ValueError(
-            'DefectImageMetric needs the names of the classes: give the validation '
-            "dataset metainfo=dict(classes=('scratch', ...))"
-        )
-    return names
-
-
 def _just_above(levels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     # Of many resampled sets, only few have different thresholds.
     different, which = np.unique(numbers, return_inverse=True)
     above = np.append(levels, np.inf)[different + 1]
     thresholds = [shortest_between(*pair) for pair in zip(levels[different], above)]
     return np.array(thresholds)[which]
-
-
-def _redraw(rng: np.random.Generator, counts: np.ndarray, size: int) -> np.ndarray:
-    total = counts.sum()
-    if not total:
-        return np.zeros((size, len(counts)), int)
-    return rng.multinomial(total, counts / total, size)
 
 
 def _array(values: Any) -> np.ndarray:

@@ -53,6 +53,19 @@ def numbered(names: Sequence[str]) -> np.ndarray | None:
     return None if len(different) == len(names) else which
 
 
+def highest_of(values: np.ndarray, parts: Any) -> np.ndarray:
+    """Of each photograph the highest of the values (N, ...) of its part (N,)."""
+    _, which = np.unique(parts, return_inverse=True)
+    highest = np.zeros_like(values)
+    np.maximum.at(highest, which, values)
+    return highest[which]
+
+
+def first_of(parts: Any) -> np.ndarray:
+    """The first photograph of each part (N,), by its number."""
+    return np.unique(parts, return_index=True)[1]
+
+
 def together(numbers: Sequence[int], names: Sequence[str]) -> list[int]:
     """Photographs in their order, but those of a part beside its first."""
     first: dict[str, int] = {}

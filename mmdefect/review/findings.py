@@ -15,7 +15,7 @@ import numpy as np
 
 from mmdefect.metrics.boxes import match, overlaps
 from mmdefect.metrics.image_score import Found
-from mmdefect.metrics.parts import numbered
+from mmdefect.metrics.parts import first_of, highest_of, numbered
 from mmdefect.metrics.rates import Rate, rate_of
 from mmdefect.review.operating import Curve, make_curve
 from mmdefect.review.photographs import Photograph
@@ -80,15 +80,12 @@ def parts_among(images: Sequence[Photograph]) -> np.ndarray | None:
 
 def decided(images: Sequence[Photograph], values: np.ndarray) -> np.ndarray:
     """The highest of some values (n, ...) of what each photograph is decided with."""
-    _, which = np.unique([image.decided for image in images], return_inverse=True)
-    highest = np.zeros((len(images), *values.shape[1:]), values.dtype)
-    np.maximum.at(highest, which, values)
-    return highest[which]
+    return highest_of(values, [image.decided for image in images])
 
 
 def decisions(images: Sequence[Photograph]) -> np.ndarray:
     """One photograph of each decision, by its number, (m,)."""
-    return np.unique([image.decided for image in images], return_index=True)[1]
+    return first_of([image.decided for image in images])
 
 
 def curve_of(images: Sequence[Photograph], found: Sequence[Found]) -> Curve:

@@ -108,8 +108,8 @@ def read_split(cfg: Any, split: str) -> Photographs:
 def per_of(cfg: Any, split: str) -> str:
     """What ``DefectImageMetric`` decides on; of training images, on each."""
     evaluators = cfg.get(f'{split}_evaluator') or cfg.get('val_evaluator') or []
-    for one in evaluators if isinstance(evaluators, list) else [evaluators]:
-        if split != 'train' and one['type'].rsplit('.')[-1] == 'DefectImageMetric':
+    for one in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
+        if split != 'train' and 'DefectImageMetric' in str(one['type']):
             return one.get('per', 'photograph')
     return 'photograph'
 

@@ -463,10 +463,10 @@ def test_beside_coco_metric_it_chooses_the_best_checkpoint(synthetic, tmp_path):
                 batch, [sample.to_dict() for sample in runner.model.val_step(batch)]
             )
     content = json.loads((synthetic / 'annotations/val.json').read_text())
-    boxes = sum(len(labels) for _, labels, _ in evaluation.results)
+    boxes = sum(len(labels) for _, labels, *_ in evaluation.results)
     assert boxes == len(content['annotations'])
     defects = {annotation['image_id'] for annotation in content['annotations']}
-    assert sum(len(labels) > 0 for _, labels, _ in evaluation.results) == len(defects)
+    assert sum(len(labels) > 0 for _, labels, *_ in evaluation.results) == len(defects)
 
 
 REFUSED = [
@@ -480,6 +480,8 @@ REFUSED = [
     (dict(num_bootstrap=-1), ValueError, 'num_bootstrap=-1: expected 0 or more'),
     (dict(num_bootstrap=1e3), TypeError, 'num_bootstrap=1000.0: expected an int'),
     (dict(confidence=95), ValueError, 'confidence=95: '),
+    (dict(per='piece'), ValueError, "per='piece': expected 'photograph' or 'part'"),
+    (dict(per='part'), ValueError, "per='part': expected 'photograph', as metainfo"),
     (dict(defect_classes='crack'), TypeError, "defect_classes='crack': expected a"),
     (dict(defect_classes=[]), TypeError, 'defect_classes=[]: expected a list'),
     (dict(defect_classes=['crak']), ValueError, "defect_classes=['crak']: expected"),
@@ -531,3 +533,57 @@ def test_without_thresholds_the_figures_of_the_best_checkpoint_are_left():
 
 def test_a_config_finds_it_by_name():
     assert METRICS.get('DefectImageMetric') is DefectImageMetric
+
+
+def of_parts(each=4, parts=20, **options):
+    """Photographs of parts: a quarter of those with a defect is missed."""
+    evaluation = DefectImageMetric(**{'num_bootstrap': 200, **options})
+    evaluation.dataset_meta = dict(classes=CLASSES, part=dict(pattern='(.*)_'))
+    scores = [0.1 if part % 4 == 0 else 0.8 for part in range(parts)]
+    scenes = [
+        one
+        for view in range(each)
+        for one in images([s - view / 1000 for s in scores], [0.05] * parts)
+    ]
+    for number, one in enumerate(scenes):
+        one['img_path'] = f'/a/{number % (2 * parts)}_{number // (2 * parts)}.png'
+    evaluation.process(None, scenes)
+    return evaluation.evaluate(len(scenes))
+
+
+def test_photographs_of_one_part_make_no_interval_narrower():
+    one, four = of_parts(each=1), of_parts(each=4)
+    for key in ('escape', 'escape_at_5', 'auroc'):
+        wide, narrow = (
+            found[f'defect/{key}_high'] - found[f'defect/{key}_low']
+            for found in (one, four)
+        )
+        assert narrow == pytest.approx(wide, rel=0.15)
+    assert four['defect/escape'] == one['defect/escape'] == 0.25
+
+
+def test_where_parts_are_decided_on_they_are_counted_by_their_highest_score():
+    scenes = images([0.1, 0.8, 0.1, 0.1], [0.05, 0.6, 0.05])
+    names = ['a_0', 'a_1', 'b_0', 'b_1', 'c_0', 'c_1', 'b_2']
+    for one, name in zip(scenes, names):
+        one['img_path'] = f'{name}.png'
+    evaluation = DefectImageMetric(per='part', num_bootstrap=0)
+    evaluation.dataset_meta = dict(classes=CLASSES, part=dict(pattern='(.*)_'))
+    evaluation.process(None, scenes)
+    found = evaluation.evaluate(len(scenes))
+    # The parts a and b have a defect, only a is flagged; c has none, and is flagged.
+    assert found['defect/escape'] == 0.5
+    assert found['defect/overkill'] == 1
+    assert found['defect/recall_50'] == 0.25
+
+
+def test_parts_cannot_be_told_without_file_names():
+    evaluation = DefectImageMetric()
+    evaluation.dataset_meta = dict(classes=CLASSES, part=dict(pattern='(.*)_'))
+    with pytest.raises(ValueError, match="keep 'img_path' in meta_keys"):
+        evaluation.process(None, images([0.5], []))
+    with pytest.raises(ValueError, match='one group'):
+        evaluation.dataset_meta = dict(classes=CLASSES, part='.*')
+    one = dict(classes=CLASSES, part=dict(pattern='(.*)_'))
+    with pytest.raises(ValueError, match='set the same for all'):
+        evaluation.dataset_meta = [one, dict(classes=CLASSES)]

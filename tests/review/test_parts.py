@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+from mmengine.config import ConfigDict
 
+from mmdefect.metrics.image_score import Found
 from mmdefect.metrics.parts import together
+from mmdefect.review.findings import class_rows, curve_of, false_alarms, misses
 from mmdefect.review.operating import (
     at_threshold,
     band,
     differences,
     make_curve,
 )
+from mmdefect.review.photographs import Photograph, per_of
 from mmdefect.review.requirement import judge, parse
 
 
@@ -70,3 +74,30 @@ def test_the_band_and_a_comparison_redraw_parts():
         differences(scores, other, is_defect, one)[-1] for one in (parts, None)
     )
     assert wide.high - wide.low > 1.3 * (narrow.high - narrow.low)
+
+
+def test_a_review_decides_on_parts_where_the_metric_does():
+    cfg = ConfigDict(
+        val_evaluator=[dict(type='CocoMetric'), dict(type='DefectImageMetric')]
+    )
+    assert per_of(cfg, 'val') == 'photograph'
+    cfg.val_evaluator[1].per = 'part'
+    assert (per_of(cfg, 'val'), per_of(cfg, 'train')) == ('part', 'photograph')
+    box, none = np.array([[0.0, 0, 9, 9]]), np.zeros((0, 4))
+    scores = dict(a0=0.1, a1=0.8, b0=0.1, b1=0.2, c0=0.6, c1=0.05, b2=0.9)
+    images, found = [], []
+    for name, score in scores.items():
+        shown = box if name in ('a0', 'a1', 'b0', 'b1') else none
+        labels = np.zeros(len(shown), int)
+        images.append(Photograph(name, shown, labels, none, {}, name[0], 'part'))
+        one = np.array([score], np.float32)
+        found.append(Found(box.astype(np.float32), np.array([0]), one))
+    point = at_threshold(curve_of(images, found), 0.5)
+    assert point.escape == (0, 2, 2, 2)
+    assert point.overkill == (1, 1, 1, 1)
+    # A defect that one view does not show is seen on another of its part.
+    assert misses(images, found, 0.85) == [0, 1]
+    assert misses(images, found, 0.5) == []
+    assert false_alarms(images, found, 0.5) == [4]
+    (row,) = class_rows(images, found, 0.5, ['crack'], [0])
+    assert row.flagged.total == 2
