@@ -31,6 +31,7 @@ if TYPE_CHECKING or not _is_command():
         ) from None
 
     from mmdefect.registered import (
+        DefectCrop,
         DefectImageMetric,
         DefectPoolSampler,
         DefectPreservingDataset,
@@ -52,6 +53,7 @@ else:
 
 
 __all__ = [
+    'DefectCrop',
     'DefectImageMetric',
     'DefectPoolSampler',
     'DefectPreservingDataset',

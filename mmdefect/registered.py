@@ -2,6 +2,7 @@
 
 from mmdefect.delivery.preserving import DefectPreservingDataset
 from mmdefect.forms.paste import PasteDefect
+from mmdefect.forms.windows import DefectCrop
 from mmdefect.hooks.hard_normals import HardNormalHook
 from mmdefect.hooks.monitor import QuotaMonitorHook
 from mmdefect.hooks.resume import QuotaResumeHook
@@ -11,6 +12,7 @@ from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
 __all__ = [
+    'DefectCrop',
     'DefectImageMetric',
     'DefectPoolSampler',
     'DefectPreservingDataset',

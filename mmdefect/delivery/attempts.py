@@ -10,6 +10,7 @@ from mmengine.dataset import BaseDataset
 
 from mmdefect.delivery.partners import Partners
 from mmdefect.delivery.window import aimed, is_crop
+from mmdefect.forms.windows import DefectCrop
 from mmdefect.images.errors import RejectedError
 from mmdefect.images.instances import ignored_in, shown_of
 from mmdefect.images.remembering import (
@@ -154,6 +155,8 @@ class Attempts:
             aim = self.wanted, self.min_area_ratio, self.at_least
             crop = remembering(aimed(step, results, *aim))
             return self._checked(crop(results), step)
+        if self.wanted and isinstance(step, DefectCrop) and 'gt_bboxes' in results:
+            return self._checked(step(results, self.wanted), step)
         run = remembering(step)
         if self.wanted and effect_of(step).repeats and 'gt_bboxes' in results:
             for _ in range(REPEATS - 1):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
+from mmdefect.forms.windows import fixed
 from mmdefect.images.errors import RejectedError
 from mmdefect.images.instances import ignored_in, labelled, shown_of
 
@@ -34,12 +34,5 @@ def aimed(step: Any, results: dict, wanted: Any, ratio: float, at_least: int) ->
         shape = min(size[0], height - offset[0]), min(size[1], width - offset[1])
         shown = shown_of(labels, boxes, shape, ratio, chosen, offset[::-1])
         if len(shown) >= at_least:
-            return _fixed(step, size, offset)
+            return fixed(step, size, offset)
     raise RejectedError(f'{type(step).__name__} cut its defect away')
-
-
-def _fixed(step: Any, size: Any, offset: Any) -> Any:
-    step = copy.copy(step)
-    step._get_crop_size = lambda image_size: size
-    step._rand_offset = lambda margin: offset
-    return step

@@ -50,7 +50,7 @@ EFFECTS = {
     **dict.fromkeys(
         ('MinIoURandomCrop', 'RandomCenterCropPad'), Effect(spares=True, repeats=True)
     ),
-    'RandomShift': Effect(spares=True),
+    **dict.fromkeys(('RandomShift', 'DefectCrop'), Effect(spares=True)),
     **dict.fromkeys(
         ('Rotate', 'Shear', 'Translate', 'Shift', 'Perspective', 'CoarseDropout'),
         Effect(cuts=True),
@@ -127,7 +127,9 @@ def without_cutting(steps: Iterable[Callable]) -> Iterator[Callable]:
         loses = effect.cuts or effect.paints or effect.spares or effect.holds
         if not loses and not effect.mixes and not hasattr(step, 'get_indexes'):
             yield changed_inside(step, without_cutting)
-        elif 'Mosaic' in type(step).__name__ and hasattr(step, 'img_scale'):
+        elif hasattr(step, 'img_scale') and any(
+            name in type(step).__name__ for name in ('Mosaic', 'DefectCrop')
+        ):
             from mmdet.datasets.transforms import FixShapeResize
 
             width, height = step.img_scale

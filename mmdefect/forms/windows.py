@@ -1,0 +1,141 @@
+"""DefectCrop: a window of a large photograph at full size, around a defect."""
+
+from __future__ import annotations
+
+import copy
+import random
+from typing import Any, Collection
+
+import numpy as np
+from mmengine.registry import TRANSFORMS
+
+from mmdefect.images.instances import ROWS, ignored_in, labelled
+
+LINE = "mend dict(type='DefectCrop', ...)"
+
+
+@TRANSFORMS.register_module()
+class DefectCrop:
+    """Cuts a window out of a photograph, around a defect where it shows one.
+
+    Resizing a large photograph loses its small defects, and a window at a random place
+    rarely holds one. This window does: it holds at least ``min_area_ratio`` of the box
+    of one defect, which is at a random place in it. Of a photograph without a defect it
+    may be any window. What shows less than ``min_area_ratio`` of its box is dropped. A
+    photograph that is smaller than the window is padded.
+
+    It stands right after loading. Inside ``DefectPreservingDataset`` the defect is one
+    of those that the image was drawn for, without further tries. Elsewhere it may be of
+    any class.
+
+    Compare Akyon et al., "Slicing aided hyper inference and fine-tuning for small
+    object detection", ICIP 2022, which cuts all windows beforehand.
+
+    Args:
+        size (int | tuple[int, int]): Width and height of the window in pixels.
+        min_area_ratio (float): Share of a box that has to show. Of a box that is larger
+            than the window, as much as the window can show counts as all of it.
+            Defaults to 0.5.
+        pad_val (int): Grey value of the padding. Defaults to 114.
+
+    Raises:
+        TypeError: If an argument is of another type than said here.
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(
+        self, size: Any, min_area_ratio: float = 0.5, pad_val: int = 114
+    ) -> None:
+        from mmdet.datasets.transforms import Pad, RandomCrop
+
+        self.size = self.img_scale = _check_size(size)
+        self.pad_val = pad_val
+        number = isinstance(min_area_ratio, (int, float))
+        if not number or isinstance(min_area_ratio, bool):
+            raise TypeError(
+                f'min_area_ratio={min_area_ratio!r}: expected a number; {LINE}'
+            )
+        if not 0 < min_area_ratio <= 1:
+            raise ValueError(
+                f'min_area_ratio={min_area_ratio}: expected above 0, at most 1; {LINE}'
+            )
+        self.min_area_ratio = min_area_ratio
+        self._crop = RandomCrop(self.size, allow_negative_crop=True)
+        self._pad = Pad(size=self.size, pad_val=dict(img=pad_val, seg=255))
+
+    def __call__(self, results: dict, wanted: Collection[int] | None = None) -> dict:
+        """Cut the window.
+
+        Args:
+            results (dict): What was loaded.
+            wanted (Collection[int], optional): Labels of which one has to show. None is
+                any label.
+
+        Returns:
+            dict: The same, of the window.
+        """
+        height, width = results['img'].shape[:2]
+        size = np.minimum(self.size, (width, height))
+        corner = np.array([random.randint(0, n) for n in (width, height) - size])
+        if results.get('gt_bboxes') is not None:
+            boxes = _upright(results['gt_bboxes']).clip(0, [width, height] * 2)
+            aims = boxes[labelled(results, wanted) & ~ignored_in(results)]
+            aims = aims[(aims[:, 2:] > aims[:, :2]).all(1)]
+            if len(aims):
+                corner = self._corner(random.choice(aims), size, (width, height))
+            self._drop(results, boxes, corner, size)
+        left, top = corner.tolist()
+        results = fixed(self._crop, size[::-1].tolist(), (top, left))(results)
+        results['img'] = np.ascontiguousarray(results['img'])
+        return self._pad(results) if (size < self.size).any() else results
+
+    def _corner(self, box: np.ndarray, size: np.ndarray, photograph: Any) -> np.ndarray:
+        # Left and top of a window, uniform among those that show enough of each side.
+        begin, end = box[:2], box[2:]
+        shown = np.minimum(np.sqrt(self.min_area_ratio) * (end - begin), size)
+        last = np.subtract(photograph, size)
+        least = np.ceil((begin + shown - size).clip(0, last)).astype(int)
+        most = np.floor((end - shown).clip(0, last)).astype(int)
+        return np.array([random.randint(min(a, b), b) for a, b in zip(least, most)])
+
+    def _drop(
+        self, results: dict, boxes: np.ndarray, corner: np.ndarray, size: np.ndarray
+    ) -> None:
+        sides = boxes[:, 2:] - boxes[:, :2]
+        inside = boxes.clip([*corner] * 2, [*(corner + size)] * 2)
+        shown = (inside[:, 2:] - inside[:, :2]).prod(1)
+        most = np.minimum(sides, size).prod(1).clip(1e-9)
+        if hasattr(results['gt_bboxes'], 'kept'):  # of what a window can show
+            results['gt_bboxes'].kept *= sides.prod(1).clip(1e-9) / most
+        enough = shown >= self.min_area_ratio * most
+        results.update({key: results[key][enough] for key in ROWS if key in results})
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(size={self.size})'
+
+
+def fixed(crop: Any, size: Any, offset: Any) -> Any:
+    """MMDetection's RandomCrop with a window: (height, width), (top, left)."""
+    crop = copy.copy(crop)
+    crop._get_crop_size = lambda image_size: size
+    crop._rand_offset = lambda margin: offset
+    return crop
+
+
+def _upright(boxes: Any) -> np.ndarray:
+    # x1, y1, x2, y2 in pixels, of turned boxes as well.
+    if hasattr(boxes, 'convert_to'):
+        boxes = boxes.convert_to('hbox')
+    tensor = getattr(boxes, 'tensor', boxes)
+    return np.asarray(tensor, np.float64).reshape(len(tensor), 4)
+
+
+def _check_size(size: Any) -> tuple[int, int]:
+    sides = tuple(size) if isinstance(size, (list, tuple)) else (size, size)
+    if len(sides) != 2 or not all(type(side) is int for side in sides):
+        raise TypeError(
+            f'size={size!r}: expected pixels, one number or (width, height); {LINE}'
+        )
+    if min(sides) < 1:
+        raise ValueError(f'size={size!r}: expected 1 or more pixels; {LINE}')
+    return sides
