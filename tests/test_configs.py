@@ -62,6 +62,7 @@ SMALL = {
         'model.bbox_head.exp_on_reg': True,
         'model.test_cfg.score_thr': 0.0,
     },
+    'defect_tiles': {'model.test_cfg.score_thr': 0.0},
     'defect_yolox': {'model.test_cfg.score_thr': 0.0},
     'defect_yolox_s': {'model.test_cfg.score_thr': 0.0},
 }
@@ -112,6 +113,7 @@ def test_what_is_edited_at_the_top_changes_the_whole_config(tmp_path, name):
         val_ann__val_images=('b.json', 'b/'),
         classes=('crack', 'hole'),
         img_scale=(96, 96),
+        window=(96, 96),
         batch_size=6,
         quota=2,
         max_epochs=24,

@@ -16,6 +16,11 @@ from mmdefect.pools.wrappers import class_names
 FEW = 0.1
 STRIDE = 8  # of most detectors, the smallest
 MULTIPLE = 32  # what a scale is rounded up to, the largest stride of most detectors
+LARGEST = 1280  # sides of an image, beyond which training takes windows of it
+WINDOWS = (
+    "dict(type='DefectCrop', size=(640, 640)) in the place of Resize, as in "
+    'configs/defect_tiles.py'
+)
 
 
 class BoxSizes(NamedTuple):
@@ -42,6 +47,11 @@ class BoxSizes(NamedTuple):
     def all(self) -> np.ndarray:
         """np.ndarray: Short sides of all boxes."""
         return np.concatenate(list(self.sides.values()))
+
+    @property
+    def windows(self) -> str:
+        """str: What to train on where images would have to be too large, or nothing."""
+        return WINDOWS if max(self.advised or (0,)) > LARGEST else ''
 
     @property
     def too_small(self) -> int:
@@ -167,6 +177,8 @@ def check_boxes(cfg: Any, sizes: BoxSizes | None) -> list[Finding]:
     fix = ''
     if sizes.advised:
         fix = f'{place}: {sizes.advised}, in the config file itself'
+    if sizes.windows:
+        fix = f'train on windows at full size: {sizes.windows}'
     return [
         Finding(
             'img_scale' if 'img_scale' in cfg else 'train_dataloader.dataset',

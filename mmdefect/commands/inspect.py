@@ -113,8 +113,9 @@ def show_advice(console: Console, found: Inspection) -> None:
     """Print what to begin with."""
     if found.boxes and found.boxes.advised:
         width, height = found.boxes.advised
+        what = found.boxes.windows or f'img_scale=({width}, {height})'
         console.print(
-            f'[bold]Recommended: img_scale=({width}, {height})[/]: '
+            f'[bold]Recommended: {what}[/]: '
             f'{found.boxes.too_small:,} of {len(found.boxes.all):,} boxes are smaller '
             f'than {found.boxes.stride} pixels, the smallest stride of the model.'
         )

@@ -9,7 +9,12 @@ from mmdet.datasets.transforms import Resize
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 
-from mmdefect.analysis.box_sizes import check_boxes, measure_boxes, smallest_stride
+from mmdefect.analysis.box_sizes import (
+    BoxSizes,
+    check_boxes,
+    measure_boxes,
+    smallest_stride,
+)
 
 CLASSES = ('dent', 'crack')
 
@@ -71,6 +76,14 @@ def test_the_scale_that_is_advised_is_the_smallest_that_will_do(measured):
     large = measured(resized(scale=(480, 480), keep_ratio=True))
     assert large.advised is None
     assert check_boxes(ConfigDict(), large) == []
+
+
+def test_windows_are_advised_where_no_image_could_be_large_enough():
+    sizes = BoxSizes(dict(pit=np.full(9, 1.5)), (640, 640), 'training', 8, (3424, 3424))
+    (note,) = check_boxes(ConfigDict(img_scale=(640, 640)), sizes)
+    assert 'DefectCrop' in note.fix
+    assert '3424' not in note.fix
+    assert sizes._replace(advised=(1280, 1280)).windows == ''
 
 
 def test_no_scale_is_advised_that_only_blows_the_photographs_up(measured):

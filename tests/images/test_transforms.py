@@ -8,6 +8,7 @@ from mmdet.datasets import transforms
 from mmdet.registry import TRANSFORMS
 from mmengine.registry import init_default_scope
 
+import mmdefect
 from mmdefect.images.transforms import EFFECTS, Effect, effect_of, without_cutting
 
 # Words for transforms of Albumentations and of users.
@@ -15,7 +16,7 @@ ELSEWHERE = {'Shift', 'Perspective', 'CoarseDropout', 'Rotate90', 'RGBShift'}
 
 
 def test_the_table_names_no_transform_that_is_gone():
-    names = [*vars(transforms), *vars(mmcv.transforms)]
+    names = [*vars(transforms), *vars(mmcv.transforms), *vars(mmdefect)]
     gone = {word for word in EFFECTS if not any(word in name for name in names)}
     assert gone <= ELSEWHERE
 
