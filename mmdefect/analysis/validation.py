@@ -36,6 +36,15 @@ def check_validation(cfg: Any, training: Any = None) -> list[Finding]:
     return findings
 
 
+def wrongly_judging(cfg: Any, dataset: Any, split: str) -> list[Finding]:
+    """What of a split would judge a detector wrongly, told where one is judged."""
+    training = None
+    with suppress(UnusableError), running('the training dataset cannot be built'):
+        training = build_split(cfg, 'train')  # it may be on another machine
+    found = judge_split(cfg, training, dataset, split, pixels=False)
+    return [finding for finding in found if finding.breaks]
+
+
 def _check_val(cfg: Any, training: Any) -> list[Finding]:
     begins = 'training will crash at the first validation'
     try:

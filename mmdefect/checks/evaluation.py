@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Iterator, Sequence
 
 from mmdefect.checks.annotations import examine
-from mmdefect.checks.coco_files import CocoFiles
+from mmdefect.checks.coco_files import CocoFile, CocoFiles
 from mmdefect.checks.config import defect_classes_of
 from mmdefect.checks.finding import Finding
 from mmdefect.checks.labels import keys_of
@@ -18,13 +18,16 @@ from mmdefect.pools.wrappers import class_names, describe
 def judge_split(
     cfg: Any, training: Any, dataset: Any, split: str, pixels: bool = True
 ) -> list[Finding]:
-    """What of a ``split``, 'val' or 'test', would judge a detector wrongly."""
+    """What of a ``split``, 'val' or 'test', would judge a detector wrongly.
+
+    ``training`` is None where it is not there to compare with.
+    """
     classes = defect_classes_of(cfg)
     try:
-        return [
-            *_examine(dataset, training, classes, split),
-            *check_split(dataset, training, classes, split, pixels),
-        ]
+        findings = _examine(dataset, training, classes, split)
+        if training is not None:
+            findings += check_split(dataset, training, classes, split, pixels)
+        return findings
     except Exception as error:  # of whatever kind a dataset of the user's raises
         return [
             Finding(
@@ -43,9 +46,10 @@ def _examine(
     known = source_of(dataset).class_names
     wanted = [name for name in defect_classes or () if name in known] or None
     with CocoFiles() as files:
-        numbered = list(_check_numbering(dataset, training, split, files))
-        if numbered:
-            return numbered
+        if training is not None:
+            numbered = list(_check_numbering(dataset, training, split, files))
+            if numbered:
+                return numbered
         examined = examine(dataset, wanted, f'{split}_dataloader.dataset', files)
     return [
         found._replace(
@@ -61,21 +65,17 @@ def _check_numbering(
     dataset: Any, training: Any, split: str, files: CocoFiles
 ) -> Iterator[Finding]:
     # CocoDataset and CocoMetric number the categories in the order of the file.
-    learned = {class_names(leaf) for leaf in source_of(training).leaves}
+    key = f'{split}_dataloader.dataset'
+    keys = keys_of(dataset, key)
+    leaves = source_of(training).leaves
+    learned = {_numbered(leaf, files.of(leaf)) for leaf in leaves}
     if len(learned) != 1:  # the parts' labels were compared with each other
         return
     (classes,) = learned
-    key = f'{split}_dataloader.dataset'
-    keys = keys_of(dataset, key)
     for leaf in source_of(dataset).leaves:
         file = files.of(leaf)
-        if file is None:
-            judged = class_names(leaf)
-            place = 'the classes of its metainfo'
-        else:
-            names = dict(file.categories())
-            judged = tuple(names.get(each, '') for each in leaf.cat2label)
-            place = f'the "categories" of {file.path}'
+        judged = _numbered(leaf, file)
+        place = f'the "categories" of {file.path}' if file else 'metainfo'
         differ = [pair for pair in zip(judged, classes) if pair[0] != pair[1]]
         if not differ or not set(judged) & set(classes):
             continue  # other names altogether are told with their images
@@ -88,3 +88,11 @@ def _check_numbering(
             'all boxes of a perfect detector would count as another class',
             f'{place} in the order of training: {shorten(classes)}',
         )
+
+
+def _numbered(leaf: Any, file: CocoFile | None) -> tuple[str, ...]:
+    # What each label means.
+    if file is None:
+        return class_names(leaf)
+    names = dict(file.categories())
+    return tuple(names.get(category, '') for category in leaf.cat2label)

@@ -6,9 +6,10 @@ import shlex
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Sequence
 
-from mmdefect.analysis.config import load_config
+from mmdefect.analysis.config import load_config, warn
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.tracking import Track, untracked
+from mmdefect.analysis.validation import wrongly_judging
 from mmdefect.metrics.image_score import Found
 from mmdefect.review import findings
 from mmdefect.review.by_class import by_class
@@ -144,6 +145,12 @@ def review_split(
     open_folder(folder)
     photographs = read_split(detector.cfg, split)
     check_kinds(photographs, split)
+    wrong: list[str] = []
+    if split != 'train':
+        cfg, dataset = detector.cfg, photographs.dataset
+        wrong = [str(finding) for finding in wrongly_judging(cfg, dataset, split)]
+        for text in wrong:
+            warn(text)
     at = (settings.overkill, settings.threshold)
     found = detector.score(photographs, folder, track)
     review = make_review(detector.name, split, photographs, found, *at)
@@ -152,7 +159,9 @@ def review_split(
         for r in settings.requirements
     ]
     said = caveats(review, detector.cfg, detector.checkpoint.name, settings.overkill)
-    review = review._replace(verdicts=verdicts, caveats=[*detector.notes, *said])
+    review = review._replace(
+        verdicts=verdicts, caveats=[*wrong, *detector.notes, *said]
+    )
     if settings.by_class:
         chosen = by_class(photographs, found, settings.overkill)
         review = review._replace(by_class=chosen)

@@ -151,3 +151,10 @@ def test_a_part_that_cannot_be_told_leaves_the_other_findings(make):
     same, unknown = judged(training, training)
     assert 'also trained on' in same.what
     assert 'names no part of' in unknown.what
+
+
+def test_two_files_of_one_order_are_not_accused_of_that_of_metainfo(make):
+    training, other = make('train'), make('other')
+    for dataset in (training, other):
+        dataset._metainfo['classes'] = NAMES[::-1]
+    assert not any('in training' in each.what for each in judged(training, other))

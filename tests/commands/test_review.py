@@ -583,7 +583,9 @@ def test_images_that_cannot_be_read_are_told_and_the_others_kept(
 def test_a_checkpoint_of_other_classes_is_refused(synthetic, tmp_path, capsys):
     classes = ('pit', 'scratch', 'dent')
     detector = write_detector(tmp_path, synthetic, classes=classes)
-    said = told(capsys, detector)
+    assert main(['review', *detector]) == 2
+    warned, said = capsys.readouterr().err.splitlines()
+    assert "gives label 0 to 'scratch', which metainfo names as label 1" in warned
     assert 'was trained on the classes scratch, pit, dent' in said
     assert 'names pit, scratch, dent' in said
 
@@ -764,6 +766,24 @@ def test_pictures_that_do_not_fit_are_counted(detector, tmp_path, monkeypatch):
     text = (tmp_path / 'review_val/index.html').read_text()
     assert len(re.findall('<image ', text)) == 1
     assert re.search(r'All 1 pictures .* [1-9]\d* more did not fit', text)
+
+
+def test_a_validation_set_that_was_trained_on_is_told_before_and_on_the_page(
+    detector, capsys
+):
+    config, checkpoint = map(Path, detector)
+    data = "dict(part('train'), test_mode=True)"
+    config.write_text(
+        config.read_text().replace("dict(part('val'), test_mode=True)", data)
+    )
+    main(['review', str(config), str(checkpoint)])
+    assert 'warning: val_dataloader.dataset: photographs that are' in (
+        capsys.readouterr().err
+    )
+    said = figures(config.parent / 'review_val')
+    assert any(
+        'photographs that are also trained on' in text for text in said['caveats']
+    )
 
 
 def test_images_that_trained_a_detector_give_no_rate(reviewed, detector, capsys):
