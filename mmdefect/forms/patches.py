@@ -18,24 +18,14 @@ CONTRAST = 1.5
 
 
 class Patch(NamedTuple):
-    """A defect or some that touch, and some of what surrounds them.
+    """A defect or some that touch, and some of what surrounds them."""
 
-    Args:
-        image (np.ndarray): Pixels, of shape (height, width) or with channels besides.
-        boxes (np.ndarray): Their boxes (x1, y1, x2, y2) in it, float64, shape (n, 4).
-        masks (list[np.ndarray], optional): Where each is, uint8 of shape (height,
-            width), 0 or 1. None where only their boxes are known.
-        at_border (tuple[bool, bool, bool, bool]): Whether its photograph ends where it
-            does, on the left, at the top, on the right, at the bottom.
-        classes (np.ndarray, optional): Its part of a map of classes, of shape (height,
-            width).
-    """
-
-    image: np.ndarray
-    boxes: Any
-    masks: Any = None
+    image: np.ndarray  # of shape (height, width) or with channels besides
+    boxes: Any  # their boxes (x1, y1, x2, y2) in it, float64 of shape (n, 4)
+    masks: Any = None  # where each is, n times uint8 (height, width), if that is known
+    # Whether its photograph ends with it, on the left, the top, the right, the bottom.
     at_border: tuple[bool, bool, bool, bool] = (False, False, False, False)
-    classes: Any = None
+    classes: Any = None  # its part of a map of classes, of shape (height, width)
 
     @property
     def box(self) -> np.ndarray:

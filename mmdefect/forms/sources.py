@@ -44,20 +44,19 @@ class Sources:
         self.need_masks = loads_masks(dataset)
         self._class_of: dict[tuple[int, int], str] = {}
         self._together: dict[tuple[int, int], list[int]] = {}
-        self._crowded: set[tuple[int, int]] = set()
         self.of: dict[str, dict[int, list[int]]] = {'': {}}
+        self._alone: dict[str, dict[int, list[int]]] = {}
         self.seen: dict[str, int] = {'': 0}
         self._patches: OrderedDict[tuple[int, int], Patch] = OrderedDict()
         self._bytes = 0
         # A photograph that a wrapper repeats is one.
         for image in source.once(images).tolist():
             self._list(image)
-        self._drawn = {name: self._alone(of) or of for name, of in self.of.items()}
+        self._drawn = {**self.of, **self._alone}
         self._images = {name: list(of) for name, of in self._drawn.items()}
 
     def _list(self, image: int) -> None:
-        leaf, position = self._leaf_of(image)
-        info, names = leaf.get_data_info(position), self.names.of(image)
+        info, names = source_of(self._dataset).info(image), self.names.of(image)
         instances = info.get('instances', ())
         shape = info.get('height'), info.get('width')
         groups = _groups(instances, names)
@@ -75,21 +74,9 @@ class Sources:
             box = hull(np.array([instances[n]['bbox'] for n in together], float))
             if None in shape or self._paste.fits(box, shape):
                 self._together[image, number] = together
-                if len(groups[number]) > 1:
-                    self._crowded.add((image, number))
-                for key in ('', name):
-                    of_image = self.of.setdefault(key, {}).setdefault(image, [])
-                    of_image.append(number)
-
-    def _leaf_of(self, image: int) -> tuple[Any, int]:
-        return source_of(self._dataset).leaf_of(image)
-
-    def _alone(self, of: dict[int, list[int]]) -> dict[int, list[int]]:
-        alone = {
-            image: [n for n in numbers if (image, n) not in self._crowded]
-            for image, numbers in of.items()
-        }
-        return {image: numbers for image, numbers in alone.items() if numbers}
+                for of in (self.of, self._alone)[: 1 + (len(groups[number]) == 1)]:
+                    for key in ('', name):
+                        of.setdefault(key, {}).setdefault(image, []).append(number)
 
     def draw(self, name: str = '') -> tuple[int, int]:
         """Draw an instance: any image is as likely, and any of its instances."""
@@ -117,7 +104,7 @@ class Sources:
         return self._patches[key]
 
     def _read(self, image: int, number: int) -> Patch:
-        leaf, position = self._leaf_of(image)
+        leaf, position = source_of(self._dataset).leaf_of(image)
         results = leaf.get_data_info(position)
         together = [results['instances'][n] for n in self._together[image, number]]
         together = list(map(dict, together))  # loading may ignore them

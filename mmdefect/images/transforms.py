@@ -8,29 +8,19 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Callable, Iterable, Iterator, NamedTuple, Sequence
 
-from mmdefect.pools.walk import pipelines_of, walk_transforms
+from mmdefect.pools.walk import is_a, pipelines_of, walk_transforms
 
 
 class Effect(NamedTuple):
-    """What a transform may do to the defects of an image.
+    """What a transform may do to the defects of an image."""
 
-    Args:
-        cuts (bool): Take the last one away, or shrink it to nothing.
-        mixes (bool): Bring in those of other images.
-        paints (bool): Paint over them, which their boxes do not notice.
-        spares (bool): Keep one of them, whichever class it is of.
-        holds (bool): What those transforms do that it makes for itself.
-        repeats (bool): Leave the old image as it is, to be tried again on.
-        refuses (tuple[str, bool, str], optional): Return None: an argument and its
-            value, and for which images.
-    """
-
-    cuts: bool = False
-    mixes: bool = False
-    paints: bool = False
-    spares: bool = False
-    holds: bool = False
-    repeats: bool = False
+    cuts: bool = False  # take the last one away, or shrink it to nothing
+    mixes: bool = False  # bring in those of other images
+    paints: bool = False  # paint over them, which their boxes do not notice
+    spares: bool = False  # keep one of them, whichever class it is of
+    holds: bool = False  # what those transforms do that it makes for itself
+    repeats: bool = False  # leave the old image as it is, to be tried again on
+    # Return None: with which argument and value, and for which images.
     refuses: tuple[str, bool, str] | None = None
 
 
@@ -97,7 +87,7 @@ def steps_in(pipeline: Any) -> list:
 
 def reads_file(step: Any) -> bool:
     """Whether a transform reads the image file."""
-    return any(kind.__name__ == 'LoadImageFromFile' for kind in type(step).__mro__)
+    return is_a(step, 'LoadImageFromFile')
 
 
 def loads_masks(dataset: Any) -> bool:
