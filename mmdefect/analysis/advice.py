@@ -15,32 +15,17 @@ LIMIT = (
 
 
 class Row(NamedTuple):
-    """What a quota means.
+    """What a quota means."""
 
-    Args:
-        quota (int): Defect images in each batch, or in ``over`` images.
-        batches (int): Batches in an epoch.
-        normals (int): Different normal images in the first epoch.
-        draws_epoch (float): Draws of each defect image in an epoch, mean.
-        draws_run (float): The same in the whole run.
-    """
-
-    quota: int
-    batches: int
-    normals: int
-    draws_epoch: float
+    quota: int  # defect images in each batch, or in `over` images
+    batches: int  # in an epoch
+    normals: int  # different ones in the first epoch
+    draws_epoch: float  # of each defect image, mean
     draws_run: float
 
 
 class Advice(NamedTuple):
-    """A quota to begin with.
-
-    Args:
-        quota (int | None): Defect images in each batch, or in ``over`` images; None for
-            stock sampling.
-        reason (str): Why, in one sentence.
-        source (str): Where the rule is from.
-    """
+    """A quota to begin with, None for stock sampling; why; where the rule is from."""
 
     quota: int | None
     reason: str

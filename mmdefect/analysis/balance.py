@@ -20,21 +20,11 @@ SOURCE = (
 
 
 class Balance(NamedTuple):
-    """Draws of each class in a whole run, for each choice of ``weights``.
+    """Draws in a whole run by choice of ``weights``: ``None``, the keys of BY_CLASS."""
 
-    Args:
-        draws (dict[str, dict[str, float]]): Draws of images that show a class, by the
-            choice and the class: ``None``, and the keys of ``BY_CLASS``.
-        most (dict[str, float]): Draws of the photograph that is drawn most, by the
-            choice.
-        advice (str): The choice to take, as it is written in a config.
-        reason (str): Why, in one sentence.
-        source (str): Where the rule is from.
-    """
-
-    draws: dict
-    most: dict
-    advice: str
+    draws: dict[str, dict[str, float]]  # of images that show a class, by class
+    most: dict[str, float]  # of the photograph that is drawn most
+    advice: str  # as it is written in a config
     reason: str
     source: str = SOURCE
 

@@ -7,11 +7,7 @@ from typing import Any, Iterator, Mapping, NamedTuple
 
 import numpy as np
 
-from mmdefect.analysis.config import (
-    has_quota,
-    load_config,
-    running,
-)
+from mmdefect.analysis.config import has_quota, load_config, running
 from mmdefect.analysis.dataloader import (
     build_hook,
     build_loader,
@@ -34,26 +30,15 @@ LOST, CUT = '(lost)', '(only a sliver)'
 
 
 class Batch(NamedTuple):
-    """One batch, as it reaches the model.
+    """One batch, as it reaches the model: a list of each of these by image."""
 
-    Args:
-        images (list[np.ndarray]): RGB images, uint8 of shape (height, width, 3).
-        samples (list[DetDataSample]): Their annotations.
-        names (list[dict[int, str]]): Of each image, the names of the classes by label.
-        pools (list[int]): Number of the pool that each was drawn from.
-        marks (list[str]): What became of the defect of each, where it is ``LOST``, or
-            ``CUT`` to a sliver.
-        place (str): Which batch of which epoch it is.
-        title (str): How it was drawn, with how many defects, and how many arrived.
-    """
-
-    images: list
-    samples: list
-    names: list
-    pools: list
-    marks: list
-    place: str
-    title: str
+    images: list[np.ndarray]  # RGB, uint8 of shape (height, width, 3)
+    samples: list  # their annotations, DetDataSample
+    names: list  # of the classes, by label
+    pools: list[int]  # number of the pool that each was drawn from
+    marks: list[str]  # `LOST`, or `CUT` to a sliver; else ''
+    place: str  # which batch of which epoch
+    title: str  # how it was drawn, with how many defects, and how many arrived
 
 
 def build_loaders(config: str, options: dict | None, against: bool) -> list:

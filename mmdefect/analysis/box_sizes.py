@@ -24,24 +24,15 @@ WINDOWS = (
 
 
 class BoxSizes(NamedTuple):
-    """Short sides of the boxes of the defect images, in pixels after the resize.
+    """Short sides of the boxes of the defect images, in pixels after the resize."""
 
-    Args:
-        sides (dict[str, np.ndarray]): By class, of shape (boxes,).
-        scale (tuple[int, int]): What the pipeline resizes images to: width, height.
-        split (str): Whose pipeline that is: ``training``, or ``validation`` where the
-            one of training has no fixed size.
-        stride (int): The smallest stride of the model.
-        advised (tuple[int, int] | None): A scale with which at most ``FEW`` of the
-            boxes are smaller than the stride, but no larger than the photographs. None
-            where the one that is set will do.
-    """
-
-    sides: dict
-    scale: tuple
-    split: str
-    stride: int
-    advised: tuple | None
+    sides: dict[str, np.ndarray]  # by class, of shape (boxes,)
+    scale: tuple[int, int]  # what the pipeline resizes images to: width, height
+    split: str  # whose pipeline: 'validation' where training has no fixed size
+    stride: int  # the smallest of the model
+    # With it at most `FEW` of the boxes are smaller than the stride; not larger than
+    # the photographs. None where the scale that is set will do.
+    advised: tuple[int, int] | None
 
     @property
     def all(self) -> np.ndarray:
@@ -59,12 +50,11 @@ class BoxSizes(NamedTuple):
         return int((self.all < self.stride).sum())
 
 
-def measure_boxes(
-    cfg: Any, dataset: Any, indices: np.ndarray, classes: Sequence[str]
-) -> BoxSizes | None:
+def measure_boxes(cfg: Any, sampler: Any) -> BoxSizes | None:
     """Measure the boxes of the defect images, as they are after the resize."""
+    dataset, classes = sampler.dataset, sampler.defect_classes
     found = _find_scale(cfg, dataset)
-    boxes = list(_boxes(dataset, indices, classes))
+    boxes = list(_boxes(dataset, sampler.pools['defect'], classes))
     if found is None or not boxes:
         return None
     scale, keep_ratio, split = found

@@ -135,8 +135,7 @@ def _check(
     classes = sampler.sampler.defect_classes
     drawn = check_drawn(sampler.never_drawn(), counts, classes, plan.group_size)
     with running('the boxes cannot be measured'):
-        sizes = measure_boxes(cfg, dataset, sampler.sampler.pools['defect'], classes)
-    findings += check_boxes(cfg, sizes)
+        findings += check_boxes(cfg, measure_boxes(cfg, sampler.sampler))
     if not batches:
         return findings + drawn, None
     with running('the batches cannot be loaded'):

@@ -11,21 +11,17 @@ import numpy as np
 from mmdefect.analysis.advice import Advice, advise, describe_quota
 from mmdefect.analysis.balance import Balance, balance
 from mmdefect.analysis.box_sizes import BoxSizes, measure_boxes
-from mmdefect.analysis.config import (
-    has_quota,
-    load_config,
-    run_length,
-    running,
-)
+from mmdefect.analysis.config import has_quota, load_config, run_length, running
 from mmdefect.analysis.dataloader import (
     build_hook,
     build_loader,
+    build_split,
     draw_without_quota,
     keep_normal_images,
     schedules,
 )
 from mmdefect.analysis.errors import UnusableError
-from mmdefect.analysis.validation import validation_images, validation_look_alikes
+from mmdefect.analysis.validation import look_at_validation
 from mmdefect.checks.look_alikes import Pair
 from mmdefect.plan.quotas import usual_over
 from mmdefect.samplers.draws import draws_per_image
@@ -37,39 +33,20 @@ FEW = 10
 
 
 class Inspection(NamedTuple):
-    """All that is known of a config's training data and batches.
-
-    Args:
-        config (str): The config.
-        batches (QuotaBatchSampler): The config's own, or with the advised quota where
-            it has none.
-        has_quota (bool): Whether they are the config's own.
-        stock (QuotaBatchSampler): Plain shuffled batches of the same images.
-        run (tuple[int, str]): Length of the run, and its unit.
-        draws (dict[str, float]): Draws of an image in the whole run, by pool, with the
-            config's own quota.
-        rows (list[Row]): By quota.
-        advice (Advice): A quota to begin with.
-        balance (Balance | None): Choices of weights, where there are classes.
-        boxes (BoxSizes | None): How large the model sees the defects.
-        validation (dict[str, int] | None): Validation images by class, and of
-            ``normal`` and ``defect``, where they can be read.
-        look_alikes (list[Pair]): Validation photographs that look like some of
-            training, where they are asked for.
-    """
+    """All that is known of a config's training data and batches."""
 
     config: str
-    batches: Any
-    has_quota: bool
-    stock: Any
-    run: tuple
-    draws: dict
-    rows: list
+    batches: QuotaBatchSampler  # the config's own, or with the advised quota
+    has_quota: bool  # whether they are its own
+    stock: QuotaBatchSampler  # plain shuffled batches of the same images
+    run: tuple[int, str]  # its length, and the unit
+    draws: dict  # of an image in the run, by pool, with its own quota
+    rows: list  # of `Row`, by quota
     advice: Advice
-    balance: Balance | None
+    balance: Balance | None  # where there are classes
     boxes: BoxSizes | None
-    validation: dict | None
-    look_alikes: list[Pair]
+    validation: dict[str, int] | None  # images by class, of `normal` and `defect`
+    look_alikes: list[Pair]  # where they are asked for
 
     @property
     def size(self) -> int:
@@ -137,11 +114,8 @@ def inspect(config: str, options: dict | None, pairs: bool = False) -> Inspectio
     keep_normal_images(cfg)
     if not own:
         draw_without_quota(cfg)
-
-    from mmengine.registry import DATASETS
-
     with running('the training dataset cannot be built'):
-        dataset = DATASETS.build(cfg.train_dataloader.dataset)
+        dataset = build_split(cfg, 'train')
     with running('the training dataloader cannot be built'):
         batches = build_loader(cfg, dataset).batch_sampler
     written = cfg.train_dataloader.batch_sampler
@@ -174,11 +148,8 @@ def inspect(config: str, options: dict | None, pairs: bool = False) -> Inspectio
     drawn = draws(batches)
     choices = balance(batches.sampler, drawn['defect']) if drawn['defect'] else None
     drawn = drawn if own else {}
-    sampler = batches.sampler
     with running('the boxes cannot be measured'):
-        boxes = measure_boxes(
-            cfg, dataset, sampler.pools['defect'], sampler.defect_classes
-        )
+        boxes = measure_boxes(cfg, batches.sampler)
     return Inspection(
         config,
         batches,
@@ -190,6 +161,5 @@ def inspect(config: str, options: dict | None, pairs: bool = False) -> Inspectio
         advice,
         choices,
         boxes,
-        validation_images(cfg),
-        validation_look_alikes(cfg, dataset) if pairs else [],
+        *look_at_validation(cfg, dataset if pairs else None),
     )

@@ -12,13 +12,7 @@ from mmdefect.analysis.logs import Log, Validation, read_log
 
 
 class Run(NamedTuple):
-    """A finished training.
-
-    Args:
-        config (Path): Its config.
-        checkpoint (Path): Its best checkpoint; the last where none is best.
-        log (Log): What it logged.
-    """
+    """A finished training: its config, its best checkpoint or the last, its logs."""
 
     config: Path
     checkpoint: Path

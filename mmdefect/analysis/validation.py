@@ -114,29 +114,24 @@ def count_images(
     return {**number, 'normal': len(source) - defects, 'defect': defects}
 
 
-def validation_look_alikes(cfg: Any, training: Any) -> list[Pair]:
-    """Validation photographs that look like some of training, the most alike first."""
+def look_at_validation(
+    cfg: Any, training: Any = None
+) -> tuple[dict[str, int] | None, list[Pair]]:
+    """Count the validation images by what they show; and those that training has alike.
+
+    The most alike come first. Without ``training`` none is looked for.
+    """
     if not (cfg.get('val_dataloader') or {}).get('dataset'):
-        return []
+        return None, []
     try:
         with running('the validation dataset cannot be built'):
-            ours, theirs = (
-                photographs(dataset, None)
-                for dataset in (build_split(cfg, 'val'), training)
-            )
+            dataset = build_split(cfg, 'val')
+            counted = count_images(dataset, defect_classes_of(cfg))
+            if training is None:
+                return counted, []
+            ours, theirs = photographs(dataset, None), photographs(training, None)
     except UnusableError:  # `mmdefect check` says why
-        return []
+        return None, []
     pairs = look_alikes([path for path in ours if path not in theirs], theirs)
     alike = [pair for pair in pairs if pair.likeness >= ALIKE]
-    return sorted(alike, key=lambda pair: -pair.likeness)
-
-
-def validation_images(cfg: Any) -> dict[str, int] | None:
-    """Count the validation images of a config by what they show."""
-    if not (cfg.get('val_dataloader') or {}).get('dataset'):
-        return None
-    try:
-        with running('the validation dataset cannot be built'):
-            return count_images(build_split(cfg, 'val'), defect_classes_of(cfg))
-    except UnusableError:  # `mmdefect check` says why
-        return None
+    return counted, sorted(alike, key=lambda pair: -pair.likeness)

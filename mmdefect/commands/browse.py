@@ -15,20 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
 from mmdefect.analysis.colours import COLOURS
-from mmdefect.analysis.files import whole
+from mmdefect.analysis.pictures import plotting, write_figure
 from mmdefect.commands.command_line import Parser, add_cfg_options, progress
-from mmdefect.commands.drawing import (
-    add_box,
-    file_title,
-    pool_title,
-    settle_names,
-)
+from mmdefect.commands.drawing import add_box, file_title, pool_title, settle_names
 from mmdefect.commands.screen import screen
 
 if TYPE_CHECKING:
     import numpy as np
-
-    pass
 
 COLUMNS = 4  # images side by side in a batch
 
@@ -71,10 +64,6 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 def draw(sides: list, pools: list, path: Path) -> None:
     """Draw a batch, or two side by side."""
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
     from matplotlib.patches import Patch
 
     colours = ['0.6', *(COLOURS[n % len(COLOURS)] for n in range(len(pools) - 1))]
@@ -86,7 +75,7 @@ def draw(sides: list, pools: list, path: Path) -> None:
     in_row = 4 if max(map(len, labels)) <= 20 else 2
     legend = 0.15 + 0.25 * -(-len(labels) // in_row)  # inches
     width, heights = max(1.9 * columns, 4.5), (1.9 * rows + 0.6, legend)
-    figure: Any = pyplot.figure(
+    figure = plotting().figure(
         figsize=(width * len(sides), sum(heights)), layout='constrained'
     )
     large = 11 if columns <= COLUMNS else 16
@@ -114,9 +103,7 @@ def draw(sides: list, pools: list, path: Path) -> None:
         fontsize=large - 1,
     )
     settle_names(figure)
-    with whole(path) as part:
-        figure.savefig(part, dpi=120)
-    pyplot.close(figure)
+    write_figure(figure, path, dpi=120)
 
 
 def draw_image(

@@ -19,12 +19,7 @@ from mmdefect.version import __version__
 
 
 class Command(NamedTuple):
-    """A command.
-
-    Args:
-        summary (str): What it does, in one line.
-        needs (tuple[str, ...]): Modules that it cannot work without.
-    """
+    """What a command does, in one line, and the modules that it cannot do without."""
 
     summary: str
     needs: tuple = ()

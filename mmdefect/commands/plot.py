@@ -25,20 +25,12 @@ from mmdefect.commands.command_line import Parser
 
 
 class Panel(NamedTuple):
-    """One chart.
-
-    Args:
-        title (str): What it shows.
-        patterns (tuple[str, ...]): Names of scalars; the first that a run has is drawn.
-        scale (str): Panels of the same are drawn to the same scale. Empty: to its own,
-            whatever its values.
-        chance (float, optional): What guessing reaches.
-    """
+    """One chart."""
 
     title: str
-    patterns: tuple
-    scale: str = ''
-    chance: float | None = None
+    patterns: tuple  # names of scalars: the first that a run has is drawn
+    scale: str = ''  # panels of the same are drawn to the same; '': to its own
+    chance: float | None = None  # what guessing reaches
 
 
 # Drawn where at least one run has the scalar.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from mmdet.datasets import CocoDataset
@@ -30,7 +32,14 @@ def measured(coco):
     def measure(pipeline, classes=CLASSES, **cfg):
         dataset = coco.dataset(pipeline=pipeline)
         assert isinstance(dataset, CocoDataset)
-        return measure_boxes(ConfigDict(cfg), dataset, np.arange(len(dataset)), classes)
+        return measure_boxes(
+            ConfigDict(cfg),
+            SimpleNamespace(
+                dataset=dataset,
+                defect_classes=classes,
+                pools={'defect': np.arange(len(dataset))},
+            ),
+        )
 
     return measure
 
