@@ -8,7 +8,7 @@ help="$usage
 
 Makes .venv (openmmlab, the default) or .venv-onedl (onedl) in the project's
 root: torch, mmcv with its compiled ops, mmdet, mim, the test tools and this
-project. Building mmcv takes a minute or two the first time; later runs take a second.
+project. The first run takes 2 to 4 minutes, 1 of them to build mmcv; later runs a second.
 
   bash tools/setup_env.sh
   PYTHON=/opt/python3.11/bin/python3 bash tools/setup_env.sh onedl"
@@ -359,10 +359,10 @@ prepare_venv() {
 }
 
 install_all() {
-  need 'Installing torch and the build tools (1 to 5 minutes)' "$torch" "${build_tools[@]}"
-  need 'Installing mmengine, mmdet and mim (1 to 3 minutes)' "${packages[@]}"
+  need 'Installing torch and the build tools (30 seconds and the download)' "$torch" "${build_tools[@]}"
+  need 'Installing mmengine, mmdet and mim (about a minute)' "${packages[@]}"
   # The packages above bring an old setuptools. Naming torch keeps it as it is.
-  need 'Installing the test tools (1 to 2 minutes)' "$torch" "${build_tools[@]}" "${EXTRAS[@]}"
+  need 'Installing the test tools (about a minute)' "$torch" "${build_tools[@]}" "${EXTRAS[@]}"
   check_opencv
   if ! has_mmcv; then
     if installed "$mmcv"; then
@@ -386,7 +386,7 @@ set_up() {
   : >"$log"
   rm -rf "$work/tmp"
   mkdir "$work/tmp"
-  say "Setting up $venv: 1 to 4 minutes, or 10 to 30 where mmcv compiles slowly" "(log: $log)"
+  say "Setting up $venv: 2 to 4 minutes, or 10 to 30 where mmcv compiles slowly" "(log: $log)"
   prepare_venv
   install_all
   set_state "$complete"
