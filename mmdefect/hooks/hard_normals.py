@@ -41,7 +41,8 @@ class HardNormalHook(Hook):
     labelled, and these are the hardest of all. An image that stays at the top
     ``PATIENCE`` times in a row is named in a warning, and is not drawn from this pool
     any more. Where fewer than ``size`` images have a box, others fill the pool up, so
-    that no image takes every place of it. What cannot be read is left out.
+    that each takes one in ``size`` of its places at chance. What cannot be read is left
+    out.
 
     Mining the hardest negatives in rounds is as old as detection (Sung and Poggio,
     "Example-based learning for view-based human face detection", PAMI 20, 1998).
@@ -105,6 +106,7 @@ class HardNormalHook(Hook):
             ]
             self._times_on_top = dict(state['times_on_top'])
             self._suspects = list(state['suspects'])
+            self._unreadable = set(state.get('unreadable', ()))
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Add what was chosen.
@@ -117,6 +119,7 @@ class HardNormalHook(Hook):
             chosen=[(group, indices.tolist()) for group, indices in self._chosen],
             times_on_top=dict(self._times_on_top),
             suspects=list(self._suspects),
+            unreadable=sorted(self._unreadable),
         )
 
     def before_train(self, runner: Any) -> None:
@@ -224,8 +227,7 @@ class HardNormalHook(Hook):
         if not len(chosen):
             self._leave_suspects(group)
             return
-        quiet = np.setdiff1d(asked[scores == 0], self._suspects)
-        self._fill_up(group, chosen, quiet)
+        self._fill_up(group, chosen)
         print_log(
             f'{self.pool} normal images from epoch {epoch} on: {len(chosen):,} of '
             f'{len(asked):,} scored, {best[0]:.3f} to {best[-1]:.3f}: '
@@ -233,11 +235,14 @@ class HardNormalHook(Hook):
             logger='current',
         )
 
-    def _fill_up(self, group: int, chosen: np.ndarray, quiet: np.ndarray) -> None:
-        # The same on all ranks, and in a run that is resumed.
+    def _fill_up(self, group: int, chosen: np.ndarray) -> None:
+        # No image takes more than one in `size` of the draws. The same on all ranks,
+        # and in a run that is resumed.
         rng = np.random.default_rng([self._batch_sampler.sampler.seed, group])
-        others = rng.permutation(quiet)[: self.size - len(chosen)]
-        self._chosen.append((group, np.sort(np.append(chosen, others))))
+        left_out = [*self._suspects, *self._unreadable, *chosen]
+        others = rng.permutation(np.setdiff1d(self._normal, left_out))
+        missing = self.size - len(chosen) if len(chosen) else 0  # an empty pool ends
+        self._chosen.append((group, np.sort(np.append(chosen, others[:missing]))))
         self._draw(self._chosen)
 
     def _leave_suspects(self, group: int) -> None:
@@ -245,9 +250,8 @@ class HardNormalHook(Hook):
         left = before[~np.isin(before, self._suspects)]
         said = 'stays as it was'
         if len(left) < len(before):
-            self._chosen.append((group, left))
-            self._draw(self._chosen)
-            said = 'stays without the suspects' if len(left) else 'ends'
+            self._fill_up(group, left)
+            said = 'goes on without the suspects' if len(left) else 'ends'
         print_log(
             f'no normal image but suspects has a box: the pool {self.pool!r} {said}'
             if self._suspects

@@ -301,10 +301,20 @@ def test_a_suspect_that_alone_has_a_box_leaves_the_pool_and_never_fills_it(
     # One pass shows it once; of 6 places of the pool it takes one in 8 at chance.
     assert max(drawn) <= 4
     assert max(drawn[3:]) <= 1
-    assert len(hook._chosen[-1][1]) == 7
+    assert [len(chosen) for _, chosen in hook._chosen] == [8] * 3
     said = [line for line in log_of(tmp_path) if 'but suspects' in line]
-    assert "the pool 'hard' stays without the suspects" in said[0]
+    assert "the pool 'hard' goes on without the suspects" in said[0]
     assert any('3 times in a row' in line for line in log_of(tmp_path))
+
+
+@pytest.mark.parametrize('sample', [1, 3])
+def test_no_image_takes_every_place_however_few_are_scored(
+    sample, synthetic, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(hard_normals, 'score_images', by_name())
+    cfg = hard_config(synthetic, tmp_path, dict(size=6, sample=sample))
+    runner, _ = train(cfg)
+    assert [len(chosen) for _, chosen in hook_of(runner)._chosen] == [6, 6]
 
 
 def test_a_pool_whose_last_image_is_a_suspect_ends(synthetic, tmp_path, monkeypatch):
