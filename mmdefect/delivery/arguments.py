@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Sequence
 
+from mmdefect.arguments import check_type, number, whole_number
 from mmdefect.pools.walk import DATASET, WRAPPER, is_a, walk_datasets
 
 
@@ -36,26 +37,14 @@ def check_arguments(
             'defect_classes is empty: expected a class name at least, or None for '
             f'every class; set {DATASET}.defect_classes'
         )
-    line = f'set {DATASET}.max_retries'
-    if isinstance(max_retries, bool) or not isinstance(max_retries, int):
-        raise TypeError(f'max_retries={max_retries!r}: expected an int; {line}')
-    if max_retries < 0:
-        raise ValueError(f'max_retries={max_retries}: expected 0 or more; {line}')
-    line = f'set {DATASET}.min_area_ratio'
-    if isinstance(min_area_ratio, bool) or not isinstance(min_area_ratio, (int, float)):
-        raise TypeError(f'min_area_ratio={min_area_ratio!r}: expected a float; {line}')
-    if not 0 <= min_area_ratio <= 1:
-        raise ValueError(f'min_area_ratio={min_area_ratio}: expected 0 … 1; {line}')
-    if paste is not None and not isinstance(paste, dict):
-        raise TypeError(
-            f'paste={paste!r}: expected a dict of arguments of PasteDefect; '
-            f'set {DATASET}.paste'
-        )
-    if pipeline is not None and not isinstance(pipeline, (list, tuple)):
-        raise TypeError(
-            f'pipeline={pipeline!r}: expected a list of transforms, or None for those '
-            f'of the dataset inside; set {DATASET}.pipeline'
-        )
+    whole_number(max_retries, f'{DATASET}.max_retries', 0)
+    number(min_area_ratio, f'{DATASET}.min_area_ratio', what='a float')
+    if paste is not None:
+        expected = 'a dict of arguments of PasteDefect'
+        check_type(paste, dict, expected, f'{DATASET}.paste')
+    if pipeline is not None:
+        expected = 'a list of transforms, or None for those of the dataset inside'
+        check_type(pipeline, (list, tuple), expected, f'{DATASET}.pipeline')
 
 
 def check_wrapped(dataset: Any) -> None:

@@ -13,10 +13,10 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 
+from mmdefect.arguments import check_type, whole_number
 from mmdefect.delivery.whole_photographs import test_transforms
 from mmdefect.hooks.batch_sampler import followed_batch_sampler, quota_batch_sampler
 from mmdefect.hooks.scoring import Infos, score_images
-from mmdefect.plan.quotas import at_least_one
 from mmdefect.pools.source import source_of
 from mmdefect.pools.wrappers import class_names
 
@@ -76,12 +76,8 @@ class HardNormalHook(Hook):
         if sample is not None:
             numbers.update(sample=sample)
         for name, value in numbers.items():
-            at_least_one(value, f'custom_hooks: HardNormalHook.{name}')
-        if not isinstance(pool, str):
-            raise TypeError(
-                f'pool={pool!r}: expected a name; set pool of HardNormalHook in '
-                'custom_hooks'
-            )
+            whole_number(value, f'custom_hooks: HardNormalHook.{name}', 1)
+        check_type(pool, str, 'a name', 'custom_hooks: HardNormalHook.pool')
         self.interval, self.size, self.images = interval, size, images
         self.pool, self.sample = pool, sample
         # Groups of the run, and the indices drawn from then on.

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 
+from mmdefect.arguments import number
 from mmdefect.checks.config import check_config
 from mmdefect.checks.dataset import check_dataset, cutting_transforms
 from mmdefect.checks.evaluation import judge_split
@@ -81,18 +82,11 @@ class QuotaMonitorHook(Hook):
 
     Raises:
         TypeError: If ``tolerance`` is no number.
-        ValueError: If it is not in [0, 1).
+        ValueError: If it is not in [0, 1].
     """
 
     def __init__(self, tolerance: float = 0.05) -> None:
-        line = 'set tolerance of QuotaMonitorHook in custom_hooks'
-        if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)):
-            raise TypeError(f'tolerance={tolerance!r}: expected a number; {line}')
-        if not 0 <= tolerance < 1:
-            raise ValueError(
-                f'tolerance={tolerance}: expected a share of the quota, 0 … 1; {line}'
-            )
-        self.tolerance = tolerance
+        self.tolerance = number(tolerance, 'custom_hooks: QuotaMonitorHook.tolerance')
         self._warned = False
 
     def before_train(self, runner: Any) -> None:

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 
+from mmdefect.arguments import flag
 from mmdefect.hooks.batch_sampler import followed_batch_sampler
 from mmdefect.plan.quotas import Quota
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
@@ -52,8 +53,7 @@ class QuotaScheduleHook(Hook):
     priority = 'VERY_HIGH'
 
     def __init__(self, milestones: Sequence[Any], by_epoch: bool = True) -> None:
-        if not isinstance(by_epoch, bool):
-            raise TypeError(f'by_epoch={by_epoch!r}: expected True or False; {_FIX}')
+        flag(by_epoch, 'custom_hooks: QuotaScheduleHook.by_epoch')
         if not isinstance(milestones, (list, tuple)) or not all(
             isinstance(entry, (list, tuple)) and len(entry) == 2 for entry in milestones
         ):

@@ -15,7 +15,8 @@ from typing import NamedTuple, Sequence
 
 import numpy as np
 
-from mmdefect.plan.quotas import OVER, whole_number
+from mmdefect.arguments import whole_number
+from mmdefect.plan.quotas import OVER
 
 
 class Slots(NamedTuple):
@@ -78,7 +79,7 @@ def check_over(over: int | None, batch_size: int, world_size: int) -> int | None
     """Check the number of images over which a quota holds."""
     if over is None:
         return None
-    over = whole_number(over, 'over', f'set {OVER} to a number of images')
+    over = whole_number(over, OVER)
     step = batch_size * world_size
     if over > 0 and over % batch_size == 0 and (step % over == 0 or over % step == 0):
         return over

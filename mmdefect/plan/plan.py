@@ -21,10 +21,11 @@ from typing import Iterator, Mapping, NamedTuple
 
 import numpy as np
 
+from mmdefect.arguments import whole_number
 from mmdefect.plan.draws import DRAWS, Pool, make_odds, take
 from mmdefect.plan.groups import Slots, check_over, most_in_batch, slots_of_batches
 from mmdefect.plan.permutation import MAX_SIZE, below, random_words
-from mmdefect.plan.quotas import Quota, at_least_one, share_images
+from mmdefect.plan.quotas import Quota, share_images
 
 # Images planned at once: few to begin with, since somebody waits for the first batch,
 # then more, up to where the arrays would leave the processor's caches.
@@ -124,7 +125,7 @@ class Plan:
     ) -> None:
         self.pools = pools
         self.versions = versions or {}
-        self.batch_size = at_least_one(batch_size, 'train_dataloader.batch_size')
+        self.batch_size = whole_number(batch_size, 'train_dataloader.batch_size', 1)
         self.over = check_over(over, self.batch_size, world_size)
         self.world_size = world_size
         self.seed = seed
@@ -138,7 +139,7 @@ class Plan:
         self._num_batches = num_batches
         if num_batches is not None:
             line = 'train_dataloader.batch_sampler.num_batches'
-            self._num_batches = at_least_one(num_batches, line)
+            self._num_batches = whole_number(num_batches, line, 1)
             rest = self._num_batches % self.group_steps
             if rest:
                 below = f'{num_batches - rest} or ' if num_batches > rest else ''

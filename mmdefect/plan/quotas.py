@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import gcd
-from operator import index as to_int
 from typing import Any, Iterator, Mapping, Union
 
-import numpy as np
+from mmdefect.arguments import whole_number
 
 Quota = Union[int, float, Mapping[str, Any], None]
 
@@ -98,10 +97,7 @@ def _images(quota: Any, key: str, images: int, what: str) -> int:
     if isinstance(quota, float):
         return _share(quota, key, images, what)
     line = f'{BATCH_SAMPLER}.{key}'
-    count = whole_number(quota, key, f'set {line} to a number of images')
-    if count < 0:
-        raise ValueError(f'{key}={count}: expected 0 or more; set {line}')
-    return count
+    return whole_number(quota, line, 0, name=key)
 
 
 def _share(quota: float, key: str, images: int, what: str) -> int:
@@ -123,25 +119,3 @@ def _share(quota: float, key: str, images: int, what: str) -> int:
             f'number; set {", or ".join(fixes) or f"a larger {OVER}"}'
         )
     return count
-
-
-def whole_number(value: Any, name: str, fix: str) -> int:
-    """A value as an int."""
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f'{name}={value}: expected an int, got a bool; {fix}')
-    try:
-        return to_int(value)
-    except TypeError:
-        kind = type(value).__name__
-        raise TypeError(
-            f'{name}={value!r}: expected an int, got {kind}; {fix}'
-        ) from None
-
-
-def at_least_one(value: Any, line: str) -> int:
-    """A value of the config as an int above 0."""
-    name = line.rsplit('.', 1)[-1]
-    number = whole_number(value, name, f'set {line}')
-    if number < 1:
-        raise ValueError(f'{name}={number}: expected at least 1; set {line}')
-    return number

@@ -11,6 +11,7 @@ from mmengine.logging import MessageHub
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
+from mmdefect.arguments import check_type, flag, whole_number
 from mmdefect.checks.annotations import examine
 from mmdefect.checks.dataset import check_outermost
 from mmdefect.checks.finding import tell
@@ -26,6 +27,7 @@ from mmdefect.pools.source import source_of
 from mmdefect.pools.weights import read_weights
 from mmdefect.samplers.ranks import constructed_together
 
+LINE = 'train_dataloader.sampler'
 CONFIG_LINES = (
     "    sampler=dict(type='DefectPoolSampler'),\n"
     "    batch_sampler=dict(type='QuotaBatchSampler', quota=...)"
@@ -101,27 +103,21 @@ class DefectPoolSampler(Sampler):
         shuffle: bool = True,
     ) -> None:
         if seed is not None:
-            _check_seed(seed)
+            whole_number(seed, f'{LINE}.seed', 0, 2**64 - 1)
         if shuffle is not True:
             raise ValueError(
                 f'shuffle={shuffle!r}: expected True, the batches are drawn at random; '
                 'take it out of train_dataloader.sampler'
             )
-        if not isinstance(replacement, bool):
-            raise TypeError(
-                f'replacement={replacement!r}: expected True or False; '
-                'set train_dataloader.sampler.replacement'
-            )
+        flag(replacement, f'{LINE}.replacement')
         if weights is not None and not replacement:
             raise ValueError(
                 'weights go with replacement=True only: cycles draw every image '
                 'equally often; take one of both out of train_dataloader.sampler'
             )
-        if pools is not None and not isinstance(pools, Mapping):
-            raise TypeError(
-                f'pools={pools!r}: expected a dict, name -> text file or list of '
-                'indices; set train_dataloader.sampler.pools'
-            )
+        if pools is not None:
+            expected = 'a dict, name -> text file or list of indices'
+            check_type(pools, Mapping, expected, f'{LINE}.pools')
         self.rank, self.world_size = get_dist_info()
         self.seed: Any = seed
         self.seed_is_drawn = seed is None
@@ -208,14 +204,3 @@ class DefectPoolSampler(Sampler):
         )
         for _, rows in plan.chunks(self.epoch, self.rank):
             yield from rows.ravel().tolist()
-
-
-def _check_seed(seed: Any) -> None:
-    if isinstance(seed, (bool, float, str)) or not isinstance(seed, (int, np.integer)):
-        raise TypeError(
-            f'seed={seed!r}: expected an int or None; set train_dataloader.sampler.seed'
-        )
-    if not 0 <= seed < 2**64:
-        raise ValueError(
-            f'seed={seed}: expected 0 … 2**64 - 1; set train_dataloader.sampler.seed'
-        )

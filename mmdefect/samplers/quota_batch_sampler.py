@@ -13,11 +13,12 @@ from mmengine.logging import print_log
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
+from mmdefect.arguments import flag
 from mmdefect.checks.dataset import check_dataset
 from mmdefect.checks.pools import check_draws, missing_pools
 from mmdefect.plan.draws import Pool
 from mmdefect.plan.plan import Plan
-from mmdefect.plan.quotas import Quota
+from mmdefect.plan.quotas import BATCH_SAMPLER, Quota
 from mmdefect.samplers.defect_pool_sampler import CONFIG_LINES, DefectPoolSampler
 from mmdefect.samplers.forms import pools_of_forms, versions_of, weights_of_forms
 from mmdefect.samplers.ranks import check_ranks_agree, constructed_together
@@ -132,12 +133,8 @@ class QuotaBatchSampler(Sampler):
                 f'QuotaBatchSampler got a {type(sampler).__name__}, which does not '
                 'know the defect images. Write into train_dataloader:\n' + CONFIG_LINES
             )
-        for name, flag in (('drop_last', drop_last), ('infinite', infinite)):
-            if not isinstance(flag, bool):
-                raise TypeError(
-                    f'{name}={flag!r}: expected True or False; '
-                    f'set train_dataloader.batch_sampler.{name}'
-                )
+        flag(drop_last, f'{BATCH_SAMPLER}.drop_last')
+        flag(infinite, f'{BATCH_SAMPLER}.infinite')
         if quota is None and sampler.weights is not None:
             raise ValueError(
                 'weights count for the draws of a quota, and quota=None asks for '

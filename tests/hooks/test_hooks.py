@@ -655,8 +655,8 @@ def test_a_hook_without_a_quota_to_look_at_is_refused(
 
 @pytest.mark.parametrize(
     ('tolerance', 'error'),
-    [(-0.1, ValueError), (1, ValueError), ('5 %', TypeError), (True, TypeError)],
+    [(-0.1, ValueError), (1.1, ValueError), ('5 %', TypeError), (True, TypeError)],
 )
 def test_a_wrong_tolerance_is_refused(tolerance, error):
-    with pytest.raises(error, match='set tolerance of QuotaMonitorHook'):
+    with pytest.raises(error, match='set custom_hooks: QuotaMonitorHook'):
         QuotaMonitorHook(tolerance=tolerance)
