@@ -24,6 +24,8 @@ from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.validation import look_at_validation
 from mmdefect.checks.look_alikes import Pair
 from mmdefect.plan.quotas import usual_over
+from mmdefect.pools.pools import RESERVED
+from mmdefect.pools.source import source_of
 from mmdefect.samplers.draws import draws_per_image
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
@@ -72,19 +74,32 @@ class Inspection(NamedTuple):
 
     def overlap(self) -> dict[str, dict[str, int]]:
         """Count the photographs that show two classes, for each pair of them."""
-        names = [n for n in self.batches.sampler.defect_classes if n in self.pools]
-        count = self.batches.sampler.count_photographs
+        count, classes = self.batches.sampler.count_photographs, self._classes
         return {
             one: {
-                other: count(np.intersect1d(self.pools[one], self.pools[other]))
-                for other in names
+                other: count(np.intersect1d(classes[one], classes[other]))
+                for other in classes
             }
-            for one in names
+            for one in classes
         }
+
+    @property
+    def _classes(self) -> dict[str, np.ndarray]:
+        # A class called `defect` beside others is not the pool of that name.
+        sampler = self.batches.sampler
+        classes = source_of(sampler.dataset).classes
+        return {name: classes[name] for name in sampler.defect_classes}
+
+    @property
+    def shown(self) -> dict[str, int]:
+        """dict[str, int]: Photographs by defect class, then by pool of the user's."""
+        others = {n: i for n, i in self.pools.items() if n not in RESERVED}
+        count = self.batches.sampler.count_photographs
+        return {name: count(i) for name, i in {**self._classes, **others}.items()}
 
     def too_few(self, images: dict[str, int]) -> dict[str, int]:
         """Of the classes with few images, how many they have."""
-        number = {n: images.get(n, 0) for n in self.batches.sampler.defect_classes}
+        number = {n: images.get(n, 0) for n in self._classes}
         return {name: images for name, images in number.items() if images <= FEW}
 
     def own_quota(self) -> int | None:

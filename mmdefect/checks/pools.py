@@ -60,6 +60,21 @@ def check_pool_names(names: Iterable[Any], scanned: Scan) -> None:
             )
 
 
+def check_quota_names(quota: Any, defect_classes: Sequence[str]) -> None:
+    """Check that a quota for each class means the class by its name."""
+    if not isinstance(quota, Mapping) or len(defect_classes) < 2:
+        return
+    for name in RESERVED:
+        if name in quota and name in defect_classes:
+            raise ValueError(
+                f'quota={dict(quota)} names {name!r}, which is a class, beside '
+                f'{len(defect_classes) - 1} others, and a pool of the images of all: '
+                'give the class another name in its files and in metainfo, or set '
+                f'train_dataloader.sampler.defect_classes={[name]} where the others '
+                'are no defects'
+            )
+
+
 def check_pools(
     pools: Mapping[str, np.ndarray], defect_classes: Sequence[str], dataset: Any
 ) -> None:

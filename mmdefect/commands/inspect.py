@@ -160,14 +160,13 @@ def show_pools(console: Console, found: Inspection) -> None:
         table.add_column('to validate', justify='right')
     table.add_column('of these also show')
     overlap = found.overlap()
-    names = [name for name in found.pools if name not in ('normal', 'defect')]
-    for name in names[:LINES]:
+    names = list(found.shown)
+    for name, count in list(found.shown.items())[:LINES]:
         row = overlap.get(name, {})
         others = sorted((-n, other) for other, n in row.items() if n and other != name)
         shared = ', '.join(f'{other} {-n:,}' for n, other in others[:4])
         if len(others) > 4:
             shared += f', {len(others) - 4} more'
-        count = found.images[name]
         cells = [name, f'{count:,}', percent_of(count / found.images['all'])]
         if found.validation:
             cells.append(f'{found.validation.get(name, 0):,}')
@@ -175,7 +174,7 @@ def show_pools(console: Console, found: Inspection) -> None:
     console.print(table)
     if len(names) > LINES:
         console.print(f'and {len(names) - LINES:,} more: --json has them all')
-    few = [('images to learn from', found.too_few(found.images))]
+    few = [('images to learn from', found.too_few(found.shown))]
     if found.validation:
         few.append(('images to validate with', found.too_few(found.validation)))
     for what, classes in few:
@@ -254,6 +253,7 @@ def as_json(found: Inspection) -> str:
         'config': found.config,
         'images': found.images['all'],
         'pools': {name: found.images[name] for name in found.pools},
+        'shown': found.shown,
         'overlap': found.overlap(),
         'defect_share': found.images['defect'] / found.images['all'],
         'batch_size': found.batches.batch_size,

@@ -15,7 +15,7 @@ from torch.utils.data import Sampler
 
 from mmdefect.arguments import flag
 from mmdefect.checks.dataset import check_dataset
-from mmdefect.checks.pools import check_draws, missing_pools
+from mmdefect.checks.pools import check_draws, check_quota_names, missing_pools
 from mmdefect.plan.draws import Pool
 from mmdefect.plan.plan import Plan
 from mmdefect.plan.quotas import BATCH_SAMPLER, Quota
@@ -142,6 +142,7 @@ class QuotaBatchSampler(Sampler):
                 'train_dataloader.batch_sampler.quota, or take '
                 'train_dataloader.sampler.weights out'
             )
+        check_quota_names(quota, sampler.defect_classes)
         versions = versions_of(sampler)
         # Further ones are added where a schedule asks for them.
         self._pools: dict[str, Pool] = {
@@ -242,6 +243,7 @@ class QuotaBatchSampler(Sampler):
             TypeError: If the quota is of another type.
             ValueError: If it does not fit.
         """
+        check_quota_names(quota, self.sampler.defect_classes)
         self._pools.update(pools_of_forms(self.sampler, quota))
         return self.plan.count_images(quota)
 

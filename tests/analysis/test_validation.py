@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from user_configs import config, new
@@ -63,3 +64,21 @@ def test_names_that_hide_all_defects_do_not_advise_to_keep_no_best_checkpoint(
     found = json.loads(capsys.readouterr().out)['findings']
     assert any("'crack' where the class is 'Crack'" in f['what'] for f in found)
     assert not any('save_best' in f['where'] for f in found)
+
+
+@pytest.mark.parametrize('names', [('defect', 'stamp'), ('defect',)])
+def test_inspect_counts_a_class_called_defect_by_itself(stamped, capsys, names):
+    path = Path(stamped)
+    annotations = path.parent / 'stamped.json'
+    content = json.loads(annotations.read_text().replace('"crack"', '"defect"'))
+    content['annotations'] = content['annotations'][:30]
+    annotations.write_text(json.dumps(content))
+    config = path.read_text().replace("['defect_classes'] = ['crack']", "['seed'] = 0")
+    config = config.replace("defect_classes=['crack']", '')
+    path.write_text(config.replace("('crack', 'stamp')", str(names)))
+    main(['inspect', stamped, '--json'])
+    said = json.loads(capsys.readouterr().out)
+    assert said['shown'] == dict(zip(names, (10, 20)))
+    main(['inspect', stamped])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ['defect', '10'] in [row[:2] for row in rows]

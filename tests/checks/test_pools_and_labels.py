@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mmengine.config import ConfigDict
 
+from mmdefect import DefectPoolSampler, QuotaBatchSampler
 from mmdefect.checks.pools import (
     check_defect_classes,
     check_pool_names,
@@ -179,3 +180,16 @@ def test_images_that_no_quota_reaches_are_counted(few_defects):
     # image 0 shows a crack, too
     assert missing_pools(pools, {'crack': 2, 'normal': 6}) == {'dent': 3, 'hard': 2}
     assert missing_pools(pools, {'all': 8}) == {}
+
+
+@pytest.mark.parametrize('name', ['defect', 'normal', 'all'])
+def test_a_class_called_like_a_pool_is_not_drawn_as_that_pool_unseen(annotated, name):
+    dataset = annotated([[0], [1], [], [], []], classes=('scratch', name))
+    made = DefectPoolSampler(dataset, seed=0)
+    with pytest.raises(ValueError, match=f'names {name!r}, which is a class, beside 1'):
+        QuotaBatchSampler(made, 4, {name: 1, 'scratch': 1})
+    batches = QuotaBatchSampler(made, 4, 2)
+    with pytest.raises(ValueError, match='another name in its files'):
+        batches.count_images({name: 1})
+    alone = DefectPoolSampler(dataset, seed=0, defect_classes=[name])
+    assert QuotaBatchSampler(alone, 4, {'defect': 1}).quota == {'defect': 1}
