@@ -86,7 +86,7 @@ def check_pipeline(pipeline: Any, where: str, preserved: bool) -> list[Finding]:
             continue
         why = f'it returns None for {images}, and MMDetection takes any other'
         if preserved:
-            why = 'normal images are then read three times, and go uncropped'
+            why = 'normal images are then read three times, and are not cropped'
         if not preserved or 'normal' in images:
             what = f'{type(transform).__name__}({argument}={value})'
             fix = f'{argument}={not value}'

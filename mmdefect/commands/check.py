@@ -84,8 +84,8 @@ def advice(findings: list, delivery: Delivery | None) -> Iterator[str]:
         yield 'No batch was run, so there may be more to find.'
     if any(finding.line for finding in broken):
         yield (
-            'Write what stands behind `fix`, or save these lines as a new config '
-            'beside this one; then check that.'
+            'Apply each `fix`, or save these lines as a new config beside this one. '
+            'Then check again.'
         )
     else:
         yield 'Then check again.'

@@ -158,7 +158,7 @@ def show_pools(console: Console, found: Inspection) -> None:
         table.add_column(name, justify='right')
     if found.validation:
         table.add_column('to validate', justify='right')
-    table.add_column('of these also show')
+    table.add_column('also showing')
     overlap = found.overlap()
     names = list(found.shown)
     for name, count in list(found.shown.items())[:LINES]:

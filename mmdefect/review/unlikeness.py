@@ -122,7 +122,7 @@ def _compared(
     squares = whole_bank.square().sum(1)
     left = _patches(model, cfg, photographs, [n for n in normal if n not in kept])
     found = []
-    for n in track(normal, 'what is unlike it', len(normal)):
+    for n in track(normal, 'looking for unusual images', len(normal)):
         one = kept.pop(n, None) or next(left)
         # |f - b|², less the |f|² that all have in common
         distances = torch.addmm(squares, one.features, whole_bank.T, alpha=-2)
