@@ -148,7 +148,7 @@ def _check(
     judged = judge_delivery(delivery, findings, dataset) or unreadable(
         delivery, dataset
     )
-    return findings + drawn + judged, delivery
+    return findings + drawn + judged + mixed_in(delivery), delivery
 
 
 def _check_imports(cfg: Config, loaded: Iterable[str]) -> list[Finding]:
@@ -216,6 +216,27 @@ def judge_delivery(
             why = 'a transform cuts it away: take them out one by one to find it'
             judged.append(Finding(where, what, why, ''))
     return judged
+
+
+def mixed_in(delivery: Delivery) -> list[Finding]:
+    """Tell how many images show a defect, where mixing brings it into normal ones."""
+    normal = next((c for c in delivery.counts if c.pool == 'normal'), None)
+    if normal is None or normal.drawn - normal.delivered <= TOLERANCE * normal.drawn:
+        return []
+    size = delivery.images / delivery.batches
+    showing = delivery.showing / delivery.batches
+    share = 1 - normal.delivered / normal.drawn
+    return [
+        Finding(
+            'train_dataloader.dataset',
+            f'of the {size:g} images of a batch {showing:.1f} show a defect when they '
+            'reach the model',
+            f'{share:.0%} of the normal ones show that of another image: a mosaic, for '
+            'example, brings it in; the quota holds for what is drawn',
+            '',
+            breaks=False,
+        )
+    ]
 
 
 def unreadable(delivery: Delivery, dataset: Any) -> list[Finding]:

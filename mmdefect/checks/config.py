@@ -108,6 +108,20 @@ def check_dataloader(cfg: Mapping[str, Any]) -> list[Finding]:
                         f'{name}=False',
                     )
                 )
+    anew = loader.get('num_workers') and not loader.get('persistent_workers')
+    hooks = {_type(hook) for hook in cfg.get('custom_hooks') or ()}
+    if anew and (loader.get('worker_init_fn') or hooks.isdisjoint(OURS)):
+        findings.append(
+            Finding(
+                f'{key}.persistent_workers',
+                'workers are started anew each epoch, and no hook of mmdefect seeds '
+                'them by epoch',
+                'MMEngine gives them the same random numbers each time, so that '
+                'augmentation repeats; the quota holds',
+                'persistent_workers=True',
+                breaks=False,
+            )
+        )
     loop, infinite = _loop(cfg), bool(dict(batch_sampler or {}).get('infinite'))
     if infinite and loop == 'EpochBasedTrainLoop':
         findings.append(

@@ -60,6 +60,8 @@ class Delivery(NamedTuple):
     over: int | None  # images over which the quota holds, if not a batch
     optimizer_step: str = ''  # what one holds
     replaced_in: dict | None = None  # by pool: how many of these, and one of them
+    images: int = 0
+    showing: int = 0  # of the images, those that show a defect of any image
 
 
 def arrives_as_itself(dataset: Any, index: int, sample: Any) -> bool:
@@ -76,7 +78,7 @@ def count_delivery(loader: Any, batches: Iterable[tuple[list, list]]) -> Deliver
     drawn: Counter = Counter()
     arrived: Counter = Counter()
     replaced_in: dict[str, tuple[int, int]] = {}
-    number = replaced = 0
+    number = replaced = images = showing = 0
     for indices, samples in batches:
         number += 1
         for drawn_index, sample in zip(indices, samples):
@@ -84,6 +86,7 @@ def count_delivery(loader: Any, batches: Iterable[tuple[list, list]]) -> Deliver
             shown = delivered_classes(sample, names.of(index))
             itself = arrives_as_itself(dataset, index, sample)
             replaced += not itself
+            images, showing = images + 1, showing + bool(shown)
             for name in [form] if form else members:
                 if not form and index not in members[name]:
                     continue
@@ -105,5 +108,12 @@ def count_delivery(loader: Any, batches: Iterable[tuple[list, list]]) -> Deliver
         for name in dict.fromkeys([*pools, *drawn])
         if drawn[name]
     ]
-    over = batch_sampler.over
-    return Delivery(number, counts, replaced, over, replaced_in=replaced_in)
+    return Delivery(
+        number,
+        counts,
+        replaced,
+        batch_sampler.over,
+        replaced_in=replaced_in,
+        images=images,
+        showing=showing,
+    )

@@ -31,7 +31,7 @@ def followed_batch_sampler(runner: Any, hook: Hook) -> QuotaBatchSampler:
     found = quota_batch_sampler(runner, hook)
     if not any(isinstance(other, SuccessionHook) for other in runner.hooks):
         runner.register_hook(SuccessionHook(found))
-    seed_workers_by_epoch(runner.train_dataloader)
+        seed_workers_by_epoch(runner.train_dataloader)
     return found
 
 

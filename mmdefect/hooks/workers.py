@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from functools import partial
 from typing import Any, Callable
@@ -9,6 +10,7 @@ from typing import Any, Callable
 import numpy as np
 import torch
 from mmengine.dataset import worker_init_fn
+from mmengine.logging import print_log
 
 
 def seed_workers_by_epoch(loader: Any) -> None:
@@ -20,6 +22,16 @@ def seed_workers_by_epoch(loader: Any) -> None:
     init: Any = getattr(loader, 'worker_init_fn', None)
     if getattr(init, 'func', None) is worker_init_fn:
         loader.worker_init_fn = _SeedByEpoch(init, loader.batch_sampler)
+        return
+    own = init is not None and not isinstance(init, _SeedByEpoch)
+    if own and loader.num_workers and not loader.persistent_workers:
+        print_log(
+            'train_dataloader.worker_init_fn is your own, and its workers are started '
+            'anew each epoch: where it does not count epochs, each has the same random '
+            'augmentation; set persistent_workers=True',
+            logger='current',
+            level=logging.WARNING,
+        )
 
 
 class _SeedByEpoch:

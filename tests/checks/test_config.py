@@ -61,6 +61,21 @@ def test_what_only_costs_time_or_a_class_is_no_finding(load):
     assert pause.where == 'train_dataloader.batch_sampler.infinite'
 
 
+@pytest.mark.parametrize('own', [False, True])
+def test_whoever_would_train_with_the_same_augmentation_each_epoch_is_told(own, load):
+    cfg = load(next(iter(SOUND.values())))
+    cfg.train_dataloader.update(num_workers=2, persistent_workers=False)
+    cfg.custom_hooks = [dict(type='QuotaResumeHook')] if own else []
+    if own:
+        assert notes(cfg) == []
+        cfg.train_dataloader.worker_init_fn = dict(type='mine')
+    told = [note.where for note in notes(cfg)]
+    assert 'train_dataloader.persistent_workers' in told
+    cfg.train_dataloader.persistent_workers = True
+    told = [note.where for note in notes(cfg)]
+    assert 'train_dataloader.persistent_workers' not in told
+
+
 @pytest.mark.parametrize(
     ('step', 'name'),
     [

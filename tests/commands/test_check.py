@@ -162,6 +162,20 @@ def test_pasted_images_and_counterexamples_are_counted_apart(check):
     assert "type='DefectPreservingDataset'" in out
 
 
+def test_how_many_images_show_a_defect_is_noted_where_mosaics_bring_them_in(check):
+    options = '--json', '--batches', '30'
+    status, said, _ = check(PRESERVED['YOLOX'], *options)
+    assert status == 0
+    (note,) = (f for f in said['findings'] if 'show a defect' in f['what'])
+    assert not note['breaks']
+    assert note['what'].startswith('of the 8 images of a batch ')
+    shown = float(note['what'].split()[7])
+    assert 3 < shown <= 8
+    assert shown == pytest.approx(said['delivery']['showing'] / 30, abs=0.051)
+    _, said, _ = check(SOUND['RetinaNet'], *options)
+    assert not [f for f in said['findings'] if 'show a defect' in f['what']]
+
+
 def test_a_quota_over_several_batches_is_counted_over_them(check):
     small = "train_dataloader['batch_size'] = 2\n"
     over = "train_dataloader['batch_sampler'].update(quota=3, over=8)\n"

@@ -11,6 +11,7 @@ import torch
 from conftest import Annotated
 from mmengine.runner import Runner
 
+from mmdefect.hooks import workers
 from mmdefect.hooks.workers import seed_workers_by_epoch
 
 
@@ -62,7 +63,17 @@ def test_a_run_that_is_resumed_draws_what_it_would_have_drawn(start):
     assert drawn(loader_of(3, start), 2) == epochs[2]
 
 
-def test_an_own_way_to_seed_workers_is_left_alone():
-    own = SimpleNamespace(worker_init_fn=print, batch_sampler=None)
+@pytest.mark.parametrize('persistent', [True, False])
+def test_an_own_way_to_seed_workers_is_left_alone_and_told(persistent, monkeypatch):
+    own = SimpleNamespace(
+        worker_init_fn=print,
+        batch_sampler=None,
+        num_workers=2,
+        persistent_workers=persistent,
+    )
+    said = []
+    monkeypatch.setattr(workers, 'print_log', lambda text, **kwargs: said.append(text))
     seed_workers_by_epoch(own)
     assert own.worker_init_fn is print
+    assert len(said) == (not persistent)
+    assert all('persistent_workers=True' in text for text in said)
