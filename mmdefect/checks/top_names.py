@@ -72,7 +72,7 @@ def _unread(cfg: Any, names: list[str], options: list[str]) -> Iterator[Finding]
             continue
         if name in options:
             why = 'an option is set when the config has made use of its names'
-        elif made is not None and name in own and place not in options:
+        elif made is not None and name in own and not _within(place, options):
             why = 'the base config has made use of its own'
         else:
             continue
@@ -84,6 +84,11 @@ def _unread(cfg: Any, names: list[str], options: list[str]) -> Iterator[Finding]
         else:
             why += '; edit the line in the config file itself'
             yield Finding(name, what, why, '')
+
+
+def _within(place: str | None, options: list[str]) -> bool:
+    # A dict is set key by key: quota._delete_=True quota.scratch=1.
+    return any(f'{option}.'.startswith(f'{place}.') for option in options)
 
 
 def _changes(cfg: Any, written: Mapping) -> list[str]:

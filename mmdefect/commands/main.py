@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
@@ -66,6 +67,7 @@ def usage() -> str:
             '',
             'mmdefect COMMAND --help tells the options, and has an example.',
             'mmdefect --version tells the version.',
+            'Exit status: 0 done, 1 something found or not met, 2 it cannot be run.',
         ]
     )
 
@@ -116,6 +118,9 @@ def run_command(name: str, argv: Sequence[str]) -> int:
         if isinstance(error, BrokenPipeError):
             raise
         return _wrong_use(prog, str(error))
+    except Exception:  # Python would end with 1, which says that something was found
+        traceback.print_exc()
+        return 2
 
 
 def missing(modules: Sequence[str]) -> str:

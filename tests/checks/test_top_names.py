@@ -57,6 +57,7 @@ def test_a_child_config_that_sets_a_name_of_its_base_is_told(found):
         ('', {}),
         ('', {'train_dataloader__batch_sampler__quota': 2, 'train_cfg__max_epochs': 9}),
         ('', {'train_dataloader__batch_sampler__quota': 2, 'quota': 2}),
+        ('', {f'{QUOTA}._delete_': True, f'{QUOTA}.scratch': 1}),
         ('train_dataloader = dict(batch_sampler=dict(quota=2))', {}),
         ('quota = 2\ntrain_dataloader = dict(batch_sampler=dict(quota=quota))', {}),
         ('data_file = "x"\ntrain_pipelines = []\nval_files = 3', {'load_from': 'x'}),

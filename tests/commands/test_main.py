@@ -380,3 +380,12 @@ def test_the_extra_brings_all_that_the_commands_need():
     (line,) = re.findall(r'^tools = (.*)$', text, re.M)
     tools = set(line.strip('[]"').split('", "'))
     assert tools == {need for c in COMMANDS.values() for need in c.needs} - {*STACK}
+
+
+def test_an_error_of_its_own_is_not_taken_for_something_found(monkeypatch, capsys):
+    def run(args):
+        raise KeyError('a fault')
+
+    monkeypatch.setattr('mmdefect.commands.check.run', run)
+    assert main(['check', 'config.py']) == 2
+    assert "KeyError: 'a fault'" in capsys.readouterr().err
