@@ -18,6 +18,8 @@ from mmdefect.analysis.logs import read_log
 from mmdefect.comparison import training
 from mmdefect.comparison.fewer import set_seed
 
+LOOK = 5  # seconds between two looks at the logs
+
 
 class Training(NamedTuple):
     """One training.
@@ -120,6 +122,7 @@ def train_all(
     """Train runs, some at once. Leaving the loop over the events ends the trainings."""
     waiting = list(runs)
     working: dict[Training, subprocess.Popen] = {}
+    looked = 0.0
     try:
         while waiting or working:
             while waiting and len(working) < jobs:
@@ -132,8 +135,10 @@ def train_all(
                 failed = bool(working.pop(run).returncode) or not run.finished
                 done = len(runs) - len(waiting) - len(working)
                 yield Event(done * iters, done, run, failed)
-            done = len(runs) - len(waiting) - len(working)
-            yield Event(done * iters + sum(run.iteration for run in working), done)
+            if time.monotonic() - looked > LOOK:  # logs grow long
+                looked = time.monotonic()
+                done = len(runs) - len(waiting) - len(working)
+                yield Event(done * iters + sum(run.iteration for run in working), done)
     finally:
         for process in working.values():
             process.terminate()

@@ -32,8 +32,8 @@ class DefectImageMetric(BaseMetric):
     """Escape and overkill rates of images, and recall of boxes.
 
     The score of an image is the highest score of its boxes, 0 without a box. A defect
-    image has at least one ground-truth instance that is not ignored, as for
-    ``DefectPoolSampler``. The keys, under the prefix ``defect``:
+    image has at least one ground-truth instance that is not ignored and whose box has
+    an area, as for ``DefectPoolSampler``. The keys, under the prefix ``defect``:
 
     - ``escape``: share of the defect images without a box that reaches ``score_thr``.
     - ``overkill``: share of the normal images with a box that reaches ``score_thr``.
@@ -188,12 +188,12 @@ class DefectImageMetric(BaseMetric):
             kept = kept[np.isin(labels[kept], labels_of_defects)]
             score = scores[kept].max(initial=0)
             kept = kept[self._reaches(scores[kept])]
-            true_labels = _array(truth['labels'])
+            true_labels, boxes = _array(truth['labels']), _array(truth['bboxes'])
             defects = np.isin(true_labels, labels_of_defects)
+            if boxes.shape[1] == 4:  # one without area shows nothing
+                defects &= (boxes[:, 2:] > boxes[:, :2]).all(1)
             true_labels = true_labels[defects]
-            ious = overlaps(
-                _array(found['bboxes'])[kept], _array(truth['bboxes'])[defects]
-            )
+            ious = overlaps(_array(found['bboxes'])[kept], boxes[defects])
             ious[labels[kept][:, None] != true_labels] = 0
             iou_thrs = [*self.iou_thrs, *STRICT]
             matches = [match(ious, iou_thr) for iou_thr in iou_thrs]

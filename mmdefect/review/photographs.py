@@ -13,6 +13,7 @@ from mmdefect.checks.config import defect_classes_of
 from mmdefect.delivery.whole_photographs import test_transforms
 from mmdefect.metrics.boxes import hulls
 from mmdefect.metrics.parts import part_names
+from mmdefect.pools.scan import counts
 
 
 class Photograph(NamedTuple):
@@ -154,8 +155,7 @@ def photograph_of(info: dict, labels: Sequence[int]) -> Photograph:
     """A photograph, from what a dataset knows of it."""
     parts: tuple[list, list, list] = ([], [], [])
     for instance in info.get('instances') or ():
-        counts = not instance.get('ignore_flag', 0)
-        if counts and instance['bbox_label'] in labels:
+        if counts(instance) and instance['bbox_label'] in labels:
             parts[0].append(instance['bbox'])
             parts[1].append(instance['bbox_label'])
         else:

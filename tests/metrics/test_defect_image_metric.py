@@ -587,3 +587,9 @@ def test_parts_cannot_be_told_without_file_names():
     one = dict(classes=CLASSES, part=dict(pattern='(.*)_'))
     with pytest.raises(ValueError, match='set the same for all'):
         evaluation.dataset_meta = [one, dict(classes=CLASSES)]
+
+
+def test_a_box_without_area_makes_no_defect_image():
+    flat = scene([((5, 5, 5, 9), CRACK)], [(BOX, CRACK, 0.9)])
+    found = evaluate([flat, scene([(BOX, CRACK)], [])])
+    assert (found['defect/overkill'], found['defect/escape']) == (1, 1)

@@ -98,3 +98,8 @@ def test_a_class_has_the_images_and_boxes_of_a_count_by_hand():
 def test_no_ranking_has_to_wait_for_the_end_of_another():
     assert by_turns([5, 1, 2], [1, 7]) == [5, 1, 7, 2]
     assert by_turns([5, 1, 2], []) == [5, 1, 2]
+
+
+def test_a_box_without_area_makes_no_defect_image():
+    assert not image(([10, 10, 10, 30], 0)).is_defect
+    assert image(([10, 10, 10, 30], 0), (HERE, 0)).labels.tolist() == [0]
