@@ -83,10 +83,10 @@ def worst_class(review: Review, missed: Sequence[int]) -> str:
     return worst if rates[worst] > MUCH * review.point.escape.share else ''
 
 
-def next_week(review: Review, overkill: float, config: str, checkpoint: str) -> list:
+def next_week(review: Review, overkill: float, about: dict[str, str]) -> list:
     """The round of new photographs: what is done, and the command that does it."""
     point = review.point
-    config, checkpoint = map(shlex.quote, (config, checkpoint))
+    config, weights = shlex.quote(about['config']), shlex.quote(about['weights'])
     escape = max(math.ceil(100 * point.escape.share), 1)
     overkill = max(overkill, point.overkill.share)
     limits = f'escape<={escape}%@overkill<={100 * overkill:.3g}%'
@@ -94,7 +94,7 @@ def next_week(review: Review, overkill: float, config: str, checkpoint: str) -> 
         (
             'Let the detector look at the new photographs. Its page has the surest '
             'first, scores.csv all of them.',
-            f'mmdefect review {config} {checkpoint} --images NEW_PHOTOGRAPHS '
+            f'{about["command"]} --images NEW_PHOTOGRAPHS '
             f'--threshold {point.threshold}',
         ),
         (
@@ -105,11 +105,11 @@ def next_week(review: Review, overkill: float, config: str, checkpoint: str) -> 
         (
             'Train on from this checkpoint.',
             f'mim train mmdet {config} --work-dir NEXT '
-            f'--cfg-options load_from={checkpoint}',
+            f'--cfg-options load_from={weights}',
         ),
         (
             'Compare both, and ship the new one only where it is no worse: the command '
             'ends with 1 where it is.',
-            f"mmdefect review NEXT --against {checkpoint} --require '{limits}'",
+            f"mmdefect review NEXT --against {weights} --require '{limits}'",
         ),
     ]

@@ -19,17 +19,18 @@ def caveats(review: Review, cfg: Any, checkpoint: str, overkill: float) -> list[
             'there is nothing to choose from. It may need a longer training.'
         )
     if review.point == review.points.get(overkill, review.point):
-        said += unproved(overkill, review.point.overkill)
+        said += unproved(overkill, review.point.overkill, review.photographs.unit)
     if checkpoint.startswith('best_') and same_images(cfg, review.split):
         said += chosen(review, validations(cfg.get('train_cfg') or {}))
     return said
 
 
-def unproved(overkill: float, stopped: Rate) -> list[str]:
+def unproved(overkill: float, stopped: Rate, unit: str = 'images') -> list[str]:
     """That an overkill rate is smaller than normal images can prove, if it is."""
     least = stopped.provable
     if overkill >= least:
         return []
+    unit = unit if stopped.parts == stopped.total else 'parts'
     first = next((rate for rate in operating.RATES if rate >= least), None)
     step = (
         f'The first step that they can prove is {percent(first)}'
@@ -38,9 +39,9 @@ def unproved(overkill: float, stopped: Rate) -> list[str]:
     )
     needed = operating.images_to_prove(overkill)
     return [
-        f'{stopped.parts:,} normal images cannot prove that only {percent(overkill)} '
+        f'{stopped.parts:,} normal {unit} cannot prove that only {percent(overkill)} '
         f'of good parts are stopped. {step}; {percent(overkill)} needs {needed:,} '
-        'images.'
+        f'{unit}.'
     ]
 
 

@@ -225,7 +225,7 @@ def review_images(
 def about_of(detector: Detector | Predictions) -> dict[str, str]:
     """What a page says of a detector, and of how it was made."""
     config, checkpoint = str(detector.config), str(detector.checkpoint)
-    command = shlex.join(['mmdefect', 'review', config, checkpoint])
-    if isinstance(detector, Predictions):  # which have no training images
-        command = f'{shlex.join(["mmdefect", "review", config])} CHECKPOINT'
-    return dict(config=config, checkpoint=checkpoint, command=command)
+    # Predictions have no weights to go on with.
+    weights = 'CHECKPOINT' if isinstance(detector, Predictions) else checkpoint
+    command = shlex.join(['mmdefect', 'review', config, weights])
+    return dict(config=config, checkpoint=checkpoint, weights=weights, command=command)

@@ -113,19 +113,22 @@ def write_page(
     alarms = findings.false_alarms(images, found, threshold)
     nearest = findings.normal_suspects(images, found, min(most, 4))
     suspects = findings.label_suspects(images, found, threshold, photographs.classes)
+    rates = [overkill, *review.points]
     content: dict[str, Any] = dict(
         about,
         kind='training' if review.split == 'train' else 'judged',
         name=review.name,
         split=review.split,
         total=len(images),
+        unit=photographs.unit,
         point=point,
         points=list(review.points.items()),
-        here=next((r for r, p in review.points.items() if p == point), None),
+        # Several rates may have one score: that which was asked for.
+        here=next((r for r in rates if review.points.get(r) == point), None),
         verdicts=review.verdicts,
         caveats=review.caveats,
         steps=steps(review, about['config'], about['command']),
-        next_week=next_week(review, overkill, about['config'], about['checkpoint']),
+        next_week=next_week(review, overkill, about),
         by_class=review.by_class,
         provable=dict(
             overkill=point.overkill.provable,

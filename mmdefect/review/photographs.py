@@ -66,6 +66,11 @@ class Photographs(NamedTuple):
     pipeline: list[dict]
     dataset: Any = None
 
+    @property
+    def unit(self) -> str:
+        """str: What is decided on and counted."""
+        return f'{self.images[0].per}s'.replace('photographs', 'images')
+
 
 def read_split(cfg: Any, split: str) -> Photographs:
     """The photographs of a part of the data."""

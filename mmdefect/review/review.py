@@ -71,16 +71,18 @@ class Against(NamedTuple):
 
 def check_kinds(photographs: Photographs, split: str) -> None:
     """Check that there are defect and normal images."""
-    defects = findings.defects_among(photographs.images)
+    images = photographs.images
+    defects = findings.decided(images, findings.defects_among(images))
+    what = '{} image' if photographs.unit == 'images' else 'photograph of a {} part'
     for kind, there, fix in (
         ('defect', defects, 'annotate some, or see metainfo and defect_classes'),
         ('normal', ~defects, 'filter_cfg=dict(filter_empty_gt=False) keeps them'),
     ):
         if not there.any():
             raise UnusableError(
-                f'none of the {len(defects):,} images of {split} is a {kind} image, so '
-                f'no threshold can be judged: add some to {split}_dataloader.dataset '
-                f'({fix})'
+                f'none of the {len(defects):,} images of {split} is a '
+                f'{what.format(kind)}, so no threshold can be judged: add some to '
+                f'{split}_dataloader.dataset ({fix})'
             )
 
 

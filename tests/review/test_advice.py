@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from mmdefect.commands import review as command
 from mmdefect.metrics.image_score import Found
 from mmdefect.review.advice import next_week, steps
+from mmdefect.review.judging import about_of
 from mmdefect.review.photographs import Photograph, Photographs
+from mmdefect.review.predictions import Predictions
 from mmdefect.review.requirement import parse
 from mmdefect.review.review import make_review
 
@@ -29,6 +32,14 @@ def review_of(rows, threshold=0.5):
         found.append(Found(box, np.array([label or 0]), scores))
     photographs = Photographs(images, ('scratch', 'pit'), [0, 1], [])
     return make_review('it', 'val', photographs, found, 0.01, threshold)
+
+
+def test_results_of_another_engine_are_no_weights_to_go_on_with():
+    engine = Predictions.__new__(Predictions)
+    engine.config, engine.checkpoint = Path('config.py'), Path('int8.json')
+    about = about_of(engine)
+    assert about['weights'] == 'CHECKPOINT'
+    assert about['command'] == 'mmdefect review config.py CHECKPOINT'
 
 
 def told(review):
@@ -56,10 +67,13 @@ def test_good_parts_that_are_stopped_lead_to_hard_normal_images():
     assert 'mmdefect review it --split train' in said
 
 
+@pytest.mark.parametrize('weights', ['best.pth', 'CHECKPOINT'])
 @pytest.mark.parametrize('missed', [0, 1])
-def test_every_command_of_next_week_can_be_run(missed, tmp_path):
+def test_every_command_of_next_week_can_be_run(missed, weights, tmp_path):
     rows = [(0, 9, 0.1)] * missed + [(0, 9, 0.9)] * 5 + [(None, 9, 0.1)] * 9
-    *_, (_, gate) = week = next_week(review_of(rows), 0.01, 'config.py', 'best.pth')
+    command_line = f'mmdefect review config.py {weights}'
+    about = dict(config='config.py', weights=weights, command=command_line)
+    *_, (_, gate) = week = next_week(review_of(rows), 0.01, about)
     assert [code.split()[0] for _, code in week] == ['mmdefect'] * 2 + [
         'mim',
         'mmdefect',

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from mmengine.config import ConfigDict
 
+from mmdefect.analysis.errors import UnusableError
 from mmdefect.metrics.image_score import Found
 from mmdefect.metrics.parts import together
 from mmdefect.review.findings import class_rows, curve_of, false_alarms, misses
@@ -14,8 +16,9 @@ from mmdefect.review.operating import (
     differences,
     make_curve,
 )
-from mmdefect.review.photographs import Photograph, per_of
+from mmdefect.review.photographs import Photograph, Photographs, per_of
 from mmdefect.review.requirement import judge, parse
+from mmdefect.review.review import check_kinds
 
 
 def test_pictures_of_a_part_stand_together():
@@ -101,3 +104,11 @@ def test_a_review_decides_on_parts_where_the_metric_does():
     assert false_alarms(images, found, 0.5) == [4]
     (row,) = class_rows(images, found, 0.5, ['crack'], [0])
     assert row.flagged.total == 2
+    photographs = Photographs(images[:4], ('crack',), [0], [])
+    with pytest.raises(UnusableError, match='a photograph of a normal part'):
+        check_kinds(photographs, 'val')
+    # A part with a defect has no normal side, whatever another view shows.
+    both = [images[0], images[6]._replace(part='a')]
+    photographs = Photographs(both, ('crack',), [0], [])
+    with pytest.raises(UnusableError, match='a photograph of a normal part'):
+        check_kinds(photographs, 'val')
