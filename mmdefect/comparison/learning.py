@@ -24,15 +24,12 @@ METRIC = 'defect/escape_at_5'
 
 
 class Fit(NamedTuple):
-    """A power law through the runs.
+    """A power law through the runs."""
 
-    Args:
-        factor (tuple): By what twice as many images multiply the rate: best guess,
-            lower and upper end of its interval.
-        doubled (tuple): The rate with twice as many images as there are: the same.
-    """
-
+    # By what twice as many images multiply the rate: best guess, lower and upper end of
+    # its interval.
     factor: tuple[float, float, float]
+    # The rate with twice as many images as there are: the same.
     doubled: tuple[float, float, float]
 
 

@@ -22,17 +22,11 @@ LOOK = 5  # seconds between two looks at the logs
 
 
 class Training(NamedTuple):
-    """One training.
-
-    Args:
-        sampler (str): Name of the sampler.
-        seed (int): The seed.
-        folder (Path): Where it writes.
-    """
+    """One training."""
 
     sampler: str
     seed: int
-    folder: Path
+    folder: Path  # where it writes
 
     @property
     def config(self) -> Path:

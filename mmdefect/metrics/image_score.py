@@ -12,18 +12,13 @@ MOST_BOXES = 100  # kept of an image, the surest
 
 
 class Found(NamedTuple):
-    """What a detector finds on an image, the surest first.
+    """What a detector finds on an image, the surest first."""
 
-    Args:
-        boxes (np.ndarray): (n, 4), left, top, right, bottom in pixels of the file. Of
-            a turned box, that around it.
-        labels (np.ndarray): (n,).
-        scores (np.ndarray): (n,), float32.
-    """
-
+    # (n, 4), left, top, right, bottom in pixels of the file. Of a turned box, that
+    # around it.
     boxes: np.ndarray
-    labels: np.ndarray
-    scores: np.ndarray
+    labels: np.ndarray  # (n,)
+    scores: np.ndarray  # (n,), float32
 
     @property
     def score(self) -> float:

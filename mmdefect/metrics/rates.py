@@ -15,11 +15,9 @@ import math
 from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
-import torch
 
 CONFIDENCE = 0.95
 DIGITS = 9  # tell any two scores of a detector apart, which are float32
-STEPS = 100  # at most, to a quantile
 
 
 def shortest_between(low: Any, high: Any) -> float:
@@ -38,19 +36,12 @@ def shortest_between(low: Any, high: Any) -> float:
 
 
 class Rate(NamedTuple):
-    """A share of images, and how much they tell of it: of one threshold, or of each.
+    """A share of images, and how much they tell of it: of one threshold, or of each."""
 
-    Args:
-        hits (int): Images that count, (k,) for k thresholds.
-        total (int): Images.
-        parts (int): Parts that they show.
-        independent (float): As many independent images tell the same, (k,).
-    """
-
-    hits: Any
+    hits: Any  # images that count, (k,) for k thresholds
     total: int
-    parts: int
-    independent: Any
+    parts: int  # parts that they show
+    independent: Any  # as many independent images tell the same, (k,)
 
     def at(self, number: int) -> Rate:
         """That of one of the thresholds."""
@@ -117,11 +108,13 @@ def rates_up_to(level: np.ndarray, size: int, parts: np.ndarray | None = None) -
 
 
 def _upper(hits: Any, totals: Any, confidence: float) -> np.ndarray:
+    from scipy.special import betaincinv  # which MMDetection needs as well
+
     hits, totals = np.broadcast_arrays(np.asarray(hits, float), totals)
     bounds = np.ones(hits.shape)
     some = hits < totals  # all of them: nothing is above 1
     hits, totals = hits[some], totals[some]
-    bounds[some] = _beta_quantile(confidence, hits + 1, totals - hits)
+    bounds[some] = betaincinv(hits + 1, totals - hits, confidence)
     return bounds
 
 
@@ -138,52 +131,3 @@ def percent_range(pair: Sequence[float]) -> str:
     """From one share to another, no narrower than it is: ``0 to 14 %``."""
     low, high = percent(pair[0], math.floor), percent(pair[1], math.ceil)
     return f'{low[:-2]} to {high}' if low != high else low
-
-
-def _beta_quantile(level: float, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    # Newton's steps, and halves of what is left wherever they lead out of it.
-    low, high = np.zeros(len(a)), np.ones(len(a))
-    scale = _lgamma(a + b) - _lgamma(a) - _lgamma(b)
-    x = a / (a + b)
-    for _ in range(STEPS):
-        with np.errstate(all='ignore'):
-            density = np.exp(scale + (a - 1) * np.log(x) + (b - 1) * np.log1p(-x))
-            off = _beta_cdf(x, a, b, scale) - level
-            low, high = np.where(off < 0, x, low), np.where(off < 0, high, x)
-            newton = x - off / density
-        inside = (newton > low) & (newton < high)
-        before, x = x, np.where(inside, newton, (low + high) / 2)
-        if np.all(abs(x - before) <= 1e-12 * x):
-            break
-    return x
-
-
-def _beta_cdf(
-    x: np.ndarray, a: np.ndarray, b: np.ndarray, scale: np.ndarray
-) -> np.ndarray:
-    # The continued fraction, which converges fast on this side of the mean.
-    far = x > (a + 1) / (a + b + 2)
-    x, a, b = np.where(far, 1 - x, x), np.where(far, b, a), np.where(far, a, b)
-    front = np.exp(scale + a * np.log(x) + b * np.log1p(-x)) / a
-    share = front * _continued_fraction(x, a, b)
-    return np.where(far, 1 - share, share)
-
-
-def _continued_fraction(x: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    # Lentz's way to evaluate it from its beginning.
-    c, d = np.ones(len(x)), 1 / (1 - (a + b) * x / (a + 1))
-    value = d
-    for m in range(1, 10_000):
-        before = value
-        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        for step in (even, odd):
-            d, c = 1 / (1 + step * d), 1 + step / c
-            value = value * c * d
-        if np.all(abs(value - before) <= 1e-13 * abs(value)):
-            break
-    return value
-
-
-def _lgamma(values: np.ndarray) -> np.ndarray:
-    return torch.lgamma(torch.from_numpy(values)).numpy()

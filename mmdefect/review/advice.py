@@ -8,7 +8,6 @@ from typing import Sequence
 
 import numpy as np
 
-from mmdefect.review import findings
 from mmdefect.review.review import Review
 
 MUCH = 1.5  # times by which a size or a share differs for a reason
@@ -16,14 +15,10 @@ MUCH = 1.5  # times by which a size or a share differs for a reason
 
 def steps(review: Review, config: str, command: str) -> list[tuple[str, str]]:
     """What to do first, as sentences with a command each, or ''."""
-    threshold, images = review.point.threshold, review.images
-    missed = findings.misses(images, review.found, threshold)
-    hits = findings.hits(images, review.found, threshold)
+    missed, hits = review.missed(), review.hits()
     inspect = f'mmdefect inspect {shlex.quote(config)}'
     said = []
-    if findings.label_suspects(
-        images, review.found, threshold, review.photographs.classes
-    ):
+    if review.suspects():
         said.append(('Correct the labels above: they cost a training most.', ''))
     small, large = (short_side(review, numbers) for numbers in (missed, hits))
     if small * MUCH < large:
@@ -69,14 +64,7 @@ def short_side(review: Review, numbers: Sequence[int]) -> float:
 
 def worst_class(review: Review, missed: Sequence[int]) -> str:
     """The class that escapes far more often than the others, or ''."""
-    rows = findings.class_rows(
-        review.images,
-        review.found,
-        review.point.threshold,
-        review.photographs.classes,
-        review.photographs.defect_labels,
-    )
-    rates = {row.name: 1 - row.flagged.share for row in rows}
+    rates = {row.name: 1 - row.flagged.share for row in review.classes()}
     if len(rates) < 2 or not missed:
         return ''
     worst = max(rates, key=lambda name: rates[name])

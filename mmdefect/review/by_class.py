@@ -24,24 +24,16 @@ OTHERS = 'all others'
 
 
 class ByClass(NamedTuple):
-    """What a score for each class does.
+    """What a score for each class does."""
 
-    Args:
-        scores (dict[float, dict[str, float]]): By overkill rate and class, the score
-            to set; infinite where no box of a class is to flag its image.
-        overkill (float): The rate that is looked at.
-        here (Point): What its scores do on the images that chose them.
-        fresh (Point): What they do on images that chose nothing.
-        common (Point): What one score for all does on such images.
-        few (list[str]): Classes of too few images, which share a score.
-    """
-
+    # By overkill rate and class, the score to set; infinite where no box of a class is
+    # to flag its image.
     scores: dict[float, dict[str, float]]
-    overkill: float
-    here: Point
-    fresh: Point
-    common: Point
-    few: list[str]
+    overkill: float  # the rate that is looked at
+    here: Point  # what its scores do on the images that chose them
+    fresh: Point  # what they do on images that chose nothing
+    common: Point  # what one score for all does on such images
+    few: list[str]  # classes of too few images, which share a score
 
     def as_dict(self) -> dict:
         """For JSON, which has no infinity."""

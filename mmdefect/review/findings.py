@@ -26,19 +26,12 @@ IOU_APART = 0.05  # below which they do not
 
 
 class Suspect(NamedTuple):
-    """A label that looks wrong.
+    """A label that looks wrong."""
 
-    Args:
-        number (int): The photograph, by its place in the list.
-        score (float): How sure the detector is.
-        box (np.ndarray): What it found, (4,).
-        why (str): What is wrong, if the detector is right.
-    """
-
-    number: int
-    score: float
-    box: np.ndarray
-    why: str
+    number: int  # the photograph, by its place in the list
+    score: float  # how sure the detector is
+    box: np.ndarray  # what it found, (4,)
+    why: str  # what is wrong, if the detector is right
 
 
 class ClassRow(NamedTuple):

@@ -96,25 +96,15 @@ class Detector:
 
 
 class Settings(NamedTuple):
-    """How a detector is judged.
+    """How a detector is judged."""
 
-    Args:
-        overkill (float): Share of the normal images that may be flagged.
-        threshold (float, optional): The score that is set, whatever it flags.
-        requirements (Sequence[Requirement]): What must be met.
-        confident (bool): Whether the bounds of the rates must meet it.
-        by_class (bool): Whether to choose a score for each class.
-        pictures (int): Pictures of each kind.
-        suspects (int): Normal training images to list.
-    """
-
-    overkill: float = 0.01
-    threshold: float | None = None
-    requirements: Sequence[Requirement] = ()
-    confident: bool = False
-    by_class: bool = False
-    pictures: int = 12
-    suspects: int = 60
+    overkill: float = 0.01  # share of the normal images that may be flagged
+    threshold: float | None = None  # the score that is set, whatever it flags
+    requirements: Sequence[Requirement] = ()  # what must be met
+    confident: bool = False  # whether the bounds of the rates must meet it
+    by_class: bool = False  # whether to choose a score for each class
+    pictures: int = 12  # pictures of each kind
+    suspects: int = 60  # normal training images to list
 
 
 class Outcome(NamedTuple):

@@ -27,20 +27,15 @@ CHUNK = 2_000_000  # resampled counts held in memory at once
 
 
 class Curve(NamedTuple):
-    """All thresholds of a set of images, from the lowest to the highest.
+    """All thresholds of a set of images, from the lowest to the highest."""
 
-    Args:
-        levels (np.ndarray): Scores that were seen, rising, (k,). At the n-th threshold
-            the images up to the n-th score pass as normal.
-        escape (Rate): Defect images that pass, at each threshold.
-        overkill (Rate): Normal images that are flagged, at each threshold.
-        images (tuple): Of the defect and of the normal images which score each has
-            (n,), and which part it shows (n,), or None where each shows its own.
-    """
-
+    # Scores that were seen, rising, (k,). At the n-th threshold the images up to the
+    # n-th score pass as normal.
     levels: np.ndarray
-    escape: Rate
-    overkill: Rate
+    escape: Rate  # defect images that pass, at each threshold
+    overkill: Rate  # normal images that are flagged, at each threshold
+    # Of the defect and of the normal images which score each has (n,), and which part
+    # it shows (n,), or None where each shows its own.
     images: Any
 
 

@@ -107,12 +107,10 @@ def write_page(
 ) -> None:
     """Write the page of a review."""
     images, found, point = review.images, review.found, review.point
-    threshold, photographs = point.threshold, review.photographs
-    missed = findings.misses(images, found, threshold)
-    hits = findings.hits(images, found, threshold)
-    alarms = findings.false_alarms(images, found, threshold)
+    photographs = review.photographs
+    missed, hits, alarms = review.missed(), review.hits(), review.alarms()
     nearest = findings.normal_suspects(images, found, min(most, 4))
-    suspects = findings.label_suspects(images, found, threshold, photographs.classes)
+    suspects = review.suspects()
     rates = [overkill, *review.points]
     content: dict[str, Any] = dict(
         about,
@@ -135,9 +133,7 @@ def write_page(
             escape=point.escape.provable,
         ),
         needed=[(r, operating.images_to_prove(r)) for r in operating.RATES],
-        classes=findings.class_rows(
-            images, found, threshold, photographs.classes, photographs.defect_labels
-        ),
+        classes=review.classes(),
         suspects_total=len(suspects),
         lists=lists,
         sheet=safe(pictures.inlined((folder / SHEET).read_bytes()))

@@ -17,26 +17,17 @@ from mmdefect.pools.scan import counts
 
 
 class Photograph(NamedTuple):
-    """One image file, with what its annotations say.
-
-    Args:
-        path (str): The file.
-        boxes (np.ndarray): Of its defects, (n, 4): left, top, right, bottom in pixels.
-        labels (np.ndarray): Of its defects, (n,).
-        others (np.ndarray): Boxes that are neither defect nor normal: ignored ones,
-            and those of other classes, (m, 4).
-        info (dict): What the pipeline takes.
-        part (str): The physical piece that it shows; '' where only it does.
-        per (str): What is decided on, ``photograph`` or ``part``.
-    """
+    """One image file, with what its annotations say."""
 
     path: str
-    boxes: np.ndarray
-    labels: np.ndarray
+    boxes: np.ndarray  # of its defects, (n, 4): left, top, right, bottom in pixels
+    labels: np.ndarray  # of its defects, (n,)
+    # Boxes that are neither defect nor normal: ignored ones, and those of other
+    # classes, (m, 4).
     others: np.ndarray
-    info: dict
-    part: str = ''
-    per: str = 'photograph'
+    info: dict  # what the pipeline takes
+    part: str = ''  # the physical piece that it shows; '' where only it does
+    per: str = 'photograph'  # what is decided on, ``photograph`` or ``part``
 
     @property
     def decided(self) -> str:

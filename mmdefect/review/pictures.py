@@ -24,21 +24,13 @@ RED, BLUE = (40, 40, 230), (220, 120, 20)
 
 
 class Picture(NamedTuple):
-    """A photograph as it stands on a page.
+    """A photograph as it stands on a page."""
 
-    Args:
-        href (str): Its pixels, of the part that is shown.
-        view (tuple): That part: left, top, width, height in pixels.
-        near (bool): Whether that is not all of it.
-        truth (list): Annotated boxes: left, top, width, height.
-        found (list): Boxes that the detector found.
-    """
-
-    href: str
-    view: tuple[float, ...]
-    near: bool
-    truth: list
-    found: list
+    href: str  # its pixels, of the part that is shown
+    view: tuple[float, ...]  # that part: left, top, width, height in pixels
+    near: bool  # whether that is not all of it
+    truth: list  # annotated boxes: left, top, width, height
+    found: list  # boxes that the detector found
 
 
 def picture(image: Photograph, found: np.ndarray, pixels: np.ndarray) -> Picture:

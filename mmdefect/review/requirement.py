@@ -23,21 +23,13 @@ PATTERN = re.compile(
 
 
 class Requirement(NamedTuple):
-    """Two limits, one of which is kept by choosing the threshold.
+    """Two limits, one of which is kept by choosing the threshold."""
 
-    Args:
-        text (str): As it was written.
-        figure (str): What is judged, ``escape`` or ``overkill``.
-        limit (float): What it must not exceed.
-        kept (str): What the threshold keeps, the other of both.
-        kept_limit (float): What that must not exceed.
-    """
-
-    text: str
-    figure: str
-    limit: float
-    kept: str
-    kept_limit: float
+    text: str  # as it was written
+    figure: str  # what is judged, ``escape`` or ``overkill``
+    limit: float  # what it must not exceed
+    kept: str  # what the threshold keeps, the other of both
+    kept_limit: float  # what that must not exceed
 
 
 class Verdict(NamedTuple):

@@ -7,8 +7,6 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple, Sequence
 
-import numpy as np
-
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.analysis.files import whole, write_text
 from mmdefect.metrics.image_score import Found
@@ -20,36 +18,47 @@ from mmdefect.review.requirement import Verdict
 
 
 class Review(NamedTuple):
-    """What a detector does on photographs.
+    """What a detector does on photographs."""
 
-    Args:
-        name (str): What the detector is called.
-        split (str): What the photographs are called.
-        photographs (Photographs): The photographs.
-        found (list[Found]): What it finds on each.
-        curve (Curve): All thresholds.
-        point (Point): The one that is looked at.
-        points (dict[float, Point]): The lowest that keeps each overkill rate.
-        verdicts (list[Verdict]): What was required.
-        caveats (list[str]): What the figures do not say.
-        by_class (ByClass, optional): A score for each class.
-    """
-
-    name: str
-    split: str
+    name: str  # what the detector is called
+    split: str  # what the photographs are called
     photographs: Photographs
-    found: list[Found]
+    found: list[Found]  # what it finds on each
     curve: Curve
-    point: Point
-    points: dict[float, Point]
-    verdicts: list[Verdict]
-    caveats: list[str]
-    by_class: ByClass | None = None
+    point: Point  # the one that is looked at
+    points: dict[float, Point]  # the lowest that keeps each overkill rate
+    verdicts: list[Verdict]  # what was required
+    caveats: list[str]  # what the figures do not say
+    by_class: ByClass | None = None  # A score for each class
 
     @property
     def images(self) -> list:
         """list[Photograph]: The photographs."""
         return self.photographs.images
+
+    def missed(self) -> list[int]:
+        """Defect images that pass, the least suspected first."""
+        return findings.misses(self.images, self.found, self.point.threshold)
+
+    def hits(self) -> list[int]:
+        """Defect images that are flagged, the surest first."""
+        return findings.hits(self.images, self.found, self.point.threshold)
+
+    def alarms(self) -> list[int]:
+        """Normal images that are flagged, the surest first."""
+        return findings.false_alarms(self.images, self.found, self.point.threshold)
+
+    def suspects(self) -> list[findings.Suspect]:
+        """Labels that look wrong."""
+        at, classes = self.point.threshold, self.photographs.classes
+        return findings.label_suspects(self.images, self.found, at, classes)
+
+    def classes(self) -> list[findings.ClassRow]:
+        """How many defects of each class are found."""
+        shown, at = self.photographs, self.point.threshold
+        return findings.class_rows(
+            shown.images, self.found, at, shown.classes, shown.defect_labels
+        )
 
 
 class Against(NamedTuple):
@@ -106,40 +115,35 @@ def make_review(
 def compare(review: Review, other: Review) -> Against:
     """Compare two detectors on the same photographs."""
     images = review.images
-    defects = findings.defects_among(images)
-    found = [findings.image_scores(one.found) for one in (review, other)]
-    scores = [findings.decided(images, one) for one in found]
-    hits = [s >= one.point.threshold for s, one in zip(scores, (review, other))]
     once = findings.decisions(images)
+    parts = findings.parts_among([images[n] for n in once])
+    defects, *scores = (
+        findings.decided(images, values)[once]
+        for values in (
+            findings.defects_among(images),
+            *(findings.image_scores(one.found) for one in (review, other)),
+        )
+    )
+    first, second = set(review.hits()), set(other.hits())
     return Against(
         other,
-        operating.differences(
-            scores[0][once],
-            scores[1][once],
-            findings.decided(images, defects)[once],
-            findings.parts_among([images[n] for n in once]),
-        ),
-        np.flatnonzero(defects & hits[0] & ~hits[1]).tolist(),
-        np.flatnonzero(defects & hits[1] & ~hits[0]).tolist(),
+        operating.differences(scores[0], scores[1], defects, parts),
+        sorted(first - second),
+        sorted(second - first),
     )
 
 
 def as_dict(review: Review, against: Against | None = None) -> dict:
     """A review for JSON: figures and file names, no pictures."""
-    images, found, point = review.images, review.found, review.point
-    paths = [image.path for image in images]
+    paths = [image.path for image in review.images]
     content: dict[str, Any] = dict(
         detector=review.name,
         images=review.split,
-        missed=[paths[n] for n in findings.misses(images, found, point.threshold)],
-        false_alarms=[
-            paths[n] for n in findings.false_alarms(images, found, point.threshold)
-        ],
+        missed=[paths[n] for n in review.missed()],
+        false_alarms=[paths[n] for n in review.alarms()],
         labels_to_check=[
             dict(image=paths[one.number], score=one.score, why=one.why)
-            for one in findings.label_suspects(
-                images, found, point.threshold, review.photographs.classes
-            )
+            for one in review.suspects()
         ],
     )
     if review.split != 'train':  # where no rate holds for anything else
@@ -157,7 +161,7 @@ def as_dict(review: Review, against: Against | None = None) -> dict:
 
 def rates_as_dict(review: Review) -> dict:
     """What a review says of new parts, for JSON."""
-    photographs, point = review.photographs, review.point
+    point = review.point
     return dict(
         operating_point=point.as_dict(),
         thresholds=[
@@ -168,16 +172,7 @@ def rates_as_dict(review: Review) -> dict:
             overkill=point.overkill.provable,
             escape=point.escape.provable,
         ),
-        classes=[
-            row.as_dict()
-            for row in findings.class_rows(
-                review.images,
-                review.found,
-                point.threshold,
-                photographs.classes,
-                photographs.defect_labels,
-            )
-        ],
+        classes=[row.as_dict() for row in review.classes()],
         requirements=[
             dict(requirement=one.requirement.text, met=one.met, said=str(one))
             for one in review.verdicts

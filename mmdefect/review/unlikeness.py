@@ -36,15 +36,10 @@ NEAREST = 2
 
 
 class Unlike(NamedTuple):
-    """How unlike all others a photograph is.
+    """How unlike all others a photograph is."""
 
-    Args:
-        distance (float): Of its strangest patch, in the backbone's features.
-        box (np.ndarray): Where that is, (4,): left, top, right, bottom in pixels.
-    """
-
-    distance: float
-    box: np.ndarray
+    distance: float  # of its strangest patch, in the backbone's features
+    box: np.ndarray  # where that is, (4,): left, top, right, bottom in pixels
 
 
 class Patches(NamedTuple):
