@@ -14,6 +14,7 @@ from mmdefect.metrics.boxes import match, overlaps
 from mmdefect.metrics.meta import names_by_label, part_of
 from mmdefect.metrics.parts import first_of, highest_of, part_names
 from mmdefect.metrics.rates import (
+    lowest_cuts,
     percent,
     percent_range,
     rate_of,
@@ -333,15 +334,12 @@ class DefectImageMetric(BaseMetric):
                 'escape': defects[:, ~flagged].sum(1) / num_defects,
                 'overkill': normals[:, flagged].sum(1) / num_normals,
             }
-            for rate in self.overkill_rates:
-                # 0.29 * 100 is a little less than 29.
-                allowed = np.floor(rate * num_normals + 1e-9)
-                passed = (num_normals - allowed)[:, None]
-                highest = (normals_up_to >= passed).argmax(1)[:, None]
-                missed = np.take_along_axis(defects_up_to, highest, 1)[:, 0]
+            cuts = lowest_cuts(normals, self.overkill_rates)
+            for rate, highest in zip(self.overkill_rates, cuts.T):
+                missed = np.take_along_axis(defects_up_to, highest[:, None], 1)[:, 0]
                 missing = np.where(num_normals > 0, missed / num_defects, np.nan)
                 rates[f'escape_at_{100 * rate:g}'] = missing
-                threshold = _just_above(levels, highest[:, 0])
+                threshold = _just_above(levels, highest)
                 threshold[num_normals == 0] = np.nan
                 rates[f'threshold_at_{100 * rate:g}'] = threshold
             # Of all pairs of a defect and a normal image, those in the right order;

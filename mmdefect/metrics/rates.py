@@ -118,6 +118,21 @@ def _upper(hits: Any, totals: Any, confidence: float) -> np.ndarray:
     return bounds
 
 
+def allowed(rate: Any, total: Any) -> Any:
+    """How many of some images a rate allows."""
+    return np.floor(rate * total + 1e-9)  # 0.29 * 100 is below 29
+
+
+def lowest_cuts(normals: np.ndarray, rates: Any) -> np.ndarray:
+    """The lowest thresholds that keep overkill rates, (sets, rates), by their numbers.
+
+    ``normals`` (sets, k) counts the normal images with each score.
+    """
+    total = normals.sum(1, keepdims=True)
+    passing = total - allowed(np.asarray(rates), total)
+    return np.array([np.searchsorted(*row) for row in zip(normals.cumsum(1), passing)])
+
+
 def percent(value: float, rounded: Callable[[float], float] = round) -> str:
     """A share as a person writes it: ``12 %``, ``0.5 %``, ``99.96 %``."""
     hundred = round(100 * float(value), 9)

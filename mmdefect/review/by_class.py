@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from mmdefect.metrics.image_score import Found
-from mmdefect.metrics.rates import percent, percent_range, shortest_between
+from mmdefect.metrics.rates import allowed, percent, percent_range, shortest_between
 from mmdefect.review import operating
 from mmdefect.review.findings import decided, decisions, defects_among, parts_among
 from mmdefect.review.operating import Point
@@ -124,7 +124,7 @@ def choose(scores: np.ndarray, is_defect: np.ndarray, rate: float) -> np.ndarray
 
     A score for all is taken where it finds as many.
     """
-    budget = operating.allowed(rate, (~is_defect).sum())
+    budget = int(allowed(rate, (~is_defect).sum()))
     cuts = scores.max(0)  # the score of a group that is just not flagged
     while True:
         flagged = (scores > cuts).any(1)
@@ -136,8 +136,8 @@ def choose(scores: np.ndarray, is_defect: np.ndarray, rate: float) -> np.ndarray
             lows = np.unique(np.append(normals[: left + 1], np.float32(0)))
             cost = (normals[:, None] > lows).sum(0)
             gain = len(defects) - np.searchsorted(defects, lows, 'right')
-            allowed = (cost <= left) & (gain > 0) & (lows < cuts[group])
-            for n in np.flatnonzero(allowed):
+            possible = (cost <= left) & (gain > 0) & (lows < cuts[group])
+            for n in np.flatnonzero(possible):
                 worth = gain[n] / cost[n] if cost[n] else np.inf
                 steps.append((worth, int(gain[n]), group, lows[n]))
         if not steps:

@@ -14,6 +14,8 @@ import numpy as np
 from mmdefect.metrics.rates import (
     CONFIDENCE,
     Rate,
+    allowed,
+    lowest_cuts,
     rate_of,
     rates_up_to,
     shortest_between,
@@ -127,11 +129,6 @@ def number_at(curve: Curve, threshold: float) -> int:
     return len(curve.levels) - int(reached.sum()) - 1
 
 
-def allowed(rate: float, total: int) -> int:
-    """How many of some images a rate allows."""
-    return math.floor(rate * total + 1e-9)  # 0.29 * 100 is below 29
-
-
 def images_to_prove(rate: float) -> int:
     """How many images, none of which must count, prove a rate."""
     return math.ceil(math.log(1 - CONFIDENCE) / math.log1p(-rate) - 1e-9)
@@ -158,11 +155,10 @@ def chunks(size: int) -> Iterator[int]:
 
 def escapes(defects: np.ndarray, normals: np.ndarray, rates: np.ndarray) -> np.ndarray:
     """Escape rates at overkill rates, of many sets of images."""
-    total = normals.sum(1, keepdims=True)  # differ where parts are redrawn
-    passing = total - np.floor(rates * total + 1e-9)
-    passed, missed = normals.cumsum(1), defects.cumsum(1)
-    number = np.array([np.searchsorted(*row) for row in zip(passed, passing)])
-    return np.take_along_axis(missed, number, 1) / defects.sum(1, keepdims=True)
+    cuts = lowest_cuts(normals, rates)
+    return np.take_along_axis(defects.cumsum(1), cuts, 1) / defects.sum(
+        1, keepdims=True
+    )
 
 
 class Difference(NamedTuple):
