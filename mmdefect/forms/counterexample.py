@@ -7,8 +7,15 @@ from typing import Iterator, NamedTuple, Sequence
 
 import numpy as np
 
+from mmdefect.forms.windows import fixed
 from mmdefect.images.errors import RejectedError
-from mmdefect.images.instances import boxes_of, crop, ignored_in, labelled, photograph
+from mmdefect.images.instances import (
+    boxes_of,
+    ignored_in,
+    keep_instances,
+    labelled,
+    photograph,
+)
 
 # Least share of the photograph's area that a part without a defect has: a smaller one
 # would be scaled up to more than twice its size.
@@ -74,10 +81,16 @@ class Counterexample:
 
     def __call__(self, results: dict) -> dict:
         """Crop it."""
+        from mmdet.datasets.transforms import RandomCrop
+
         hides = labelled(results, self._labels) | ignored_in(results)
         windows = free_windows(photograph(results), boxes_of(results)[hides])
         if not windows:
             raise RejectedError('no part without a defect is large enough')
         largest = max(window.area for window in windows)
         large = [window for window in windows if window.area >= largest / 2]
-        return crop(results, random.choice(large), ~hides)
+        keep_instances(results, ~hides)
+        left, top, right, bottom = random.choice(large)
+        # Its own size is not asked for.
+        crop = RandomCrop((1, 1), allow_negative_crop=True)
+        return fixed(crop, (bottom - top, right - left), (top, left))(results)

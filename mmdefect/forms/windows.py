@@ -9,7 +9,7 @@ from typing import Any, Collection
 import numpy as np
 from mmengine.registry import TRANSFORMS
 
-from mmdefect.images.instances import ROWS, ignored_in, labelled
+from mmdefect.images.instances import boxes_of, ignored_in, keep_instances, labelled
 
 LINE = "mend dict(type='DefectCrop', ...)"
 
@@ -78,7 +78,7 @@ class DefectCrop:
         size = np.minimum(self.size, (width, height))
         corner = np.array([random.randint(0, n) for n in (width, height) - size])
         if results.get('gt_bboxes') is not None:
-            boxes = _upright(results['gt_bboxes']).clip(0, [width, height] * 2)
+            boxes = boxes_of(results).clip(0, [width, height] * 2)
             aims = boxes[labelled(results, wanted) & ~ignored_in(results)]
             aims = aims[(aims[:, 2:] > aims[:, :2]).all(1)]
             if len(aims):
@@ -108,7 +108,7 @@ class DefectCrop:
         if hasattr(results['gt_bboxes'], 'kept'):  # of what a window can show
             results['gt_bboxes'].kept *= sides.prod(1).clip(1e-9) / most
         enough = shown >= self.min_area_ratio * most
-        results.update({key: results[key][enough] for key in ROWS if key in results})
+        keep_instances(results, enough)
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(size={self.size})'
@@ -120,14 +120,6 @@ def fixed(crop: Any, size: Any, offset: Any) -> Any:
     crop._get_crop_size = lambda image_size: size
     crop._rand_offset = lambda margin: offset
     return crop
-
-
-def _upright(boxes: Any) -> np.ndarray:
-    # x1, y1, x2, y2 in pixels, of turned boxes as well.
-    if hasattr(boxes, 'convert_to'):
-        boxes = boxes.convert_to('hbox')
-    tensor = getattr(boxes, 'tensor', boxes)
-    return np.asarray(tensor, np.float64).reshape(len(tensor), 4)
 
 
 def _check_size(size: Any) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The instances of an image that a pipeline has loaded: which, add one, crop them."""
+"""The instances of an image that a pipeline has loaded: which, some, one more."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def photograph(results: dict) -> tuple[int, int]:
 def boxes_of(results: dict) -> np.ndarray:
     """The boxes of an image, x1, y1, x2, y2 in pixels, float64 of shape (n, 4)."""
     boxes = results['gt_bboxes']
-    boxes = getattr(boxes, 'tensor', boxes)
+    boxes = boxes.convert_to('hbox').tensor if hasattr(boxes, 'tensor') else boxes
     return np.asarray(boxes, np.float64).reshape(len(boxes), 4)
 
 
@@ -62,9 +62,12 @@ def add_instance(results: dict, box: np.ndarray, label: int, mask: Any) -> None:
     if mask is not None and mask.any():
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
-    new = _like(boxes, box[None])
-    join = np.concatenate if isinstance(boxes, np.ndarray) else boxes.cat
-    results['gt_bboxes'] = join([boxes, new]) if len(boxes) else new
+    new = torch.as_tensor(box, dtype=torch.float32)[None]
+    if isinstance(boxes, np.ndarray):
+        results['gt_bboxes'] = np.concatenate([boxes, new.numpy()])
+    else:
+        new = type(boxes)(new)
+        results['gt_bboxes'] = boxes.cat([boxes, new]) if len(boxes) else new
     for key, value in (('gt_bboxes_labels', label), ('gt_ignore_flags', False)):
         if key in results:
             results[key] = np.append(
@@ -74,26 +77,9 @@ def add_instance(results: dict, box: np.ndarray, label: int, mask: Any) -> None:
         results['gt_masks'] = _with_mask(results['gt_masks'], mask)
 
 
-def crop(results: dict, window: Sequence[int], kept: np.ndarray) -> dict:
-    """Crop an image to a window (x1, y1, x2, y2), with some of its instances."""
-    left, top, right, bottom = window
-    part = slice(top, bottom), slice(left, right)
-    for key in ('img', 'gt_seg_map'):
-        if results.get(key) is not None:
-            results[key] = results[key][part].copy()
-    height, width = results['img_shape'] = results['img'].shape[:2]
-    boxes = (boxes_of(results) - [left, top] * 2).clip(0, [width, height] * 2)
-    results['gt_bboxes'] = _like(results['gt_bboxes'], boxes)
-    kept = kept & (boxes[:, 2:] > boxes[:, :2]).all(1)
-    results.update({key: results[key][kept] for key in ROWS if key in results})
-    if 'gt_masks' in results:
-        results['gt_masks'] = results['gt_masks'].crop(np.array(window))
-    return results
-
-
-def _like(boxes: Any, corners: np.ndarray) -> Any:
-    new = torch.as_tensor(corners, dtype=torch.float32)
-    return new.numpy() if isinstance(boxes, np.ndarray) else type(boxes)(new)
+def keep_instances(results: dict, chosen: np.ndarray) -> None:
+    """Leave out all instances but some, chosen by number or by bool."""
+    results.update({key: results[key][chosen] for key in ROWS if key in results})
 
 
 def _with_mask(masks: Any, mask: np.ndarray) -> Any:
