@@ -8,6 +8,7 @@ from typing import Any, Collection, Sequence
 import numpy as np
 from mmengine.registry import TRANSFORMS
 
+from mmdefect.arguments import check_type, flag, number
 from mmdefect.forms.patches import (
     Patch,
     cut,
@@ -85,15 +86,13 @@ class PasteDefect:
     ) -> None:
         shares = dict(prob=prob, max_size=max_size, context=context, blur=blur)
         for name, value in shares.items():
-            _check_share(name, value)
-        if not isinstance(turn, bool):
-            raise TypeError(f'turn={turn!r}: expected True or False; {_line("turn")}')
+            number(value, f'PasteDefect.{name}')
         self.prob = prob
         self.scale_range = _check_range(scale_range)
         self.max_size = max_size
         self.context = context
         self.blur = blur
-        self.turn = turn
+        self.turn = flag(turn, 'PasteDefect.turn')
         self.defect_classes = defect_classes
         # Of a pipeline: a dataset and what can be pasted of it, and labels of defects.
         self.sources: Any = None
@@ -306,32 +305,14 @@ def _overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     ).all(1)
 
 
-def _line(name: str) -> str:
-    return f'set {name} of PasteDefect'
-
-
-def _check_share(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f'{name}={value!r}: expected a number; {_line(name)}')
-    if not 0 <= value <= 1:
-        raise ValueError(f'{name}={value}: expected 0 … 1; {_line(name)}')
-
-
 def _check_range(scales: Any) -> tuple[float, float]:
-    if (
-        isinstance(scales, str)
-        or not isinstance(scales, Sequence)
-        or len(scales) != 2
-        or not all(isinstance(scale, (int, float)) for scale in scales)
-    ):
-        raise TypeError(
-            f'scale_range={scales!r}: expected two numbers, such as (0.7, 1.4); '
-            + _line('scale_range')
-        )
-    least, largest = scales
+    line = 'PasteDefect.scale_range'
+    pair = np.shape(scales) == (2,) and not isinstance(scales[0], str)
+    expected = 'two numbers, such as (0.7, 1.4)'
+    least, largest = check_type(scales, (list, tuple) if pair else (), expected, line)
     if not 0 < least <= largest:
         raise ValueError(
             f'scale_range={scales!r}: expected two numbers above 0, the least first; '
-            + _line('scale_range')
+            f'set {line}'
         )
     return float(least), float(largest)

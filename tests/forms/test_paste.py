@@ -192,7 +192,7 @@ def test_a_defect_that_the_border_cuts_stays_at_the_border(turn):
 def test_an_argument_of_a_wrong_kind_is_refused(options, error, words):
     with pytest.raises(error) as caught:
         PasteDefect(**options)
-    for word in [*words, 'of PasteDefect']:
+    for word in [*words, '; set PasteDefect.']:
         assert word in str(caught.value)
 
 
