@@ -80,7 +80,23 @@ def _leaves(config: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _missing(path: str, key: str, loader: str) -> str:
+    said = f'{path} does not exist'
+    there = _undoubled(path)
+    if there:
+        said += f', while {there} does: a folder is named twice'
     return (
-        f'{path} does not exist; set data_root and {key} of the dataset in '
-        f'{loader}, the innermost one'
+        f'{said}; set data_root and {key} of the dataset in {loader}, the innermost one'
     )
+
+
+def _undoubled(path: str) -> str | None:
+    # The path that is there, where folders stand in it twice in a row.
+    parts = os.path.normpath(path).split(os.sep)
+    for size in range(1, len(parts) // 2 + 1):
+        for at in range(len(parts) - 2 * size + 1):
+            end = at + size
+            if parts[at:end] == parts[end : end + size]:
+                shorter = os.sep.join(parts[:at] + parts[end:])
+                if os.path.exists(shorter):
+                    return shorter
+    return None

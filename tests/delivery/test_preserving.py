@@ -950,6 +950,9 @@ def test_a_missing_file_is_named_with_the_keys_to_set(lazy, small, tmp_path):
     assert 'set data_root and data_prefix' in said
     said = refused(data_root=str(tmp_path))
     assert said.startswith(f'{tmp_path}/train.json does not exist')
+    said = refused(data_root=f'{small}/{small.name}')
+    assert f'{small.name}/{small.name}/train.json does not exist, while ' in said
+    assert f'while {small}/train.json does: a folder is named twice' in said
 
 
 @pytest.mark.parametrize(
