@@ -103,7 +103,7 @@ def _check(
         findings += check_config(cfg, dataset)
     try:
         with running('the annotations cannot be checked'):
-            findings += examine(dataset, defect_classes_of(cfg))
+            findings += examine(dataset, defect_classes_of(cfg), pixels=True)
     except UnusableError as error:
         return [*findings, _refusal('train_dataloader', error)], None
     if any(finding.where in NEEDED or finding.refused for finding in findings):

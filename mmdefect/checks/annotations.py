@@ -36,22 +36,28 @@ def examine(
     defect_classes: Sequence[str] | None = None,
     where: str = DATASET,
     files: CocoFiles | None = None,
+    pixels: bool = False,
 ) -> list[Finding]:
     """Compare the images of the dataset at a key with what its files say of them.
 
-    Found out once: ``mmdefect check`` asks, and so do the samplers that it builds.
+    Found out once: ``mmdefect check`` asks, with more ``pixels`` than the samplers that
+    it builds.
     """
     source = source_of(dataset)
     asked = where, dataset is source.dataset, repr(defect_classes)
     if asked not in source.examined:
         with CocoFiles() as own:
-            found = _examine(dataset, defect_classes, where, files or own)
+            found = _examine(dataset, defect_classes, where, files or own, pixels)
         source.examined[asked] = found
     return [*source.examined[asked]]
 
 
 def _examine(
-    dataset: Any, defect_classes: Sequence[str] | None, where: str, files: CocoFiles
+    dataset: Any,
+    defect_classes: Sequence[str] | None,
+    where: str,
+    files: CocoFiles,
+    pixels: bool,
 ) -> list[Finding]:
     labels = check_labels(dataset, files, where)
     if any(finding.refused for finding in labels):
@@ -73,7 +79,7 @@ def _examine(
         *seen.check_pool_names(),
         *seen.check_photographs(),
         *check_masks(dataset, seen.defect_images),
-        *check_loaded(dataset, seen.defect_images),
+        *check_loaded(dataset, seen.defect_images, pixels),
     ]
     return [*labels, *dict.fromkeys(lost + others)]
 

@@ -24,7 +24,7 @@ def judge_split(
     """
     classes = defect_classes_of(cfg)
     try:
-        findings = _examine(dataset, training, classes, split)
+        findings = _examine(dataset, training, classes, split, pixels)
         if training is not None:
             findings += check_split(dataset, training, classes, split, pixels)
         return findings
@@ -41,7 +41,11 @@ def judge_split(
 
 
 def _examine(
-    dataset: Any, training: Any, defect_classes: Sequence[str] | None, split: str
+    dataset: Any,
+    training: Any,
+    defect_classes: Sequence[str] | None,
+    split: str,
+    pixels: bool,
 ) -> list[Finding]:
     known = source_of(dataset).class_names
     wanted = [name for name in defect_classes or () if name in known] or None
@@ -50,7 +54,8 @@ def _examine(
             numbered = list(_check_numbering(dataset, training, split, files))
             if numbered:
                 return numbered
-        examined = examine(dataset, wanted, f'{split}_dataloader.dataset', files)
+        key = f'{split}_dataloader.dataset'
+        examined = examine(dataset, wanted, key, files, pixels)
     return [
         found._replace(
             what=found.what.replace('drawn as ', 'judged as '),

@@ -15,7 +15,8 @@ from mmdefect.pools.coco import reads_coco
 from mmdefect.pools.source import source_of
 from mmdefect.pools.wrappers import describe
 
-# Images of which the annotations are looked at, and of which the file is loaded.
+# Images of which the annotations are looked at and, in `mmdefect check`, the files;
+# and of which the files are loaded where training starts.
 INFOS, FILES = 200, 12
 # Pixels by which a box may reach beyond its image.
 SLACK = 1
@@ -31,13 +32,19 @@ class _Image(NamedTuple):
     size: tuple[int, int]
 
 
-def check_loaded(dataset: Any, images: np.ndarray) -> Iterable[Finding]:
-    """Hold the boxes of a sample of images against the images."""
+def check_loaded(
+    dataset: Any, images: np.ndarray, pixels: bool = False
+) -> Iterable[Finding]:
+    """Hold the boxes of a sample of images against the images.
+
+    With ``pixels`` the images of the whole sample are loaded, else some of them.
+    """
     sample = list(_sample(dataset, images))
     for leaf in {id(each.leaf): each.leaf for each in sample}.values():
         of_leaf = [each for each in sample if each.leaf is leaf]
         yield from _check_corners(leaf, of_leaf)
-        spread = np.linspace(0, len(of_leaf) - 1, min(FILES, len(of_leaf)))
+        number = INFOS if pixels else FILES
+        spread = np.linspace(0, len(of_leaf) - 1, min(number, len(of_leaf)))
         few = [of_leaf[at] for at in spread.astype(int)]
         yield from _check_files(leaf, few)
 

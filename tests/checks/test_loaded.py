@@ -12,6 +12,8 @@ pytest.importorskip('mmdet.datasets')
 
 from PIL import Image
 
+from mmdefect.checks.annotations import examine
+
 LOADING = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True)]
 
 
@@ -97,3 +99,14 @@ def test_images_of_another_suffix_beside_are_refused_with_their_name(tmp_path):
     message = refusal(dataset)
     assert '.png is there' in message
     assert 'the images as .jpg files' in message
+
+
+def test_check_finds_the_one_image_of_many_that_was_scaled(tmp_path):
+    images = [files.Image(f'd{i:02d}', ('crack',)) for i in range(40)]
+    files.write_pixels(tmp_path / 'images', images)
+    path = tmp_path / 'images/d20.jpg'
+    Image.open(path).resize((32, 32)).save(path)
+    for pixels in (False, True):
+        dataset = edited_coco(tmp_path, lambda _: None, images, pipeline=LOADING)
+        said = [f.what for f in examine(dataset, pixels=pixels)]
+        assert any('1 of 40 looked at' in what for what in said) == pixels
