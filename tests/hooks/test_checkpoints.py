@@ -114,6 +114,22 @@ def test_a_single_number_comes_back(tmp_path, number):
 
 
 @guarded
+@pytest.mark.parametrize('package', ['core', '_core'])
+def test_a_checkpoint_of_either_major_version_of_numpy_is_read(package, tmp_path):
+    content = [np.arange(3.0), np.float64(2.5)]
+    written(tmp_path / 'own.pth', content)
+    with zipfile.ZipFile(tmp_path / 'own.pth') as file:
+        (name,) = (n for n in file.namelist() if n.endswith('data.pkl'))
+        opcodes = file.read(name)
+    own = multiarray.__name__.encode()  # numpy._core.multiarray since NumPy 2
+    assert opcodes.count(own + b'\n') == 2
+    named = opcodes.replace(own + b'\n', f'numpy.{package}.multiarray\n'.encode())
+    numbers, number = load(written_raw(tmp_path / 'other.pth', named))
+    assert numbers.tolist() == [0, 1, 2]
+    assert number == 2.5
+
+
+@guarded
 def test_the_list_of_torch_is_longer_for_no_more_than_the_loading(tmp_path):
     train(tmp_path, ONE_EPOCH)
     torch.serialization.add_safe_globals([MessageHub, np.ndarray])
