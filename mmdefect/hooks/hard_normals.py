@@ -16,6 +16,7 @@ from mmengine.runner import IterBasedTrainLoop
 from mmdefect.arguments import check_type, whole_number
 from mmdefect.delivery.whole_photographs import test_transforms
 from mmdefect.hooks.batch_sampler import followed_batch_sampler, quota_batch_sampler
+from mmdefect.hooks.loops import prefetch_anew
 from mmdefect.hooks.scoring import Infos, score_images
 from mmdefect.pools.source import source_of
 from mmdefect.pools.wrappers import class_names
@@ -186,11 +187,8 @@ class HardNormalHook(Hook):
                 self._restart(runner.train_loop, epoch)
 
     def _restart(self, loop: Any, epoch: int) -> None:
-        from mmengine.runner.loops import _InfiniteDataloaderIterator
-
         self._batch_sampler.start_at(epoch, 0)
-        loop.dataloader_iterator = _InfiniteDataloaderIterator(loop.dataloader)
-        loop.dataloader_iterator._epoch = epoch
+        prefetch_anew(loop, epoch)
 
     def _choose(self, runner: Any, epoch: int) -> None:
         self._batch_sampler = quota_batch_sampler(runner, self)

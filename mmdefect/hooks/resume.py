@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
-from types import MethodType
 from typing import Any
 from zipfile import is_zipfile
 
-import mmengine
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop, find_latest_checkpoint
-from mmengine.utils import digit_version
 
 from mmdefect.hooks.batch_sampler import followed_batch_sampler, quota_batch_sampler
 from mmdefect.hooks.checkpoints import message_hub_allowed
+from mmdefect.hooks.loops import (
+    count_from,
+    count_from_beginning,
+    resume_prefetching,
+    set_epoch,
+    validation_is_due,
+)
 from mmdefect.hooks.pretrained import tell_what_fits
 from mmdefect.hooks.steps import count_in_steps
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 from mmdefect.samplers.state import after_iterations
 
 KEY = 'quota_batch_sampler'
-
-# Whether MMEngine's iteration loop loads the batches again that were trained on, to
-# throw them away, and whether its loops validate at their end, whatever the interval.
-SKIPS = digit_version(mmengine.__version__) >= digit_version('0.10.3')
-VALIDATES_LAST = digit_version(mmengine.__version__) >= digit_version('0.10.4')
 
 
 @HOOKS.register_module()
@@ -159,28 +158,19 @@ class QuotaResumeHook(Hook):
             # Saved by the last iteration of an epoch, whose end is still to come.
             epoch, step = epoch - 1, len(sampler)
             sampler.start_at(epoch, step)
-        loop._epoch = epoch
-        _count_from(loop, step)
+        set_epoch(loop, epoch)
+        count_from(loop, step)
         if step == 0:
             self._validate_if_due(runner, loop.epoch, loop.max_epochs)
 
     def _resume_iterations(self, runner: Any, sampler: QuotaBatchSampler) -> None:
         loop = runner.train_loop
         epoch, _ = self._restore(runner, sampler)
-        # What it has begun to prefetch is from the beginning of the run.
-        batches = type(loop.dataloader_iterator)(loop.dataloader)
-        batches._epoch = epoch
-        # onedl-mmengine may be told not to skip.
-        skips = SKIPS and not getattr(loop, 'fast_forward_on_resume', False)
-        loop.dataloader_iterator = _Resumed(batches, loop.iter if skips else 0)
+        resume_prefetching(loop, epoch)
         self._validate_if_due(runner, loop.iter, loop.max_iters)
 
     def _validate_if_due(self, runner: Any, now: int, end: int) -> None:
-        # What both loops do after an epoch, or after an iteration.
-        loop = runner.train_loop
-        loop._decide_current_val_interval()
-        last = VALIDATES_LAST and now == end
-        due = now >= loop.val_begin and (now % loop.val_interval == 0 or last)
+        due = validation_is_due(runner.train_loop, now, end)
         if due and runner.val_loop is not None and not self._validated:
             runner.val_loop.run()
 
@@ -225,39 +215,7 @@ class QuotaResumeHook(Hook):
         Args:
             runner (Runner): The runner.
         """
-        vars(runner.train_loop).pop('run_iter', None)
-
-
-def _count_from(loop: Any, step: int) -> None:
-    # The loop counts batches from 0: so would the log, and what happens at the
-    # end of an epoch would not happen at the end of this one.
-    run_iter = type(loop).run_iter
-
-    def run_later_iter(loop: Any, idx: int, data_batch: Any) -> None:
-        run_iter(loop, idx + step, data_batch)
-
-    loop.run_iter = MethodType(run_later_iter, loop)
-
-
-class _Resumed:
-    """Batches that are there from the start, for a loop that first skips some."""
-
-    def __init__(self, batches: Any, skip: int) -> None:
-        self.batches = batches
-        self.skip = skip
-
-    def __iter__(self) -> _Resumed:
-        return self
-
-    def __next__(self) -> Any:
-        if self.skip:
-            self.skip -= 1
-            return None
-        return next(self.batches)
-
-    def skip_iter(self, num_iters: int) -> None:
-        """What onedl-mmengine calls to skip."""
-        self.skip = 0
+        count_from_beginning(runner.train_loop)
 
 
 def _check_file(path: str, work_dir: str) -> None:

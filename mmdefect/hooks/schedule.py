@@ -12,6 +12,7 @@ from mmengine.runner import IterBasedTrainLoop
 
 from mmdefect.arguments import flag
 from mmdefect.hooks.batch_sampler import followed_batch_sampler
+from mmdefect.hooks.loops import prefetch_anew
 from mmdefect.plan.quotas import Quota
 from mmdefect.samplers.quota_batch_sampler import QuotaBatchSampler
 
@@ -91,8 +92,7 @@ class QuotaScheduleHook(Hook):
         loop = runner.train_loop
         if isinstance(loop, IterBasedTrainLoop):
             # It has begun to prefetch when it was built, without the schedule.
-            kind = type(loop.dataloader_iterator)
-            loop.dataloader_iterator = kind(loop.dataloader)
+            prefetch_anew(loop)
         unit = 'epoch' if self.by_epoch else 'iteration'
         told = [self._told(batch_sampler, unit, *entry) for entry in self.milestones]
         print_log(f'quota schedule: {", ".join(told)}', logger='current')

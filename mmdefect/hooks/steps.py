@@ -9,6 +9,8 @@ from mmengine.logging import print_log
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import IterBasedTrainLoop
 
+from mmdefect.hooks.loops import set_iteration
+
 
 def count_in_steps(runner: Any, steps_per_epoch: int, epoch: int, step: int) -> None:
     """Count iterations as if the run had had steps of this size from its beginning.
@@ -18,7 +20,8 @@ def count_in_steps(runner: Any, steps_per_epoch: int, epoch: int, step: int) -> 
     in the new iterations, brought to the place of the checkpoint.
     """
     loop = runner.train_loop
-    before, loop._iter = loop.iter, epoch * steps_per_epoch + step
+    before = loop.iter
+    set_iteration(loop, epoch * steps_per_epoch + step)
     ended = loop.iter // steps_per_epoch
     if not isinstance(loop, IterBasedTrainLoop):
         ended = loop.epoch  # the end of the last one may be still to come

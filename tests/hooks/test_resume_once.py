@@ -12,7 +12,7 @@ from tiny_runner import Items, train
 from torch.utils.data import DataLoader
 
 from mmdefect import DefectPoolSampler, QuotaBatchSampler
-from mmdefect.hooks.resume import VALIDATES_LAST
+from mmdefect.hooks.loops import VALIDATES_LAST
 
 EPOCHS = dict(type='EpochBasedTrainLoop', max_epochs=3)
 ITERATIONS = dict(type='IterBasedTrainLoop', max_iters=18, val_interval=4)
