@@ -25,22 +25,22 @@ from mmdefect.delivery.files import (
     check_image_directory,
     missing_files,
 )
+from mmdefect.delivery.forwarding import Forwarding
 from mmdefect.delivery.shared import EVENTS, Counts, Names
 from mmdefect.images.errors import IN_A_ROW, RejectedError
-from mmdefect.images.transforms import steps_of
 from mmdefect.pools.forms import COUNTEREXAMPLE, Forms
 from mmdefect.pools.pools import RESERVED, make_pools
 from mmdefect.pools.scan import counts
 from mmdefect.pools.source import source_of
 from mmdefect.pools.walk import DATASET
-from mmdefect.pools.wrappers import class_names, describe
+from mmdefect.pools.wrappers import class_names
 
 # How often a normal image is tried again that a pipeline refuses: rarely by chance.
 NORMAL_RETRIES = 1
 
 
 @DATASETS.register_module()
-class DefectPreservingDataset:
+class DefectPreservingDataset(Forwarding):
     """Keeps the defect of every drawn defect image through the augmentation pipeline.
 
     It stands outermost, around a dataset or around a wrapper such as
@@ -378,84 +378,3 @@ class DefectPreservingDataset:
         subset._fully_initialized = False
         subset.full_init()
         return subset
-
-    @property
-    def metainfo(self) -> Any:
-        """dict: Meta information of the dataset inside."""
-        return self.dataset.metainfo
-
-    def get_data_info(self, index: int) -> dict:
-        """Annotation of an image.
-
-        Args:
-            index (int): Index of the image.
-
-        Returns:
-            dict: The same as that of the dataset inside.
-        """
-        return self.dataset.get_data_info(index)
-
-    def get_cat_ids(self, index: int) -> list[int]:
-        """Labels of an image's instances.
-
-        Args:
-            index (int): Index of the image.
-
-        Returns:
-            list[int]: A label for each instance, also where the wrapper inside, such
-            as ``MultiImageMixDataset``, does not tell.
-        """
-        if hasattr(self.dataset, 'get_cat_ids'):
-            return self.dataset.get_cat_ids(index)
-        return [i['bbox_label'] for i in self.get_data_info(index)['instances']]
-
-    @property
-    def pipeline(self) -> Any:
-        """Compose | list: Pipeline of the outermost dataset inside that has one."""
-        return _owners(self.dataset, 'pipeline')[0].pipeline
-
-    @pipeline.setter
-    def pipeline(self, pipeline: Any) -> None:
-        for owner in _owners(self.dataset, 'pipeline'):
-            owner.pipeline = pipeline
-            if hasattr(owner, 'pipeline_types'):
-                owner.pipeline_types = [type(step).__name__ for step in steps_of(owner)]
-
-    def update_skip_type_keys(self, skip_type_keys: Sequence[str]) -> None:
-        """Tell ``MultiImageMixDataset`` which transforms to leave out.
-
-        Args:
-            skip_type_keys (Sequence[str]): Their types.
-        """
-        for owner in _owners(self.dataset, 'update_skip_type_keys'):
-            owner.update_skip_type_keys(skip_type_keys)
-
-    @property
-    def _skip_type_keys(self) -> Any:
-        return _owners(self.dataset, '_skip_type_keys')[0]._skip_type_keys
-
-    @_skip_type_keys.setter
-    def _skip_type_keys(self, skip_type_keys: Any) -> None:
-        for owner in _owners(self.dataset, '_skip_type_keys'):
-            owner._skip_type_keys = skip_type_keys
-
-    def __getattr__(self, name: str) -> Any:
-        # While it is being unpickled there is no dataset yet.
-        if name == 'dataset' or name.startswith('__'):
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
-
-
-def _owners(dataset: Any, name: str) -> list[Any]:
-    # The datasets inside that have an attribute, none of them inside another.
-    held = vars(dataset)
-    if name in held or hasattr(type(dataset), name):
-        return [dataset]
-    inside = [held['dataset']] if 'dataset' in held else held.get('datasets', ())
-    owners = [owner for part in inside for owner in _owners(part, name)]
-    if not owners:
-        raise AttributeError(
-            f'{describe(dataset)} has no {name}; take the hook that asks for it out '
-            f'of custom_hooks, or set {DATASET}'
-        )
-    return owners
