@@ -9,7 +9,7 @@ import numpy as np
 from mmdefect.checks.finding import Finding
 from mmdefect.pools.scan import counts
 from mmdefect.pools.source import source_of
-from mmdefect.pools.walk import is_a, pipelines_of, walk_transforms
+from mmdefect.pools.walk import is_a, pipelines_of, walk_configs, walk_transforms
 from mmdefect.pools.wrappers import class_names
 
 # Share of the boxes that may be smaller than a cell of the finest feature map.
@@ -113,10 +113,9 @@ def _find_scale(cfg: Any, dataset: Any) -> tuple[tuple, bool, str] | None:
     scale = _scale(sized[0]) if len(sized) == 1 and not mixed else None
     if scale:
         return scale, bool(sized[0].keep_ratio), 'training'
-    validation = (cfg.get('val_dataloader') or {}).get('dataset') or {}
-    while 'dataset' in validation:
-        validation = validation['dataset']
-    for step in validation.get('pipeline') or ():
+    validation = (cfg.get('val_dataloader') or {}).get('dataset')
+    pipelines = [part.get('pipeline') for part in walk_configs(validation)]
+    for step in next(filter(None, reversed(pipelines)), ()):
         scale = step.get('scale')
         if str(step.get('type')).endswith('Resize') and isinstance(
             scale, (tuple, list)

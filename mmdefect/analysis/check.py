@@ -42,15 +42,6 @@ if TYPE_CHECKING:
 TOLERANCE = 0.05
 
 
-def refused(error: UnusableError) -> str | None:
-    """What mmdefect itself says against a config, or None."""
-    cause = error.__cause__
-    # A file that is not there is no fault of the config's quota.
-    if cause is None or isinstance(cause, OSError) or not is_ours(cause):
-        return None
-    return str(cause)
-
-
 def check(
     config: str, options: dict | None, batches: int, track: Track = untracked
 ) -> tuple[list[Finding], Delivery | None]:
@@ -89,10 +80,12 @@ def check(
 
 
 def _refusal(where: str, error: UnusableError) -> Finding:
-    said = refused(error)
-    if said is None:
+    # What mmdefect itself says against a config. A file that is not there is no fault
+    # of the config's quota.
+    cause = error.__cause__
+    if cause is None or isinstance(cause, OSError) or not is_ours(cause):
         raise error
-    return Finding(where, said, 'training does not start', '')
+    return Finding(where, str(cause), 'training does not start', '')
 
 
 def _check(

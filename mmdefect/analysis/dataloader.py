@@ -14,7 +14,7 @@ from mmdefect.delivery.files import (
     check_image_directory,
     missing_files,
 )
-from mmdefect.pools.walk import walk_datasets
+from mmdefect.pools.walk import walk_configs, walk_datasets
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -73,7 +73,11 @@ def draw_without_quota(cfg: Config) -> None:
 
 def keep_normal_images(cfg: Config) -> None:
     """Let the training dataset of a config keep its normal images, and say so."""
-    dropping = list(_dropping(cfg.train_dataloader.dataset))
+    dropping = [
+        part
+        for part in walk_configs(cfg.train_dataloader.dataset)
+        if (part.get('filter_cfg') or {}).get('filter_empty_gt')
+    ]
     for part in dropping:
         part['filter_cfg'] = dict(part['filter_cfg'], filter_empty_gt=False)
     if dropping:
@@ -81,16 +85,6 @@ def keep_normal_images(cfg: Config) -> None:
             'filter_empty_gt=True drops every normal image while the dataset loads: '
             'loaded here with False; `mmdefect check CONFIG` tells what to write'
         )
-
-
-def _dropping(dataset: Any) -> Iterator[dict]:
-    if isinstance(dataset, dict):
-        if (dataset.get('filter_cfg') or {}).get('filter_empty_gt'):
-            yield dataset
-        dataset = [dataset.get('dataset'), dataset.get('datasets')]
-    if isinstance(dataset, (list, tuple)):
-        for part in dataset:
-            yield from _dropping(part)
 
 
 def schedules(cfg: Config) -> Iterator[tuple[str, dict]]:

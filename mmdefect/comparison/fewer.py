@@ -9,6 +9,7 @@ from mmengine.registry import DATASETS
 
 from mmdefect.analysis.errors import UnusableError
 from mmdefect.pools.source import source_of
+from mmdefect.pools.walk import walk_configs
 
 
 @DATASETS.register_module(name='FewerDefects', force=True)
@@ -63,8 +64,6 @@ def with_share(dataset: Any, share: float, classes: Sequence[str] | None) -> dic
 
 def set_seed(dataset: Any, seed: int) -> None:
     """Choose which defect images the datasets in a config keep."""
-    if dataset.get('type') == 'FewerDefects':
-        dataset['seed'] = seed
-    for part in [*dataset.get('datasets', ()), dataset.get('dataset')]:
-        if part:
-            set_seed(part, seed)
+    for part in walk_configs(dataset):
+        if part.get('type') == 'FewerDefects':
+            part['seed'] = seed

@@ -8,6 +8,7 @@ from typing import Any, Iterator
 
 from mmdefect.images.transforms import reads_file, steps_of
 from mmdefect.pools.unreadable import explain
+from mmdefect.pools.walk import walk_configs
 
 
 def check_image_directory(leaf: Any, loader: str = 'train_dataloader') -> None:
@@ -67,16 +68,12 @@ def _reading(error: Exception) -> bool:
 
 
 def _leaves(config: Any) -> Iterator[tuple[str, Any]]:
-    # Annotation file and class names of each dataset that is no wrapper.
-    if isinstance(config, (list, tuple)):
-        for part in config:
-            yield from _leaves(part)
-    elif isinstance(config, dict):
-        path = config.get('ann_file')
+    # Annotation file and class names of each dataset that has one.
+    for part in walk_configs(config):
+        path = part.get('ann_file')
         if isinstance(path, str):
-            classes = (config.get('metainfo') or {}).get('classes')
-            yield os.path.join(config.get('data_root') or '', path), classes
-        yield from _leaves([config.get('dataset'), config.get('datasets')])
+            classes = (part.get('metainfo') or {}).get('classes')
+            yield os.path.join(part.get('data_root') or '', path), classes
 
 
 def _missing(path: str, key: str, loader: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Iterator, NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
+
+from mmdefect.pools.walk import walk_configs
 
 
 class Unreadable(NamedTuple):
@@ -15,19 +17,10 @@ class Unreadable(NamedTuple):
 
 def test_transforms(dataset: Any) -> list[dict]:
     """The transforms of a dataset for testing, but for what reads annotations."""
-    transforms = next(_leaves(dataset)).get('pipeline') or ()
+    leaves = (d for d in walk_configs(dataset) if not {'dataset', 'datasets'} & {*d})
+    transforms = next(leaves).get('pipeline') or ()
     kept = [dict(transform) for transform in transforms]
     return [one for one in kept if 'Annotations' not in str(one['type'])]
-
-
-def _leaves(dataset: Any) -> Iterator[Any]:
-    if 'datasets' in dataset:
-        for part in dataset['datasets']:
-            yield from _leaves(part)
-    elif 'dataset' in dataset:
-        yield from _leaves(dataset['dataset'])
-    else:
-        yield dataset
 
 
 def load_for_test(

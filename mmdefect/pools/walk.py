@@ -23,6 +23,16 @@ def walk_datasets(dataset: Any, where: str = DATASET) -> Iterator[tuple[str, Any
         yield from walk_datasets(part, f'{where}.datasets[{number}]')
 
 
+def walk_configs(config: Any) -> Iterator[dict]:
+    """The config of a dataset and of all that it wraps, outermost first."""
+    if isinstance(config, dict):
+        yield config
+        config = [config.get('dataset'), config.get('datasets')]
+    if isinstance(config, (list, tuple)):
+        for part in config:
+            yield from walk_configs(part)
+
+
 def walk_transforms(pipeline: Any, where: str) -> Iterator[tuple[str, Any]]:
     """The transforms of a pipeline and all that they hold, where they may run."""
     if type(pipeline).__name__ == 'Compose':
