@@ -6,27 +6,69 @@ them to places in the pool. It never depends on what was drawn before.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Union
+from typing import Mapping, NamedTuple, Protocol, Union
 
 import numpy as np
 
 from mmdefect.plan.permutation import below, random_words, shuffled, shuffled_once
 
-if TYPE_CHECKING:
-    from mmdefect.plan.plan import Plan, Share
-
 Pool = Union[np.ndarray, range]
 
 
+class Turn(NamedTuple):
+    """The part of a pass that a pool has, of a pass through its images or another's.
+
+    Args:
+        source (str): The pool whose images are passed through.
+        first (int): First of its slots, of those that a group has of the pass.
+        of (int): Slots that a group has of the pass.
+        offset (int): What is added to the index of an image.
+    """
+
+    source: str
+    first: int
+    of: int
+    offset: int = 0
+
+
+class Share(NamedTuple):
+    """What one pool gives to the images over which the quota holds.
+
+    Args:
+        pool (str): Name of the pool.
+        images (int): Its images of a batch, or of ``over`` images.
+        in_group (int): Its images of a group.
+        draw (str): How its images are drawn, a key of ``DRAWS``.
+        turn (Turn): Its part of a pass.
+    """
+
+    pool: str
+    images: int
+    in_group: int
+    draw: str
+    turn: Turn
+
+
+class Drawn(Protocol):
+    """What draws need of a plan."""
+
+    pools: Mapping[str, Pool]
+    odds: dict[str, np.ndarray]
+    seed: int
+    num_groups: int
+    first_group: int
+    used: dict[str, int]
+
+
 def _independent(
-    plan: Plan, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
+    plan: Drawn, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
 ) -> np.ndarray:
     words = _slot_words(plan, share, epoch, groups, slots)
     return below(words, len(plan.pools[share.pool]))
 
 
 def _weighted(
-    plan: Plan, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
+    plan: Drawn, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
 ) -> np.ndarray:
     words = _slot_words(plan, share, epoch, groups, slots)
     unit = (words >> np.uint64(11)) * 2.0**-53
@@ -34,7 +76,7 @@ def _weighted(
 
 
 def _cycles(
-    plan: Plan, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
+    plan: Drawn, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
 ) -> np.ndarray:
     pool, first, in_group, _ = share.turn
     groups = groups + (epoch * plan.num_groups - plan.first_group)
@@ -45,7 +87,7 @@ def _cycles(
 
 
 def _one_pass(
-    plan: Plan, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
+    plan: Drawn, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
 ) -> np.ndarray:
     pool, first, in_group, _ = share.turn
     size = len(plan.pools[pool])
@@ -67,7 +109,7 @@ DRAWS = {
 
 
 def _slot_words(
-    plan: Plan, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
+    plan: Drawn, share: Share, epoch: int, groups: np.ndarray, slots: np.ndarray
 ) -> np.ndarray:
     # A stream of words for each slot of a group, one word a group.
     group, slot = int(groups[0]), int(slots.min())

@@ -17,12 +17,12 @@ images of each batch are shuffled.
 from __future__ import annotations
 
 from copy import copy
-from typing import Iterator, Mapping, NamedTuple
+from typing import Iterator, Mapping
 
 import numpy as np
 
 from mmdefect.arguments import whole_number
-from mmdefect.plan.draws import DRAWS, Pool, make_odds, take
+from mmdefect.plan.draws import DRAWS, Pool, Share, Turn, make_odds, take
 from mmdefect.plan.groups import Slots, check_over, most_in_batch, slots_of_batches
 from mmdefect.plan.permutation import MAX_SIZE, below, random_words
 from mmdefect.plan.quotas import Quota, share_images
@@ -31,40 +31,6 @@ from mmdefect.plan.quotas import Quota, share_images
 # then more, up to where the arrays would leave the processor's caches.
 FIRST_CHUNK, LAST_CHUNK = 2048, 65536
 LOWER = np.uint64(0xFFFFFFFF)
-
-
-class Turn(NamedTuple):
-    """The part of a pass that a pool has, of a pass through its images or another's.
-
-    Args:
-        source (str): The pool whose images are passed through.
-        first (int): First of its slots, of those that a group has of the pass.
-        of (int): Slots that a group has of the pass.
-        offset (int): What is added to the index of an image.
-    """
-
-    source: str
-    first: int
-    of: int
-    offset: int = 0
-
-
-class Share(NamedTuple):
-    """What one pool gives to the images over which the quota holds.
-
-    Args:
-        pool (str): Name of the pool.
-        images (int): Its images of a batch, or of ``over`` images.
-        in_group (int): Its images of a group.
-        draw (str): How its images are drawn, a key of ``DRAWS``.
-        turn (Turn): Its part of a pass.
-    """
-
-    pool: str
-    images: int
-    in_group: int
-    draw: str
-    turn: Turn
 
 
 class Plan:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from itertools import chain
 from operator import length_hint
 from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
-from mmengine.logging import print_log
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
 from mmdefect.arguments import flag
-from mmdefect.checks.dataset import check_dataset
-from mmdefect.checks.pools import check_draws, check_quota_names, missing_pools
+from mmdefect.checks.pools import check_quota_names, missing_pools
 from mmdefect.plan.draws import Pool
 from mmdefect.plan.plan import Plan
 from mmdefect.plan.quotas import BATCH_SAMPLER, Quota
+from mmdefect.samplers.course import FurtherPool, plans_of_run
 from mmdefect.samplers.defect_pool_sampler import CONFIG_LINES, DefectPoolSampler
 from mmdefect.samplers.forms import pools_of_forms, versions_of, weights_of_forms
 from mmdefect.samplers.ranks import check_ranks_agree, constructed_together
 from mmdefect.samplers.state import checksum, fingerprint, place_in
-from mmdefect.samplers.summary import summarize
+from mmdefect.samplers.summary import announce
 
 # Batches turned into lists at once: few enough for the processor's cache, and for
 # Python not to look for garbage among them.
@@ -31,33 +29,11 @@ LISTED = 256
 
 
 class Cursor(NamedTuple):
-    """A place between two batches.
-
-    Args:
-        epoch (int): The epoch.
-        stop (int): The step after the last batch that is planned.
-        planned (Iterator[list[int]], optional): What is left of the planned batches.
-            None where an iteration is yet to begin.
-    """
+    """A place between two batches."""
 
     epoch: int
-    stop: int
-    planned: Iterator[list[int]] | None = None
-
-
-class FurtherPool(NamedTuple):
-    """A pool whose images are found in the course of a run.
-
-    Args:
-        name (str): What it is called.
-        images (int): Its images of a batch, or of ``over`` images.
-        contents (Sequence[tuple[int, np.ndarray]]): Its indices from a step of the run
-            on.
-    """
-
-    name: str
-    images: int
-    contents: Sequence[tuple[int, np.ndarray]]
+    stop: int  # the step after the last batch that is planned
+    planned: Iterator[list[int]] | None = None  # None where none has begun
 
 
 class _Batches(chain):
@@ -179,17 +155,10 @@ class QuotaBatchSampler(Sampler):
 
     def _agree(self) -> None:
         if self.sampler.world_size > 1:
-            check_ranks_agree(
-                {
-                    **self._fingerprint(),
-                    'batch_size': self.batch_size,
-                    'steps per epoch': len(self),
-                    'infinite': self.infinite,
-                }
-            )
-        print_log(summarize(self.sampler, self.plan), logger='current')
-        self._warn_of_missing()
-        self._warn_of_findings()
+            own = dict(batch_size=self.batch_size, infinite=self.infinite)
+            steps = {'steps per epoch': len(self)}
+            check_ranks_agree({**self._fingerprint(), **steps, **own})
+        announce(self)
 
     @property
     def plan(self) -> Plan:
@@ -226,8 +195,7 @@ class QuotaBatchSampler(Sampler):
             )
         for _, quota in milestones:
             self.count_images(quota)  # which adds the pools that it asks for
-        self._plans = self._arrange(milestones, self._further)
-        self._milestones = milestones
+        self._lay_out(milestones, self._further)
         self._tell_dataset()
 
     def count_images(self, quota: Quota) -> dict[str, int]:
@@ -270,33 +238,17 @@ class QuotaBatchSampler(Sampler):
                 f'the pool {name!r} is there already: choose another name, or take it '
                 'out of train_dataloader.sampler.pools'
             )
-        further = FurtherPool(name, images, contents)
-        self._plans = self._arrange(self._milestones, further)
-        self._further = further
+        self._lay_out(self._milestones, FurtherPool(name, images, contents))
 
-    def _arrange(
+    def _lay_out(
         self,
         milestones: Sequence[tuple[int, Quota]] | None,
         further: FurtherPool | None,
-    ) -> list[tuple[int, Plan]]:
-        # The plans of the run, one after another.
-        quotas = {0: self.quota, **dict(milestones or ())}
-        contents = dict(further.contents) if further else {}
-        quota, pools, plan = self.quota, self._pools, self.plan
-        plans = []
-        for step in sorted({*quotas, *contents}):
-            quota = quotas.get(step, quota)
-            wanted = quota
-            if further:
-                if step in contents:
-                    pools = {**pools, further.name: contents[step]}
-                if len(pools.get(further.name, ())) and quota is not None:
-                    counts = plan.count_images(quota, pools)
-                    del counts['normal']
-                    wanted = {**counts, further.name: further.images}
-            plan = plan.switch(wanted, step, pools)
-            plans.append((step, plan))
-        return plans
+    ) -> None:
+        self._plans = plans_of_run(
+            self.plan, self._pools, self.quota, milestones, further
+        )
+        self._milestones, self._further = milestones, further
 
     def plan_at(self, epoch: int, step: int) -> Plan:
         """The plan in force at a step.
@@ -431,8 +383,7 @@ class QuotaBatchSampler(Sampler):
         for _, quota in before._milestones or ():
             self.count_images(quota)  # which adds the pools that it asks for
         if before._milestones is not None or before._further is not None:
-            self._milestones, self._further = before._milestones, before._further
-            self._plans = self._arrange(self._milestones, self._further)
+            self._lay_out(before._milestones, before._further)
         # The new one may have been told the next epoch already.
         self.start_at(*max(before._place(), self._place()))
         self._tell_dataset()
@@ -459,18 +410,3 @@ class QuotaBatchSampler(Sampler):
         if 'all' in names or names & {*pools} == {'normal'}:
             return {}
         return missing_pools(pools, names & {*pools}, self.sampler.count_photographs)
-
-    def _warn_of_missing(self) -> None:
-        missing = self.never_drawn()
-        if missing:
-            print_log(
-                'never drawn, because no quota reaches them: '
-                + ', '.join(f'{count:,} {name}' for name, count in missing.items())
-                + ' images; name their pools in train_dataloader.batch_sampler.quota',
-                logger='current',
-                level=logging.WARNING,
-            )
-
-    def _warn_of_findings(self) -> None:
-        for finding in [*check_draws(self), *check_dataset(self.sampler.dataset)]:
-            print_log(str(finding), logger='current', level=logging.WARNING)

@@ -2,8 +2,32 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
+from mmengine.logging import print_log
+
+from mmdefect.checks.dataset import check_dataset
+from mmdefect.checks.pools import check_draws
 from mmdefect.plan.plan import Plan
 from mmdefect.samplers.defect_pool_sampler import DefectPoolSampler
+
+
+def announce(batch_sampler: Any) -> None:
+    """Log what the batches are made of, and warn of what speaks against it."""
+    sampler, missing = batch_sampler.sampler, batch_sampler.never_drawn()
+    print_log(summarize(sampler, batch_sampler.plan), logger='current')
+    found = [*check_draws(batch_sampler), *check_dataset(sampler.dataset)]
+    warnings = list(map(str, found))
+    if missing:
+        warnings.insert(
+            0,
+            'never drawn, because no quota reaches them: '
+            + ', '.join(f'{count:,} {name}' for name, count in missing.items())
+            + ' images; name their pools in train_dataloader.batch_sampler.quota',
+        )
+    for warning in warnings:
+        print_log(warning, logger='current', level=logging.WARNING)
 
 
 def summarize(sampler: DefectPoolSampler, plan: Plan) -> str:
