@@ -21,7 +21,7 @@ class Run(NamedTuple):
     @property
     def validation(self) -> Validation | None:
         """Validation: That of the checkpoint, or None where none was made."""
-        made, validations = number(self.checkpoint), self.log.validations
+        made, validations = _number(self.checkpoint), self.log.validations
         # The newest that counts as that checkpoint does, in epochs or in iterations.
         fit = (one for one in reversed(validations) if one.step == made)
         return next(fit, validations[-1] if validations else None)
@@ -57,7 +57,7 @@ def find_config(work_dir: Path) -> Path:
 
 def best_checkpoint(work_dir: Path, config: Path) -> Path | None:
     """The best checkpoint: by the first metric of ``save_best``, then the latest."""
-    found = sorted(work_dir.glob('best_*.pth'), key=number)
+    found = sorted(work_dir.glob('best_*.pth'), key=_number)
     if len(found) > 1:
         hooks = read_config(str(config), None).get('default_hooks') or {}
         wanted = (hooks.get('checkpoint') or {}).get('save_best') or ()
@@ -78,7 +78,7 @@ def last_checkpoint(work_dir: Path) -> Path:
         if named.is_file():
             return named
     found = [p for p in work_dir.glob('*.pth') if not p.name.startswith('best_')]
-    found = sorted((p for p in found if number(p) >= 0), key=number)
+    found = sorted((p for p in found if _number(p) >= 0), key=_number)
     if not found:
         raise UnusableError(
             f'no checkpoint in {work_dir}: expected epoch_N.pth or iter_N.pth'
@@ -86,7 +86,7 @@ def last_checkpoint(work_dir: Path) -> Path:
     return found[-1]
 
 
-def number(checkpoint: Path) -> int:
+def _number(checkpoint: Path) -> int:
     """The epoch or iteration that a checkpoint's name ends in; -1 without one."""
     ends = re.search(r'(\d+)$', checkpoint.stem)
     return int(ends[1]) if ends else -1
