@@ -85,6 +85,7 @@ def _boxes(
 ) -> Iterator[tuple[str, tuple, tuple]]:
     # Of each box its class, and the width and height of it and of its photograph.
     source = source_of(dataset)
+    names_of: dict[int, tuple[str, ...]] = {}  # MMEngine copies metainfo each time
     for index in source.once(indices).tolist():
         leaf, position = source.leaf_of(index)
         if not hasattr(leaf, 'get_data_info'):
@@ -92,7 +93,8 @@ def _boxes(
         info = leaf.get_data_info(position)
         if not info.get('width') or not info.get('height'):
             continue
-        names = class_names(leaf)
+        names = names_of.get(id(leaf)) or class_names(leaf)
+        names_of[id(leaf)] = names
         for instance in info.get('instances') or ():
             box = instance.get('bbox')
             name = names[instance['bbox_label']]
