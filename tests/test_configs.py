@@ -93,7 +93,7 @@ def everything(cfg, key):
 def test_a_ready_config_delivers_its_quota(with_data, name):
     path = ROOT / f'configs/{name}.py'
     findings, delivery = check(str(path), IN_PROCESS, batches=12)
-    assert findings == []
+    assert [finding for finding in findings if finding.breaks] == []
     (defect,) = [count for count in delivery.counts if count.pool == 'defect']
     loader = Config.fromfile(str(path)).train_dataloader
     images = 12 * loader.batch_size

@@ -128,7 +128,7 @@ FILES = sorted(path.stem for path in (ROOT / 'mmdefect/plan').glob('*.py'))
 def test_who_reads_the_plan_needs_nothing_else_open(name):
     text = (ROOT / f'mmdefect/plan/{name}.py').read_text()
     rooms = set(re.findall(r'^(?:from|import) mmdefect\.(\w+)', text, re.M))
-    assert rooms <= {'plan'}
+    assert rooms <= {'plan', 'arguments'}  # what they refuse reads like prose
     assert not re.search(r'^ *(from|import) (torch|mmengine)', text, re.M)
 
 

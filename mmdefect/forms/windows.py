@@ -9,9 +9,8 @@ from typing import Any, Collection
 import numpy as np
 from mmengine.registry import TRANSFORMS
 
+from mmdefect.arguments import number, whole_number
 from mmdefect.images.instances import boxes_of, ignored_in, keep_instances, labelled
-
-LINE = "mend dict(type='DefectCrop', ...)"
 
 
 @TRANSFORMS.register_module()
@@ -50,16 +49,9 @@ class DefectCrop:
 
         self.size = self.img_scale = _check_size(size)
         self.pad_val = pad_val
-        number = isinstance(min_area_ratio, (int, float))
-        if not number or isinstance(min_area_ratio, bool):
-            raise TypeError(
-                f'min_area_ratio={min_area_ratio!r}: expected a number; {LINE}'
-            )
-        if not 0 < min_area_ratio <= 1:
-            raise ValueError(
-                f'min_area_ratio={min_area_ratio}: expected above 0, at most 1; {LINE}'
-            )
-        self.min_area_ratio = min_area_ratio
+        self.min_area_ratio = number(
+            min_area_ratio, 'DefectCrop.min_area_ratio', least=0.01
+        )
         self._crop = RandomCrop(self.size, allow_negative_crop=True)
         self._pad = Pad(size=self.size, pad_val=dict(img=pad_val, seg=255))
 
@@ -124,10 +116,10 @@ def fixed(crop: Any, size: Any, offset: Any) -> Any:
 
 def _check_size(size: Any) -> tuple[int, int]:
     sides = tuple(size) if isinstance(size, (list, tuple)) else (size, size)
-    if len(sides) != 2 or not all(type(side) is int for side in sides):
+    if len(sides) != 2:
         raise TypeError(
-            f'size={size!r}: expected pixels, one number or (width, height); {LINE}'
+            f'size={size!r}: expected one number of pixels, or (width, height); set '
+            'DefectCrop.size'
         )
-    if min(sides) < 1:
-        raise ValueError(f'size={size!r}: expected 1 or more pixels; {LINE}')
-    return sides
+    width, height = (whole_number(side, 'DefectCrop.size', 1) for side in sides)
+    return width, height

@@ -168,9 +168,9 @@ def test_a_window_shows_a_defect_without_the_wrapper_as_well(large):
 @pytest.mark.parametrize(
     ('arguments', 'error', 'said'),
     [
-        (dict(size=0), ValueError, 'size=0: expected 1 or more pixels'),
-        (dict(size='640'), TypeError, "size='640': expected pixels"),
-        (dict(size=(640,)), TypeError, 'one number or \\(width, height\\)'),
+        (dict(size=0), ValueError, 'size=0: expected at least 1'),
+        (dict(size='640'), TypeError, "size='640': expected an int"),
+        (dict(size=(640,)), TypeError, 'or \\(width, height\\)'),
         (dict(size=640, min_area_ratio=0), ValueError, 'min_area_ratio=0: expected'),
         (dict(size=640, min_area_ratio='1'), TypeError, "min_area_ratio='1'"),
     ],
