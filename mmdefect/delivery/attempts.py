@@ -149,14 +149,14 @@ class Attempts:
             return self._run_step(step, results)
 
     def _run_step(self, step: Any, results: dict) -> Any:
+        if isinstance(step, DefectCrop):  # nothing wanted: a window anywhere
+            return self._checked(step(results, self.wanted), step)
         if not self._remembers:
             return self._checked(step(results), step)
         if self.wanted and is_crop(step) and is_traced(results):
             aim = self.wanted, self.min_area_ratio, self.at_least
             crop = remembering(aimed(step, results, *aim))
             return self._checked(crop(results), step)
-        if self.wanted and isinstance(step, DefectCrop) and 'gt_bboxes' in results:
-            return self._checked(step(results, self.wanted), step)
         run = remembering(step)
         if self.wanted and effect_of(step).repeats and 'gt_bboxes' in results:
             for _ in range(REPEATS - 1):

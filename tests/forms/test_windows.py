@@ -16,6 +16,7 @@ from mmengine.registry import DATASETS
 from pipelines import CLASSES, LOAD, NOTHING, PACK, leaf, shown
 
 from mmdefect import DefectCrop
+from mmdefect.delivery.attempts import Attempts
 
 WIDTH, HEIGHT, SIZE = 90, 60, 32
 sides = st.floats(1, 50)
@@ -155,6 +156,19 @@ def test_every_small_defect_of_a_large_photograph_is_delivered_in_one_try(large)
     missed = sum(
         not len(shown(dataset(large, random, wrapped=False)[2])) for _ in range(50)
     )
+    assert missed > 35
+
+
+def test_the_window_is_around_the_class_that_the_image_was_drawn_for(large):
+    data = dataset(large, dict(type='DefectCrop', size=64), wrapped=False)
+    for label in (1, 2):  # the first of them shows both, far from each other
+        for _ in range(20):
+            assert label in shown(Attempts(frozenset([label])).run(data, 1))
+
+
+def test_what_is_no_defect_draws_no_window_of_a_normal_photograph(large):
+    data = dataset(large, dict(type='DefectCrop', size=64), wrapped=False)
+    missed = sum(not shown(Attempts().run(data, 2)) for _ in range(50))
     assert missed > 35
 
 
