@@ -17,15 +17,13 @@ train_pipeline = [
     dict(type='DefectCrop', size=window),
     *augmentation,
 ]
+load_image, _, _, load_annotations, pack = _base_.test_pipeline
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    load_image,
     dict(type='Resize', scale_factor=1.0, keep_ratio=True),  # notes the scale
     dict(type='Pad', size_divisor=32, pad_val=dict(img=_base_.grey)),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
-    ),
+    load_annotations,
+    pack,
 ]
 
 train_dataloader = dict(
