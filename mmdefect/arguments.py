@@ -8,7 +8,7 @@ from __future__ import annotations
 from numbers import Real
 from operator import index
 from reprlib import repr as shorten
-from typing import Any
+from typing import Any, Iterable
 
 import numpy as np
 
@@ -28,15 +28,19 @@ def flag(value: Any, line: str) -> bool:
 
 
 def number(
-    value: Any, line: str, least: float = 0, most: float = 1, what: str = 'a number'
+    value: Any,
+    line: str,
+    least: float = 0,
+    most: float = 1,
+    what: str = 'a number',
+    ends: bool = True,
 ) -> float:
-    """A value as a number in ``[least, most]``, a share if nothing else is said."""
+    """A value as a number in ``[least, most]``, or inside without its ends."""
     kinds = () if isinstance(value, bool) else Real
     check_type(value, kinds, what, line)
-    if not least <= value <= most:
-        raise ValueError(
-            f'{_name(line)}={value}: expected {least:g} … {most:g}; set {line}'
-        )
+    if not least <= value <= most or (not ends and value in (least, most)):
+        expected = f'{least:g} … {most:g}' + ', without its ends' * (not ends)
+        raise ValueError(f'{_name(line)}={value}: expected {expected}; set {line}')
     return value
 
 
@@ -64,6 +68,22 @@ def whole_number(
         expected = expected if most is None else f'{least} … {most}'
         raise ValueError(f'{name}={count}: expected {expected}; set {line}')
     return count
+
+
+def class_list(names: Any, line: str) -> tuple[str, ...] | None:
+    """Names of the classes that count as defects; None is every class."""
+    if names is None:
+        return None
+    listed = isinstance(names, Iterable) and not isinstance(names, str)
+    if not listed or not all(isinstance(name, str) for name in names):
+        expected = 'a list of class names, or None for every class'
+        raise TypeError(f'{_name(line)}={names!r}: expected {expected}; set {line}')
+    if not len(names) or len(set(names)) < len(names):
+        raise ValueError(
+            f'{_name(line)}={[*names]}: expected at least one class name and none '
+            f'twice, or None for every class; set {line}'
+        )
+    return tuple(names)
 
 
 def _name(line: str) -> str:

@@ -92,7 +92,7 @@ class _Seen:
     ) -> None:
         source = source_of(dataset)
         scanned, shots = source.scan, source.photographs
-        wanted = check_defect_classes(defect_classes, scanned)
+        wanted = check_defect_classes(defect_classes, scanned.classes)
         self.dataset, self.where = dataset, where
         self.chosen = defect_classes is not None
         self.classes = {name: scanned.classes[name] for name in wanted}

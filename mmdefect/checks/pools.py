@@ -7,6 +7,7 @@ from typing import Any, Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from mmdefect.arguments import class_list
 from mmdefect.checks.finding import Finding
 from mmdefect.plan.quotas import LINE
 from mmdefect.pools.pools import RESERVED
@@ -14,33 +15,21 @@ from mmdefect.pools.scan import Scan
 from mmdefect.pools.walk import DATASET, walk_datasets
 
 
-def check_defect_classes(defect_classes: Any, scanned: Scan) -> tuple[str, ...]:
-    """Check the names of the classes that count as defects."""
-    line = 'set train_dataloader.sampler.defect_classes'
-    known = tuple(scanned.classes)
-    if defect_classes is None:
-        return known
-    if isinstance(defect_classes, str) or not (
-        isinstance(defect_classes, Iterable)
-        and all(isinstance(name, str) for name in defect_classes)
-    ):
-        raise TypeError(
-            f'defect_classes={defect_classes!r}: expected a list of class names, '
-            f"such as ['{known[0]}']; {line}"
-        )
-    names = tuple(defect_classes)
-    if not names or len(set(names)) < len(names):
-        raise ValueError(
-            f'defect_classes={list(names)}: expected at least one class name and none '
-            f'twice; {line}, or leave it out to take every class'
-        )
+def check_defect_classes(
+    defect_classes: Any,
+    known: Iterable[str],
+    line: str = 'train_dataloader.sampler.defect_classes',
+) -> tuple[str, ...]:
+    """The names of the classes that count as defects, among those of the dataset."""
+    known = tuple(known)
+    names = class_list(defect_classes, line) or known
     for name in names:
         if name not in known:
             near = get_close_matches(name, known, n=1)
             raise ValueError(
                 f'defect_classes names {name!r}, which is no class of the dataset'
                 + (f'; did you mean {near[0]!r}?' if near else '')
-                + f' (the classes are {", ".join(known)}); {line}'
+                + f' (the classes are {", ".join(known)}); set {line}'
             )
     return names
 

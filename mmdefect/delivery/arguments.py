@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Sequence
+from typing import Any
 
 from mmdefect.arguments import check_type, number, whole_number
 from mmdefect.pools.walk import DATASET, WRAPPER, is_a, walk_datasets
 
 
-def check_known_classes(names: Sequence[str], known: Iterable[Sequence[str]]) -> None:
-    """Check that the defect classes are classes of the dataset."""
-    classes = dict.fromkeys(name for of_leaf in known for name in of_leaf)
-    for name in names:
-        if name not in classes:
-            raise ValueError(
-                f'defect_classes names {name!r}, which is no class of the dataset. The '
-                f'classes are {", ".join(classes)}; set {DATASET}.defect_classes'
-            )
-
-
 def check_arguments(
-    classes: Any, max_retries: Any, min_area_ratio: Any, paste: Any, pipeline: Any
+    max_retries: Any, min_area_ratio: Any, paste: Any, pipeline: Any
 ) -> None:
     """Check the arguments by themselves."""
-    if classes is not None and (
-        isinstance(classes, str)
-        or not isinstance(classes, Sequence)
-        or not all(isinstance(name, str) for name in classes)
-    ):
-        raise TypeError(
-            f'defect_classes={classes!r}: expected a list of class names, or None for '
-            f'every class; set {DATASET}.defect_classes'
-        )
-    if classes is not None and not classes:
-        raise ValueError(
-            'defect_classes is empty: expected a class name at least, or None for '
-            f'every class; set {DATASET}.defect_classes'
-        )
     whole_number(max_retries, f'{DATASET}.max_retries', 0)
     number(min_area_ratio, f'{DATASET}.min_area_ratio', what='a float')
     if paste is not None:

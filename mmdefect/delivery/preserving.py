@@ -13,9 +13,10 @@ from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS, TRANSFORMS
 
+from mmdefect.arguments import class_list
+from mmdefect.checks.pools import check_defect_classes
 from mmdefect.delivery.arguments import (
     check_arguments,
-    check_known_classes,
     check_wrapped,
 )
 from mmdefect.delivery.attempts import Attempts
@@ -33,10 +34,11 @@ from mmdefect.pools.pools import RESERVED, make_pools
 from mmdefect.pools.scan import counts
 from mmdefect.pools.source import source_of
 from mmdefect.pools.walk import DATASET
-from mmdefect.pools.wrappers import class_names
 
 # How often a normal image is tried again that a pipeline refuses: rarely by chance.
 NORMAL_RETRIES = 1
+
+DEFECT_CLASSES = f'{DATASET}.defect_classes'
 
 
 @DATASETS.register_module()
@@ -115,13 +117,13 @@ class DefectPreservingDataset(Forwarding):
         lazy_init: bool = False,
         pipeline: Sequence[Any] | None = None,
     ) -> None:
-        check_arguments(defect_classes, max_retries, min_area_ratio, paste, pipeline)
+        check_arguments(max_retries, min_area_ratio, paste, pipeline)
         if isinstance(dataset, dict):
             with missing_files(), broken_files(dataset):
                 dataset = DATASETS.build(dataset)
         check_wrapped(dataset)
         self.dataset = dataset
-        self.defect_classes = None if defect_classes is None else tuple(defect_classes)
+        self.defect_classes = class_list(defect_classes, DEFECT_CLASSES)
         self._told_classes = defect_classes is None
         self.max_retries = max_retries
         self.min_area_ratio = min_area_ratio
@@ -343,10 +345,10 @@ class DefectPreservingDataset(Forwarding):
         with missing_files():
             if hasattr(self.dataset, 'full_init'):
                 self.dataset.full_init()
-            leaves = source_of(self.dataset).leaves
-        check_known_classes(self.defect_classes or (), map(class_names, leaves))
+            source = source_of(self.dataset)
+        check_defect_classes(self.defect_classes, source.class_names, DEFECT_CLASSES)
         self._name_classes()
-        for leaf in leaves:
+        for leaf in source.leaves:
             check_image_directory(leaf)
         self._fully_initialized = True
 

@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 
-from mmdefect.arguments import flag
+from mmdefect.arguments import flag, whole_number
 from mmdefect.hooks.batch_sampler import followed_batch_sampler
 from mmdefect.hooks.loops import prefetch_anew
 from mmdefect.plan.quotas import Quota
@@ -64,11 +64,7 @@ class QuotaScheduleHook(Hook):
             )
         starts = [start for start, _ in milestones]
         for start in starts:
-            if isinstance(start, bool) or not isinstance(start, int):
-                raise TypeError(
-                    f'milestones={milestones!r}: {start!r} is no whole number of '
-                    f'{"epochs" if by_epoch else "iterations"}; {_FIX}'
-                )
+            whole_number(start, 'custom_hooks: QuotaScheduleHook.milestones')
         if not starts or starts[0] < 0 or starts != sorted(set(starts)):
             raise ValueError(
                 f'milestones={milestones!r}: expected at least one, the first not '

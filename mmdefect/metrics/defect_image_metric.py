@@ -10,6 +10,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
 
+from mmdefect.arguments import check_type, class_list, number, whole_number
 from mmdefect.metrics.boxes import match, overlaps
 from mmdefect.metrics.meta import names_by_label, part_of
 from mmdefect.metrics.parts import first_of, highest_of, part_names
@@ -22,6 +23,7 @@ from mmdefect.metrics.rates import (
 )
 from mmdefect.metrics.redraw import redrawn
 
+LINE = 'val_evaluator: DefectImageMetric'
 # Overlaps of ``recall``: a perfect score takes a perfect box, so it hardly ever ties.
 STRICT = np.arange(50, 100, 5) / 100
 # Resampled scores held in memory at once.
@@ -111,24 +113,22 @@ class DefectImageMetric(BaseMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        _check_numbers('score_thr', [score_thr], '[0, 1]')
-        _check_numbers('overkill_rates', overkill_rates, '(0, 1)')
-        _check_numbers('iou_thrs', iou_thrs, '(0, 1]')
-        _check_numbers('confidence', [confidence], '(0, 1)')
-        if isinstance(num_bootstrap, bool) or not isinstance(num_bootstrap, int):
-            raise _refused(TypeError, 'num_bootstrap', num_bootstrap, 'an int')
-        if num_bootstrap < 0:
-            raise _refused(ValueError, 'num_bootstrap', num_bootstrap, '0 or more')
+        for name, shares in dict(
+            overkill_rates=overkill_rates, iou_thrs=iou_thrs
+        ).items():
+            check_type(shares, (list, tuple), 'a list of numbers', f'{LINE}.{name}')
+        for rate in overkill_rates:
+            number(rate, f'{LINE}.overkill_rates', ends=False)
+        for iou_thr in iou_thrs:
+            number(iou_thr, f'{LINE}.iou_thrs', least=0.01)
         if per not in ('photograph', 'part'):
-            raise _refused(ValueError, 'per', per, "'photograph' or 'part'")
-        if defect_classes is not None:
-            _check_classes(defect_classes)
-        self.score_thr = float(score_thr)
-        self.defect_classes = defect_classes
+            raise _refused('per', per, "'photograph' or 'part'")
+        self.score_thr = float(number(score_thr, f'{LINE}.score_thr'))
+        self.defect_classes = class_list(defect_classes, f'{LINE}.defect_classes')
         self.overkill_rates = overkill_rates
         self.iou_thrs = iou_thrs
-        self.num_bootstrap = num_bootstrap
-        self.confidence = confidence
+        self.num_bootstrap = whole_number(num_bootstrap, f'{LINE}.num_bootstrap', 0)
+        self.confidence = number(confidence, f'{LINE}.confidence', ends=False)
         self.per = per
         self._warned = False
 
@@ -147,11 +147,11 @@ class DefectImageMetric(BaseMetric):
         self._part = part_of(metas)
         if self._part is None and self.per == 'part':
             expected = "'photograph', as metainfo of the validation dataset has no part"
-            raise _refused(ValueError, 'per', self.per, expected)
+            raise _refused('per', self.per, expected)
         classes = tuple(names.values())
         unknown = [name for name in self.defect_classes or () if name not in classes]
         if unknown:
-            raise _refused(ValueError, 'defect_classes', unknown, f'some of {classes}')
+            raise _refused('defect_classes', unknown, f'some of {classes}')
         self._dataset_meta = dataset_meta
         self._names = {
             label: name
@@ -381,28 +381,5 @@ def _share(matches: np.ndarray) -> float:
     return float(matches.mean()) if matches.size else float('nan')
 
 
-def _check_numbers(name: str, values: Any, interval: str) -> None:
-    expected = f'numbers in {interval}'
-    if isinstance(values, str) or not isinstance(values, Sequence):
-        raise _refused(TypeError, name, values, f'a list of {expected}')
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise _refused(TypeError, name, value, expected)
-        above = value > 0 or (value == 0 and interval[0] == '[')
-        below = value < 1 or (value == 1 and interval[-1] == ']')
-        if not above or not below:
-            raise _refused(ValueError, name, value, expected)
-
-
-def _check_classes(names: Any) -> None:
-    listed = isinstance(names, Sequence) and not isinstance(names, str)
-    if not listed or not names or not all(isinstance(name, str) for name in names):
-        expected = 'a list of class names, or None for all'
-        raise _refused(TypeError, 'defect_classes', names, expected)
-
-
-def _refused(kind: type[Exception], name: str, value: Any, expected: str) -> Exception:
-    return kind(
-        f'{name}={value!r}: expected {expected}; set {name} of DefectImageMetric in '
-        'val_evaluator'
-    )
+def _refused(name: str, value: Any, expected: str) -> ValueError:
+    return ValueError(f'{name}={value!r}: expected {expected}; set {LINE}.{name}')

@@ -8,6 +8,8 @@ from mmdet.models.backbones import EfficientNet
 from mmengine.registry import MODELS
 from mmengine.runner import CheckpointLoader
 
+from mmdefect.arguments import check_type
+
 # What the package of the weights calls the parts of a block, and MMDetection.
 PARTS = {
     '_expand_conv': 'expand_conv.conv',
@@ -58,11 +60,8 @@ class EfficientNetLite0(EfficientNet):
         frozen_stages: int = 0,
         norm_eval: bool = False,
     ) -> None:
-        if not isinstance(pretrained, (str, type(None))):
-            raise TypeError(
-                f'pretrained={pretrained!r}: expected '
-                "'imagenet', a file of weights, or None"
-            )
+        expected = "'imagenet', a file of weights, or None"
+        check_type(pretrained, (str, type(None)), expected, 'model.backbone.pretrained')
         super().__init__(
             arch='lite0',
             act_cfg=dict(type='ReLU6'),

@@ -130,7 +130,7 @@ class DefectPoolSampler(Sampler):
             tell(examine(dataset, defect_classes))
         source = source_of(dataset)
         scanned, shots = source.scan, source.photographs
-        self.defect_classes = check_defect_classes(defect_classes, scanned)
+        self.defect_classes = check_defect_classes(defect_classes, scanned.classes)
         check_pool_names(pools or {}, scanned)
         extra = {name: read_pool(name, x, source) for name, x in (pools or {}).items()}
         self.pools = make_pools(scanned, self.defect_classes, extra)

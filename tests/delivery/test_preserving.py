@@ -891,7 +891,11 @@ def test_a_box_that_never_had_an_area_is_not_said_to_be_cut_away(corners, tmp_pa
         (dict(min_area_ratio='0.1'), TypeError, "min_area_ratio='0.1'"),
         (dict(defect_classes='pit'), TypeError, "defect_classes='pit'"),
         (dict(defect_classes=[1]), TypeError, r'defect_classes=\[1\]'),
-        (dict(defect_classes=[]), ValueError, 'defect_classes is empty'),
+        (
+            dict(defect_classes=[]),
+            ValueError,
+            r'defect_classes=\[\]: expected at least one',
+        ),
         (dict(defect_classes=['pot']), ValueError, "'pot', which is no class"),
         (dict(pipeline='load'), TypeError, "pipeline='load': expected a list"),
     ],
