@@ -19,9 +19,8 @@ from mmdefect.analysis.dataloader import (
 from mmdefect.analysis.stock import stock
 from mmdefect.delivery.delivered import delivered_classes
 from mmdefect.images.samples import upright
-from mmdefect.pools.forms import split_index
+from mmdefect.pools.forms import forms_of, split_index
 from mmdefect.pools.source import source_of
-from mmdefect.samplers.forms import forms_of
 
 # A defect that is cut at the edge of the image counts as a sliver below this side, in
 # pixels: the smallest stride of most detectors.
@@ -142,7 +141,7 @@ def pool_numbers(batches: Any) -> tuple[list[str], np.ndarray]:
     drawn = [name for name in shares if name not in ('normal', 'all')]
     stored = [name for name in drawn if name in pools]
     names = ['normal', *dict.fromkeys([*stored, *further, *drawn])]
-    forms, size = forms_of(batches.sampler), len(batches.sampler.dataset)
+    forms, size = forms_of(batches.sampler.dataset), len(batches.sampler.dataset)
     starts = {name: forms.offset(name) for name in drawn if forms and name not in pools}
     numbers = np.zeros(max(starts.values(), default=0) + size, np.int64)
     for number in range(len(names) - 1, 0, -1):

@@ -19,7 +19,7 @@ from mmdefect.checks.losses import (
     overlap,
     shown_in,
 )
-from mmdefect.pools.coco import is_coco
+from mmdefect.pools.coco import reads_coco_as_mmdet
 from mmdefect.pools.scan import LeafScan
 from mmdefect.pools.wrappers import class_names
 
@@ -154,7 +154,7 @@ def coco_losses(
     content = file.content()
     images = {image['id']: image for image in content['images']}
     same_image, same_category = _by_text(images), _by_text(known)
-    shown = None if is_coco(leaf) else shown_in(leaf, 'img_id')
+    shown = None if reads_coco_as_mmdet(leaf) else shown_in(leaf, 'img_id')
     causes: dict[tuple[str, str], str | None] = {}
     for annotation in content.get('annotations', ()):
         image_id, category = annotation['image_id'], annotation['category_id']

@@ -49,31 +49,24 @@ def check_dataset(dataset: Any) -> list[Finding]:
                     'filter_cfg=dict(filter_empty_gt=False)',
                 )
             )
-        if is_a(part, WRAPPER) and part is not dataset:
-            findings.append(
-                Finding(
-                    where,
-                    f'{WRAPPER} inside another dataset',
-                    'it retries an image for the indices of the sampler, which are '
-                    'those of the outermost dataset: it stands there, and only there',
-                    f'{where.rsplit(".", 1)[-1]}=....dataset',
-                )
-            )
+    findings += inner_wrappers(dataset)
     preserved = is_a(dataset, WRAPPER)
     for where, pipeline in pipelines_of(dataset):
         findings += check_pipeline(pipeline, where, preserved)
     return findings
 
 
-def check_outermost(dataset: Any) -> None:
-    """Check that ``DefectPreservingDataset`` stands around everything else."""
-    for where, part in walk_datasets(dataset):
-        if is_a(part, WRAPPER) and where != DATASET:
-            raise ValueError(
-                f'{where} is a {WRAPPER} inside a '
-                f'{type(dataset).__name__}: expected it outermost and once. Write '
-                f"{DATASET}=dict(type='{WRAPPER}', dataset=dict(type="
-                f'{type(dataset).__name__!r}, ...))'
+def inner_wrappers(dataset: Any, where: str = DATASET) -> Iterator[Finding]:
+    """Find ``DefectPreservingDataset`` where it is not outermost."""
+    for place, part in walk_datasets(dataset, where):
+        if is_a(part, WRAPPER) and place != DATASET:
+            yield Finding(
+                place,
+                f'{WRAPPER} inside another dataset',
+                'it retries an image for the indices of the sampler, which are '
+                'those of the outermost dataset: it stands there, and only there',
+                f'{place.rsplit(".", 1)[-1]}=....dataset',
+                refused=True,
             )
 
 

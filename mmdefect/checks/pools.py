@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any, Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from mmdefect.arguments import class_list
 from mmdefect.checks.finding import Finding
+from mmdefect.checks.spelling import nearest
 from mmdefect.plan.quotas import LINE
 from mmdefect.pools.pools import RESERVED
 from mmdefect.pools.scan import Scan
@@ -25,10 +25,10 @@ def check_defect_classes(
     names = class_list(defect_classes, line) or known
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
+            near = nearest(name, known)
             raise ValueError(
                 f'defect_classes names {name!r}, which is no class of the dataset'
-                + (f'; did you mean {near[0]!r}?' if near else '')
+                + (f'; did you mean {near!r}?' if near else '')
                 + f' (the classes are {", ".join(known)}); set {line}'
             )
     return names

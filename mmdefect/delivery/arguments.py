@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mmdefect.arguments import check_type, number, whole_number
-from mmdefect.pools.walk import DATASET, WRAPPER, is_a, walk_datasets
+from mmdefect.checks.dataset import inner_wrappers
+from mmdefect.checks.finding import tell
+from mmdefect.pools.walk import DATASET
 
 
 def check_arguments(
@@ -35,9 +37,4 @@ def check_wrapped(dataset: Any) -> None:
             f'{lacking[0]}: expected a dataset of MMDetection, or a dict with the '
             f'config of one; set {DATASET}.dataset'
         )
-    for where, part in walk_datasets(dataset, f'{DATASET}.dataset'):
-        if is_a(part, WRAPPER):
-            raise ValueError(
-                f'{where} is a second DefectPreservingDataset: expected one, '
-                f'outermost; put what it holds in its place'
-            )
+    tell(inner_wrappers(dataset, f'{DATASET}.dataset'))

@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterable, Protocol, Sequence
 from mmengine.dataset import BaseDataset
 
 from mmdefect.delivery.partners import Partners
-from mmdefect.delivery.window import aimed, is_crop
+from mmdefect.delivery.window import aimed
 from mmdefect.forms.windows import DefectCrop
 from mmdefect.images.errors import RejectedError
 from mmdefect.images.instances import ignored_in, shown_of
@@ -21,6 +21,7 @@ from mmdefect.images.remembering import (
 )
 from mmdefect.images.transforms import (
     effect_of,
+    is_random_crop,
     reads_file,
     replaced,
     split_at_loading,
@@ -153,7 +154,7 @@ class Attempts:
             return self._checked(step(results, self.wanted), step)
         if not self._remembers:
             return self._checked(step(results), step)
-        if self.wanted and is_crop(step) and is_traced(results):
+        if self.wanted and is_random_crop(step) and is_traced(results):
             aim = self.wanted, self.min_area_ratio, self.at_least
             crop = remembering(aimed(step, results, *aim))
             return self._checked(crop(results), step)

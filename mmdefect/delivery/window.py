@@ -12,12 +12,6 @@ from mmdefect.images.instances import ignored_in, labelled, shown_of
 WINDOWS = 50
 
 
-def is_crop(step: Any) -> bool:
-    """Whether the window of a transform can be drawn before it works on the image."""
-    kind = type(step)
-    return kind.__module__.startswith('mmdet.') and kind.__name__ == 'RandomCrop'
-
-
 def aimed(step: Any, results: dict, wanted: Any, ratio: float, at_least: int) -> Any:
     """A crop whose window keeps ``at_least`` labels, ``ratio`` of a box of each.
 

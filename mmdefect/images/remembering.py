@@ -7,7 +7,12 @@ from typing import Any, Callable
 
 import numpy as np
 
-from mmdefect.images.transforms import changed_inside, effect_of
+from mmdefect.images.transforms import (
+    changed_inside,
+    effect_of,
+    is_random_crop,
+    is_stock,
+)
 from mmdefect.pools.walk import walk_transforms
 
 
@@ -27,11 +32,9 @@ def remembering(step: Any) -> Any:
 
 
 def _forgets(step: Any) -> bool:
-    kind = type(step)
-    return kind.__module__.startswith('mmdet.') and (
-        effect_of(step).paints
-        or (kind.__name__ == 'RandomCrop' and step.recompute_bbox)
-    )
+    if is_random_crop(step):
+        return step.recompute_bbox
+    return is_stock(step) and effect_of(step).paints
 
 
 class _Remembering:

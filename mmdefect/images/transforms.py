@@ -74,6 +74,16 @@ def _effect_of_names(*names: str) -> Effect:
     return EFFECTS[max(known, key=len)] if known else Effect()
 
 
+def is_stock(step: Any) -> bool:
+    """Whether a transform is one of MMDetection's own."""
+    return type(step).__module__.startswith('mmdet.')
+
+
+def is_random_crop(step: Any) -> bool:
+    """Whether it is the one whose window can be drawn before it sees the image."""
+    return is_stock(step) and type(step).__name__ == 'RandomCrop'
+
+
 def steps_of(dataset: Any) -> list:
     """The transforms of a dataset."""
     return steps_in(dataset.pipeline)

@@ -16,16 +16,16 @@ from mmdefect.pools.infos import infos_of, is_plain
 from mmdefect.pools.walk import is_a, loads_as_mmdet
 
 
-def is_coco(leaf: Any) -> bool:
-    """Whether a dataset reads a COCO file as MMDetection does, not in its own way."""
-    stock = loads_as_mmdet(leaf, 'load_data_list', 'parse_data_info')
-    return stock and is_plain(leaf) and hasattr(leaf, 'cat_img_map')
-
-
 def reads_coco(leaf: Any) -> bool:
-    """The same, or a class of the user's that derives from MMDetection's."""
-    derived = is_plain(leaf) and is_a(leaf, 'CocoDataset')
-    return is_coco(leaf) or (derived and hasattr(leaf, 'cat_img_map'))
+    """Whether a dataset reads a COCO file, also in a way of its own."""
+    kept = is_plain(leaf) and hasattr(leaf, 'cat_img_map')
+    return kept and is_a(leaf, 'CocoDataset')
+
+
+def reads_coco_as_mmdet(leaf: Any) -> bool:
+    """Whether a dataset reads it as MMDetection does."""
+    stock = loads_as_mmdet(leaf, 'load_data_list', 'parse_data_info')
+    return stock and reads_coco(leaf)
 
 
 def not_taken(
@@ -42,7 +42,7 @@ def not_taken(
         cannot be compared; and by category without a label the indices of the images
         with it that have no instance.
     """
-    unseen, left_out, size, stock = set(), {}, len(leaf), is_coco(leaf)
+    unseen, left_out, size, stock = set(), {}, len(leaf), reads_coco_as_mmdet(leaf)
     annotated, ids = union(chain(*(kind.values() for kind in kinds)), size), NONE
     if not (stock and leaf.cat2label.keys() >= leaf.cat_img_map.keys()):
         ids = hashes(info.get('img_id') for info in infos_of(leaf))

@@ -44,10 +44,16 @@ class Forms:
         return self.names[number], image
 
 
+def forms_of(dataset: Any) -> Forms | None:
+    """The forms in which any dataset delivers its images, where it has such."""
+    forms = getattr(dataset, 'forms', None)
+    return forms if isinstance(forms, Forms) else None
+
+
 def split_index(dataset: Any, index: int) -> tuple[str, int]:
     """The form and the image that an index asks of any dataset."""
-    forms = getattr(dataset, 'forms', None)
-    return forms.split(index) if isinstance(forms, Forms) else ('', index)
+    forms = forms_of(dataset)
+    return forms.split(index) if forms else ('', index)
 
 
 def shows_defect(size: int, indices: Any, defects: Any) -> np.ndarray:

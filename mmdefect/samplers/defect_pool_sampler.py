@@ -13,7 +13,7 @@ from torch.utils.data import Sampler
 
 from mmdefect.arguments import check_type, flag, whole_number
 from mmdefect.checks.annotations import examine
-from mmdefect.checks.dataset import check_outermost
+from mmdefect.checks.dataset import inner_wrappers
 from mmdefect.checks.finding import tell
 from mmdefect.checks.pools import (
     check_defect_classes,
@@ -125,7 +125,7 @@ class DefectPoolSampler(Sampler):
         self.dataset = dataset
         self.replacement = replacement
 
-        check_outermost(dataset)
+        tell(inner_wrappers(dataset))
         if self.rank == 0:  # the files are read by one rank: all fail with it
             tell(examine(dataset, defect_classes))
         source = source_of(dataset)
