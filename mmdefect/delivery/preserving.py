@@ -195,11 +195,7 @@ class DefectPreservingDataset(Forwarding):
         return attempts.run(self.dataset, index, uncut=True)
 
     def changes(self) -> Changes:
-        """What makes other forms of images.
-
-        Returns:
-            Changes: Made at the first call: few configs ask for it.
-        """
+        """What makes other forms of images."""
         if self._changing is None:
             defects = self._known_pools()['defect']
             self._changing = Changes(
@@ -228,11 +224,7 @@ class DefectPreservingDataset(Forwarding):
         return {label: names[label] for label in labels if label in names}
 
     def know_defect_classes(self, names: Sequence[str] | None) -> None:
-        """Take the classes that are drawn as defects, where no argument names them.
-
-        Args:
-            names (Sequence[str], optional): As ``DefectPoolSampler`` has them.
-        """
+        """Take the classes that are drawn as defects, where no argument names them."""
         if self._told_classes:
             self.defect_classes = None if names is None else tuple(names)
             self._name_classes()
@@ -244,13 +236,7 @@ class DefectPreservingDataset(Forwarding):
         self.forms = Forms(len(self.dataset), classes)
 
     def know_pools(self, pools: Mapping[str, np.ndarray]) -> None:
-        """Take the pools that images are drawn from, the user's own among them.
-
-        Args:
-            pools (dict[str, np.ndarray]): Indices by name, as ``DefectPoolSampler`` has
-                them. An image that cannot be delivered gives way to another of its
-                pools. Without a call they are made from the annotations.
-        """
+        """Take the pools that images are drawn from, the user's own among them."""
         self._pools = dict(pools)
         self._changing = None
         known = list(dict.fromkeys([*pools, *self.forms.names]))
@@ -261,14 +247,6 @@ class DefectPreservingDataset(Forwarding):
         """Take the pools that the quota names, now or later in its schedule.
 
         Workers that are at work know it as well.
-
-        Args:
-            names (Iterable[str]): Names of pools. An image keeps every class that is
-                among them, or, where it has none of these, one of its defects.
-
-        Raises:
-            TypeError: If images cannot be delivered in a form that is named.
-            ValueError: If there is none to deliver so, or nothing to paste.
         """
         # ``defect`` names no class, whatever the classes are called.
         chosen = set(names) - set(RESERVED)
@@ -278,11 +256,7 @@ class DefectPreservingDataset(Forwarding):
         self._quota.choose(chosen)
 
     def counterexamples(self) -> np.ndarray:
-        """The defect images of which a part without a defect can be delivered.
-
-        Returns:
-            np.ndarray: Their int64 indices, as they are stored.
-        """
+        """Indices of the defect images that can come without a defect, as stored."""
         return self.changes().counterexamples
 
     def _another(self, index: int, form: str = '') -> int:
@@ -353,26 +327,14 @@ class DefectPreservingDataset(Forwarding):
         self._fully_initialized = True
 
     def get_subset_(self, indices: Sequence[int] | int) -> None:
-        """Leave out all images but some, as the dataset inside does.
-
-        Args:
-            indices (Sequence[int] | int): The images; or how many of the first, or,
-                where it is negative, of the last.
-        """
+        """Leave out all images but some, as the dataset inside does."""
         self.dataset.get_subset_(indices)
         self._pools = self._changing = None
         self._fully_initialized = False
         self.full_init()
 
     def get_subset(self, indices: Sequence[int] | int) -> DefectPreservingDataset:
-        """A dataset of some of the images, in a wrapper like this one.
-
-        Args:
-            indices (Sequence[int] | int): As for ``get_subset_``.
-
-        Returns:
-            DefectPreservingDataset: It counts for itself.
-        """
+        """A dataset of some of the images, in a wrapper like this one."""
         subset = copy.copy(self)
         subset.dataset = self.dataset.get_subset(indices)
         subset._counts, subset._quota = Counts(), Names()

@@ -56,16 +56,7 @@ class DefectCrop:
         self._pad = Pad(size=self.size, pad_val=dict(img=pad_val, seg=255))
 
     def __call__(self, results: dict, wanted: Collection[int] | None = None) -> dict:
-        """Cut the window.
-
-        Args:
-            results (dict): What was loaded.
-            wanted (Collection[int], optional): Labels of which one has to show. None is
-                any label.
-
-        Returns:
-            dict: The same, of the window.
-        """
+        """Cut the window; one of the ``wanted`` labels shows in it, None is any."""
         height, width = results['img'].shape[:2]
         size = np.minimum(self.size, (width, height))
         corner = np.array([random.randint(0, n) for n in (width, height) - size])

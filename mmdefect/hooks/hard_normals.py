@@ -88,12 +88,7 @@ class HardNormalHook(Hook):
         self._unreadable: set[int] = set()
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Take up what was chosen before.
-
-        Args:
-            runner (Runner): The runner.
-            checkpoint (dict): What was loaded.
-        """
+        """Take up what was chosen before."""
         state = checkpoint.get(KEY)
         if state is not None and runner._resume:
             # Tensors before the release, which MMEngine loads onto the GPU.
@@ -106,12 +101,7 @@ class HardNormalHook(Hook):
             self._unreadable = set(state.get('unreadable', ()))
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Add what was chosen.
-
-        Args:
-            runner (Runner): The runner.
-            checkpoint (dict): What is about to be saved.
-        """
+        """Add what was chosen."""
         checkpoint[KEY] = dict(
             chosen=[(group, indices.tolist()) for group, indices in self._chosen],
             times_on_top=dict(self._times_on_top),
@@ -120,16 +110,7 @@ class HardNormalHook(Hook):
         )
 
     def before_train(self, runner: Any) -> None:
-        """Find the normal images, and draw what was chosen before.
-
-        Args:
-            runner (Runner): The runner.
-
-        Raises:
-            TypeError: If the batches are not made by ``QuotaBatchSampler``.
-            ValueError: If the images do not fit the batch, or there is no validation,
-                whose pipeline is used.
-        """
+        """Find the normal images, and draw what was chosen before."""
         batch_sampler = self._batch_sampler = followed_batch_sampler(runner, self)
         loader = runner.cfg.get('val_dataloader')
         if not loader:
@@ -154,11 +135,7 @@ class HardNormalHook(Hook):
             self._restart(runner.train_loop, 0)
 
     def after_train_epoch(self, runner: Any) -> None:
-        """Choose anew, in the loop that counts epochs.
-
-        Args:
-            runner (Runner): The runner.
-        """
+        """Choose anew, in the loop that counts epochs."""
         if not isinstance(runner.train_loop, IterBasedTrainLoop):
             epoch = runner.epoch + 1
             if epoch % self.interval == 0 and epoch < runner.max_epochs:
@@ -171,14 +148,7 @@ class HardNormalHook(Hook):
         data_batch: Any = None,
         outputs: dict | None = None,
     ) -> None:
-        """Choose anew, in the loop that counts iterations.
-
-        Args:
-            runner (Runner): The runner.
-            batch_idx (int): Not used.
-            data_batch (dict): Not used.
-            outputs (dict, optional): Not used.
-        """
+        """Choose anew, in the loop that counts iterations."""
         if isinstance(runner.train_loop, IterBasedTrainLoop):
             epoch, step = divmod(runner.iter + 1, len(self._batch_sampler))
             due = step == 0 and epoch % self.interval == 0

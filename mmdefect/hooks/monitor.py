@@ -90,14 +90,7 @@ class QuotaMonitorHook(Hook):
         self._warned = False
 
     def before_train(self, runner: Any) -> None:
-        """Check that there is a quota to watch.
-
-        Args:
-            runner (Runner): The runner.
-
-        Raises:
-            TypeError: If the batches are not made by ``QuotaBatchSampler``.
-        """
+        """Check that there is a quota to watch."""
         self._batch_sampler = followed_batch_sampler(runner, self)
         self._classes = self._batch_sampler.sampler.defect_classes
         self._log_every, self._log_last = _logging_interval(runner)
@@ -120,13 +113,7 @@ class QuotaMonitorHook(Hook):
     def before_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None
     ) -> None:
-        """Take down what the model is about to get: MMYOLO's change it in its place.
-
-        Args:
-            runner (Runner): The runner.
-            batch_idx (int): Position of the batch in the epoch.
-            data_batch (dict): What the dataloader returned.
-        """
+        """Take down what the model is about to get: MMYOLO's change it in its place."""
         self._samples = _samples(data_batch)
 
     def after_train_iter(
@@ -136,14 +123,7 @@ class QuotaMonitorHook(Hook):
         data_batch: Any = None,
         outputs: dict | None = None,
     ) -> None:
-        """Count what the model got, and report at the logging interval.
-
-        Args:
-            runner (Runner): The runner.
-            batch_idx (int): Position of the batch in the epoch.
-            data_batch (dict): Not used: see ``before_train_iter``.
-            outputs (dict, optional): Not used.
-        """
+        """Count what the model got, and report at the logging interval."""
         samples = self._samples
         self._batch_sampler = quota_batch_sampler(runner, self)
         if self._images is None:

@@ -59,15 +59,7 @@ class QuotaResumeHook(Hook):
         self._seed_is_set = False
 
     def before_run(self, runner: Any) -> None:
-        """Check the checkpoint before it is loaded.
-
-        Args:
-            runner (Runner): The runner.
-
-        Raises:
-            ValueError: If it is cut off, as by a full disk or a power failure.
-            FileNotFoundError: If it is not there.
-        """
+        """Check the checkpoint before it is loaded."""
         runner.load_checkpoint = message_hub_allowed()(runner.load_checkpoint)
         # Resuming will set it to that of the checkpoint.
         self._seed_is_set = runner._randomness_cfg.get('seed') is not None
@@ -93,53 +85,26 @@ class QuotaResumeHook(Hook):
     def before_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None
     ) -> None:
-        """Note that what will be saved now has not been validated.
-
-        Args:
-            runner (Runner): The runner.
-            batch_idx (int): Position of the batch in the epoch.
-            data_batch (dict): Not used.
-        """
+        """Note that what will be saved now has not been validated."""
         self._validated = False
 
     def before_val(self, runner: Any) -> None:
-        """Note that what will be saved now has been validated.
-
-        Args:
-            runner (Runner): The runner.
-        """
+        """Note that what will be saved now has been validated."""
         self._validated = True
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Add what the batches depend on.
-
-        Args:
-            runner (Runner): The runner.
-            checkpoint (dict): What is about to be saved.
-        """
+        """Add what the batches depend on."""
         state = quota_batch_sampler(runner, self).state_dict()
         checkpoint[KEY] = {**state, 'validated': self._validated}
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Keep what was saved until training begins.
-
-        Args:
-            runner (Runner): The runner.
-            checkpoint (dict): What was loaded.
-
-        Raises:
-            ValueError: If it is not resumed from and has no weight of the model.
-        """
+        """Keep what was saved until training begins."""
         self._state = checkpoint.get(KEY)
         if not runner._resume:
             tell_what_fits(runner.model, checkpoint, runner._load_from)
 
     def before_train(self, runner: Any) -> None:
-        """Go on with what came next when the checkpoint was written.
-
-        Args:
-            runner (Runner): The runner.
-        """
+        """Go on with what came next when the checkpoint was written."""
         sampler = followed_batch_sampler(runner, self)
         if not runner.iter:
             return
@@ -210,11 +175,7 @@ class QuotaResumeHook(Hook):
         return self._seed_is_set or written.get('seed') is not None
 
     def after_train_epoch(self, runner: Any) -> None:
-        """Count the batches of the next epoch from its beginning.
-
-        Args:
-            runner (Runner): The runner.
-        """
+        """Count the batches of the next epoch from its beginning."""
         count_from_beginning(runner.train_loop)
 
 

@@ -74,15 +74,7 @@ class QuotaScheduleHook(Hook):
         self.by_epoch = by_epoch
 
     def before_train(self, runner: Any) -> None:
-        """Hand the schedule to the batch sampler.
-
-        Args:
-            runner (Runner): The runner.
-
-        Raises:
-            TypeError: If the batches are not made by ``QuotaBatchSampler``.
-            ValueError: If a quota does not fit the batch or the pools.
-        """
+        """Hand the schedule to the batch sampler."""
         batch_sampler = followed_batch_sampler(runner, self)
         self.apply(batch_sampler)
         loop = runner.train_loop
@@ -129,14 +121,6 @@ class QuotaScheduleHook(Hook):
         """Set the schedule of a batch sampler.
 
         A milestone inside a group of ``over`` images is moved to the next group.
-
-        Args:
-            batch_sampler (QuotaBatchSampler): The batch sampler.
-
-        Raises:
-            TypeError: If a quota is of a type that the batch sampler does not take.
-            ValueError: If a quota does not fit the batch or the pools, the entry at 0
-                is another than the batch sampler's, or two are inside one group.
         """
         try:
             shares = [batch_sampler.count_images(q) for _, q in self.milestones]

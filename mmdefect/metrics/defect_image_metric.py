@@ -160,15 +160,7 @@ class DefectImageMetric(BaseMetric):
         }
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep of each image its score, its label, and which of its boxes are found.
-
-        Args:
-            data_batch (Any): Not used.
-            data_samples (Sequence[dict]): Predictions and ground truth by image.
-
-        Raises:
-            ValueError: If the ground truth or the names of the classes are missing.
-        """
+        """Keep of each image its score, its label, and which of its boxes are found."""
         if self.dataset_meta is None:
             raise ValueError(
                 'DefectImageMetric needs the names of the classes: set its '
@@ -213,14 +205,7 @@ class DefectImageMetric(BaseMetric):
         return (scores >= self.score_thr) & (scores > 0)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Compute the metrics of all images.
-
-        Args:
-            results (list[tuple]): What ``process`` kept of each image.
-
-        Returns:
-            dict[str, float]: Value by key, without the prefix.
-        """
+        """Compute the metrics of all images."""
         all_scores, all_labels, matches_of, paths = zip(*results)
         scores = np.array(all_scores)
         is_defect = np.array([len(labels) > 0 for labels in all_labels])

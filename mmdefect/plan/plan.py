@@ -268,16 +268,7 @@ class Plan:
         return batches[:, : self.batch_size].view(np.int64)
 
     def images_of(self, epoch: int, rank: int, step: int) -> dict[str, int]:
-        """How many images of a batch come from each pool.
-
-        Args:
-            epoch (int): The epoch.
-            rank (int): The rank.
-            step (int): The step.
-
-        Returns:
-            dict[str, int]: Images by pool name.
-        """
+        """How many images of a batch come from each pool, by name."""
         _, slots = self._slots(epoch, rank, step, step + 1)
         return {
             share.pool: len(numbers) if taken is None else int(taken.sum())
@@ -339,18 +330,7 @@ class Plan:
     def chunks(
         self, epoch: int, rank: int, start: int = 0, stop: int | None = None
     ) -> Iterator[tuple[int, np.ndarray]]:
-        """Batches of one rank, from step ``start`` on.
-
-        Args:
-            epoch (int): The epoch.
-            rank (int): The rank.
-            start (int): First step. Any step is reached at the same cost.
-            stop (int, optional): Step to end before. None is the end of the epoch.
-
-        Yields:
-            tuple[int, np.ndarray]: The step after the chunk, and the chunk's batches:
-            int64 indices of shape (steps, batch_size).
-        """
+        """Batches of a rank from ``start`` on: the step after, int64 (n, batch_size)."""
         images = FIRST_CHUNK
         stop = len(self) if stop is None else stop
         while start < stop:

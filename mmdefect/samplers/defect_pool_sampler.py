@@ -169,11 +169,7 @@ class DefectPoolSampler(Sampler):
         self.seed = sync_random_seed() if self.seed is None else int(self.seed)
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch that the next iteration belongs to.
-
-        Args:
-            epoch (int): The epoch.
-        """
+        """Set the epoch that the next iteration belongs to."""
         self.epoch = epoch
 
     def __len__(self) -> int:

@@ -199,18 +199,7 @@ class QuotaBatchSampler(Sampler):
         self._tell_dataset()
 
     def count_images(self, quota: Quota) -> dict[str, int]:
-        """Images of each pool that a quota asks for.
-
-        Args:
-            quota (int | float | dict | None): As the constructor takes it.
-
-        Returns:
-            dict[str, int]: By pool name. They add up to a batch, or to ``over`` images.
-
-        Raises:
-            TypeError: If the quota is of another type.
-            ValueError: If it does not fit.
-        """
+        """Images of each pool that a quota asks for."""
         check_quota_names(quota, self.sampler.defect_classes)
         self._pools.update(pools_of_forms(self.sampler, quota))
         return self.plan.count_images(quota)
@@ -220,18 +209,9 @@ class QuotaBatchSampler(Sampler):
     ) -> None:
         """Draw from a pool whose images are found in the course of the run.
 
-        Its images stay in ``normal`` too, so that a pass goes on through all of it.
-
-        Args:
-            name (str): What it is called.
-            images (int): Its images of a batch, or of ``over`` images, wherever there
-                is a quota. They take the places of normal ones.
-            contents (Sequence[tuple]): Pairs of a step, counted from the beginning of
-                the run, and the indices from there on. Before the first, and where
-                there are none, there is no such pool. The steps begin groups.
-
-        Raises:
-            ValueError: If the name is taken, or the images do not fit.
+        Its images stay in ``normal`` too, so that a pass goes on through all of it. Of
+        ``contents``, each a step of the run where a group begins and the indices from
+        there on, a batch takes ``images`` in the place of normal ones.
         """
         if name in self._pools or name in self.plan.versions:
             raise ValueError(
@@ -251,15 +231,7 @@ class QuotaBatchSampler(Sampler):
         self._milestones, self._further = milestones, further
 
     def plan_at(self, epoch: int, step: int) -> Plan:
-        """The plan in force at a step.
-
-        Args:
-            epoch (int): The epoch.
-            step (int): The step within the epoch.
-
-        Returns:
-            Plan: What the step's batches are taken from.
-        """
+        """The plan in force at a step."""
         now = epoch * len(self) + step
         return next(plan for first, plan in reversed(self._plans) if first <= now)
 
@@ -352,33 +324,18 @@ class QuotaBatchSampler(Sampler):
         self.sampler.set_epoch(max(epoch, self.sampler.epoch))
 
     def start_at(self, epoch: int, step: int) -> None:
-        """Let the next iteration start at a step.
-
-        Args:
-            epoch (int): The epoch.
-            step (int): The step, ``0 … len(self)``; the last leaves nothing of the
-                epoch.
-        """
+        """Let the next iteration start at a step."""
         self.sampler.set_epoch(epoch)
         self._cursor = Cursor(epoch, step)
 
     def reseed(self, seed: int) -> None:
-        """Take another seed, that of a run to be resumed for example.
-
-        Args:
-            seed (int): The seed, the same on all ranks.
-        """
+        """Take another seed, that of a run to be resumed for example."""
         self.sampler.seed = seed
         for _, plan in self._plans:
             plan.seed = seed
 
     def take_over(self, before: QuotaBatchSampler) -> None:
-        """Go on in the place of another, where a dataloader is built in mid-training.
-
-        Args:
-            before (QuotaBatchSampler): The one that made the batches until now. Its
-                seed, its schedule, its further pool and its place are taken.
-        """
+        """Go on in the place of another, whose dataloader is built anew in training."""
         self.reseed(before.sampler.seed)
         for _, quota in before._milestones or ():
             self.count_images(quota)  # which adds the pools that it asks for
@@ -400,11 +357,7 @@ class QuotaBatchSampler(Sampler):
         return fingerprint(self.sampler, self._checksum, [p for _, p in self._plans])
 
     def never_drawn(self) -> dict[str, int]:
-        """Count the photographs that no quota of the run reaches.
-
-        Returns:
-            dict[str, int]: Of each pool that has such, their number.
-        """
+        """Count the photographs that no quota of the run reaches."""
         pools = self.sampler.pools
         names = {share.pool for _, plan in self._plans for share in plan.shares}
         if 'all' in names or names & {*pools} == {'normal'}:
