@@ -330,7 +330,7 @@ class Plan:
     def chunks(
         self, epoch: int, rank: int, start: int = 0, stop: int | None = None
     ) -> Iterator[tuple[int, np.ndarray]]:
-        """Batches of a rank from ``start`` on: the step after, int64 (n, batch_size)."""
+        """Batches of a rank from ``start`` on: the step after, int64 (n, size)."""
         images = FIRST_CHUNK
         stop = len(self) if stop is None else stop
         while start < stop:
