@@ -83,10 +83,8 @@ class DefectPreservingDataset(Forwarding):
             before they are changed. Defaults to 10.
         min_area_ratio (float): The visible share of a box's area below which it does
             not count. What ``CutOut``, ``RandomErasing`` and ``CopyPaste`` paint over
-            is not visible. Of boxes of which 0.2 to 0.25 is left 77 in 100 show less
-            than a fifth of their defect's pixels (synthetic set, where these are
-            known), of boxes of which half is left none, and detectors came out better
-            with 0.5 than with 0.2 (``configs/README.md``). Defaults to 0.5.
+            is not visible. Detectors came out better with 0.5 than with 0.2
+            (``configs/README.md``). Defaults to 0.5.
         paste (dict, optional): Arguments of ``PasteDefect``, for ``pasted`` images.
             None is its defaults. Defaults to None.
         lazy_init (bool): Whether to leave the annotations unread until they are

@@ -48,10 +48,6 @@ class PasteDefect:
     ``DefectPreservingDataset``. In a pipeline of ``MultiImageMixDataset`` it also works
     with any other sampler. It stands before what moves or crops images.
 
-    Compare Dwibedi et al., "Cut, paste and learn: surprisingly easy synthesis for
-    instance detection", ICCV 2017, and Ghiasi et al., "Simple copy-paste is a strong
-    data augmentation method for instance segmentation", CVPR 2021.
-
     Args:
         prob (float): Share of the images without a defect that get one, in a pipeline.
             Defaults to 1.

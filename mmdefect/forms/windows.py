@@ -27,9 +27,6 @@ class DefectCrop:
     of those that the image was drawn for, without further tries. Elsewhere it may be of
     any class.
 
-    Compare Akyon et al., "Slicing aided hyper inference and fine-tuning for small
-    object detection", ICIP 2022, which cuts all windows beforehand.
-
     Args:
         size (int | tuple[int, int]): Width and height of the window in pixels.
         min_area_ratio (float): Share of a box that has to show. Of a box that is larger

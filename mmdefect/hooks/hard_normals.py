@@ -45,9 +45,6 @@ class HardNormalHook(Hook):
     that each takes one in ``size`` of its places at chance. What cannot be read is left
     out.
 
-    Mining the hardest negatives in rounds is as old as detection (Sung and Poggio,
-    "Example-based learning for view-based human face detection", PAMI 20, 1998).
-
     Args:
         interval (int): Epochs of ``len(batch_sampler)`` steps between two choices.
             Defaults to 1.

@@ -27,14 +27,8 @@ class QuotaScheduleHook(Hook):
     right, and the pass over the normal images goes on. Which batch a step gets depends
     on nothing but the step: resuming, workers and prefetching change nothing.
 
-    Strong early and natural late is two-phase training (Havaei et al., "Brain tumor
-    segmentation with deep neural networks", Medical Image Analysis 35, 2017; compared
-    with other methods by Buda et al., "A systematic study of the class imbalance
-    problem in convolutional neural networks", Neural Networks 106, 2018). The other
-    way round, natural early and balanced late, is deferred re-sampling (Cao et al.,
-    "Learning imbalanced datasets with label-distribution-aware margin loss", NeurIPS
-    2019) and classifier re-training (Kang et al., "Decoupling representation and
-    classifier for long-tailed recognition", ICLR 2020). Both orders can be written.
+    Strong early and natural late is two-phase training; natural early and balanced late
+    is deferred re-sampling. Both can be written ("Sources" of ``mmdefect/README.md``).
 
     Args:
         milestones (Sequence[tuple]): Pairs of an epoch, or an iteration, and the quota

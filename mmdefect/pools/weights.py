@@ -31,9 +31,8 @@ def class_balanced(classes: Mapping[str, np.ndarray], length: int) -> np.ndarray
 def repeat_factor(classes: Mapping[str, np.ndarray], length: int) -> np.ndarray:
     """Weights by the square root of how rare the rarest class of an image is.
 
-    The repeat factors of Gupta, Dollár and Girshick ("LVIS: a dataset for large
-    vocabulary instance segmentation", CVPR 2019), with a threshold that no class
-    reaches: the quota decides how often defects are drawn, the factors among which.
+    LVIS's repeat factors, with a threshold that no class reaches: the quota decides how
+    often defects are drawn, the factors among which.
     """
     weights = np.ones(length)
     for name in _rarest_last(classes):
